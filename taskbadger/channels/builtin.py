@@ -1,0 +1,20 @@
+"""The channels that come with the server."""
+
+from taskbadger import channels
+from taskbadger.channels.apprise import Apprise
+from taskbadger.channels.discord import Discord
+from taskbadger.channels.email import Email
+from taskbadger.channels.ntfy import Ntfy
+from taskbadger.channels.pagerduty import PagerDuty
+from taskbadger.channels.slack import Slack
+from taskbadger.channels.teams import Teams
+from taskbadger.channels.telegram import Telegram
+from taskbadger.channels.webhook import Webhook
+
+BUILT_IN = (Email, Webhook, Slack, Teams, Discord, Telegram, Ntfy, PagerDuty, Apprise)
+
+
+def add_all() -> None:
+    """Make the built-in channels known."""
+    for channel in BUILT_IN:
+        channels.add(channel())

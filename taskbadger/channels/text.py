@@ -1,0 +1,195 @@
+"""A message in words, for people: every chat service and the mail are made of these lines."""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from taskbadger.channels import Message
+
+BAD_STATUSES = frozenset({"error", "stale"})
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+
+
+def task_title(task: Mapping[str, Any], trigger: str | None = None) -> str:
+    """Return the title of a message about *task*, as ``nightly import: error at 62 %``."""
+    status = str(task["status"]).replace("_", " ")
+    if trigger == "max_runtime_exceeded":
+        status = "ran too long"
+    percent = task.get("value_percent")
+    progress = "" if percent is None or task["status"] == "success" else f" at {percent} %"
+    return f"{task['name']}: {status}{progress}"
+
+
+def monitor_title(name: str, kind: str) -> str:
+    """Return the title of a message of *kind* ``monitor_failing`` or ``monitor_recovered``."""
+    return f"{name}: {'failing' if kind == 'monitor_failing' else 'recovered'}"
+
+
+def one_line(value: object) -> str:
+    """Return *value* as text on one line, without characters that change the reading direction."""
+    return " ".join(_CONTROL.sub(" ", str(value)).split())
+
+
+def cut(text: str, limit: int, escape: Callable[[str], str] = str) -> str:
+    """Escape *text*, cut so that the result has at most *limit* characters."""
+    escaped = escape(text)
+    length = len(text)
+    while len(escaped) > limit:
+        length -= max(1, (len(escaped) - limit) // 8)
+        escaped = escape(text[:length].rstrip() + "…")
+    return escaped
+
+
+def cut_bytes(text: str, limit: int) -> str:
+    """Return *text*, cut so that it has at most *limit* bytes in UTF-8."""
+    data = text.encode()
+    if len(data) <= limit:
+        return text
+    return data[: limit - 3].decode(errors="ignore") + "…"
+
+
+def mood(message: Message) -> str:
+    """Return ``bad``, ``good`` or ``neutral``: what colours and priorities follow."""
+    if message.kind in ("monitor_failing", "channel_disabled"):
+        return "bad"
+    if message.kind == "monitor_recovered":
+        return "good"
+    status = (message.task or {}).get("status")
+    if status in BAD_STATUSES or message.trigger == "max_runtime_exceeded":
+        return "bad"
+    return "good" if status == "success" else "neutral"
+
+
+def where(message: Message) -> str:
+    """Return ``organization/project``, or the organization alone."""
+    return "/".join(part for part in (message.organization, message.project) if part)
+
+
+def title(message: Message) -> str:
+    """Return the title, on one line."""
+    return one_line(message.title)
+
+
+def link(message: Message) -> str | None:
+    """Return the page to open; only http and https are links."""
+    if message.url and urlsplit(message.url).scheme in ("http", "https"):
+        return message.url
+    return None
+
+
+def facts(message: Message) -> list[tuple[str, str]]:
+    """Return what there is to know, as pairs of a label and a text on one line."""
+    found: list[tuple[str, object]] = [("Where", where(message))]
+    found += _task_facts(message)
+    found += _monitor_facts(message)
+    found.append(("When", moment(message.created)))
+    return [(label, one_line(value)) for label, value in found]
+
+
+def reason_lines(message: Message) -> list[str]:
+    """Return why the message was sent, a sentence each.
+
+    A reason's ``text`` stands as it is; otherwise its ``point`` (the trigger reached) is named.
+    """
+    lines = [one_line(reason["text"]) for reason in message.reasons if reason.get("text")]
+    points = [one_line(r["point"]) for r in message.reasons if not r.get("text") and r.get("point")]
+    lines += [f"The trigger {point} was reached." for point in points]
+    if not lines and message.trigger:
+        lines.append(f"The trigger {one_line(message.trigger)} was reached.")
+    if message.kind == "test":
+        lines.append("Someone asked for a test of this channel; nothing is wrong.")
+    return lines
+
+
+def held_back_line(message: Message) -> str | None:
+    """Return the sentence about what a quiet period has held back; None when it is nothing."""
+    if message.held_back < 1:
+        return None
+    if message.held_back == 1:
+        return "1 notice was held back since the last message."
+    return f"{message.held_back} notices were held back since the last message."
+
+
+def notes(message: Message) -> list[str]:
+    """Return the sentences below the facts: the reasons, and what was held back."""
+    held_back = held_back_line(message)
+    return reason_lines(message) + ([held_back] if held_back else [])
+
+
+def plain(message: Message) -> str:
+    """Return all but the title as plain text, a line each."""
+    lines = [f"{label}: {value}" for label, value in facts(message)]
+    return "\n".join([*lines, *notes(message)])
+
+
+def moment(value: datetime) -> str:
+    """Write a moment for people, in UTC."""
+    return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def duration(seconds: float) -> str:
+    """Write a length of time in its two greatest units, as ``2 h 5 min``."""
+    rest = max(0, round(seconds))
+    parts: list[str] = []
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        count, rest = divmod(rest, size)
+        if count or (unit == "s" and not parts):
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2])
+
+
+def _task_facts(message: Message) -> list[tuple[str, object]]:
+    task = message.task
+    if task is None:
+        return []
+    found: list[tuple[str, object]] = [
+        ("Task", task["name"]),
+        ("Status", str(task["status"]).replace("_", " ")),
+    ]
+    if task.get("value") is not None:
+        found.append(("Progress", _progress(task)))
+    for label, name in (("Queue", "queue"), ("External id", "external_id")):
+        if task.get(name):
+            found.append((label, task[name]))
+    return found + _task_times(task, message.created)
+
+
+def _progress(task: Mapping[str, Any]) -> str:
+    amount = f"{task['value']:,} of {task.get('value_max') or 0:,}"
+    percent = task.get("value_percent")
+    return amount if percent is None else f"{percent} % ({amount})"
+
+
+def _task_times(task: Mapping[str, Any], now: datetime) -> list[tuple[str, object]]:
+    start, end = _time(task.get("start_time")), _time(task.get("end_time"))
+    if start is None:
+        created = _time(task.get("created"))
+        return [] if created is None else [("Created", moment(created))]
+    label = "Running for" if end is None else "Took"
+    length = ((end or now) - start).total_seconds()
+    return [("Started", moment(start)), (label, duration(length))]
+
+
+def _monitor_facts(message: Message) -> list[tuple[str, object]]:
+    found: list[tuple[str, object]] = []
+    monitor, incident = message.monitor or {}, message.incident or {}
+    if monitor.get("name"):
+        found.append(("Monitor", monitor["name"]))
+    if monitor.get("schedule"):
+        found.append(("Schedule", f"{monitor['schedule']} {monitor.get('timezone', 'UTC')}"))
+    elif monitor.get("interval"):
+        found.append(("Schedule", f"every {duration(monitor['interval'])}"))
+    opened, closed = _time(incident.get("opened")), _time(incident.get("closed"))
+    if opened:
+        found.append(("Failing since", moment(opened)))
+    if opened and closed:
+        found.append(("Lasted", duration((closed - opened).total_seconds())))
+    if incident.get("bad_slots"):
+        found.append(("Runs missed or failed", incident["bad_slots"]))
+    return found
+
+
+def _time(value: object) -> datetime | None:
+    return datetime.fromisoformat(value) if isinstance(value, str) else None
