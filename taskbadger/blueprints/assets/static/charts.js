@@ -1,0 +1,123 @@
+// Draws every <figure data-chart> from the JSON inside it, with uPlot.
+const HEIGHT = 190;
+const drawn = new WeakMap();
+
+function loadLibrary(url) {
+  return new Promise((resolve, reject) => {
+    const script = Object.assign(document.createElement("script"), { src: url, onload: resolve, onerror: reject });
+    document.head.append(script);
+  });
+}
+
+// A custom property holds light-dark(…); only a real property is resolved by the browser.
+function colour(name) {
+  const probe = document.createElement("span");
+  document.body.append(probe);
+  probe.style.color = `var(--${name})`;
+  const resolved = getComputedStyle(probe).color;
+  probe.remove();
+  return resolved;
+}
+
+function words(value, unit) {
+  if (value == null) return "–";
+  if (unit !== "s") return value.toLocaleString("en", { maximumFractionDigits: 1 });
+  if (value < 1) return `${Math.round(value * 1000)} ms`;
+  if (value < 60) return `${value.toFixed(value < 10 ? 1 : 0)} s`;
+  return value < 3600 ? `${Math.round(value / 6) / 10} min` : `${Math.round(value / 360) / 10} h`;
+}
+
+// Bars stand on each other: each series is drawn as the sum of those below it, the tallest first.
+function stack(series) {
+  const sums = [];
+  let below = series[0].values.map(() => 0);
+  for (const one of series) {
+    below = below.map((sum, index) => sum + (one.values[index] ?? 0));
+    sums.push(below);
+  }
+  return sums;
+}
+
+function lineOptions(one, data) {
+  const stroke = colour(one.tone);
+  return {
+    label: one.label,
+    stroke,
+    width: 1.75,
+    dash: one.dash ? [6, 4] : undefined,
+    points: { show: data.x.length < 3 },
+    value: (_, value) => words(value, data.unit),
+  };
+}
+
+function barOptions(one, data, uPlot) {
+  const fill = colour(one.tone);
+  return {
+    label: one.label,
+    fill,
+    stroke: fill,
+    width: 0,
+    points: { show: false },
+    paths: uPlot.paths.bars({ size: [0.75, 40], align: 0 }),
+    value: (_, __, ___, index) => words(index == null ? null : one.values[index], data.unit),
+  };
+}
+
+function options(data, width, uPlot) {
+  const axis = { stroke: colour("muted"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
+  const bars = data.kind === "bars";
+  const make = bars ? barOptions : lineOptions;
+  const series = data.series.map((one) => make(one, data, uPlot));
+  return {
+    width,
+    height: HEIGHT,
+    tzDate: (seconds) => (document.documentElement.dataset.zone === "utc" ? uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC") : new Date(seconds * 1000)),
+    cursor: { drag: { x: false, y: false }, points: { show: !bars } },
+    legend: { live: true },
+    scales: { x: { time: !data.labels }, y: { range: (_, low, high) => [0, (high || 1) * 1.05] } },
+    axes: [
+      { ...axis, grid: { show: false }, ...(data.labels ? { values: (_, at) => at.map((index) => data.x[index] ?? ""), incrs: [1, 2, 5, 10] } : {}) },
+      { ...axis, size: 56, values: (_, at) => at.map((value) => words(value, data.unit)) },
+    ],
+    series: [
+      { label: data.labels ? "Range" : "Time", value: data.labels ? (_, index) => data.x[index] ?? "–" : undefined },
+      ...(bars ? series.reverse() : series),
+    ],
+  };
+}
+
+function draw(figure, uPlot) {
+  const text = figure.querySelector("script[type='application/json']").textContent;
+  const plot = figure.querySelector(".plot");
+  const before = drawn.get(plot);
+  if (before?.text === text) return;
+  before?.chart.destroy();
+  const data = JSON.parse(text);
+  const x = data.labels ? data.x.map((_, index) => index) : data.x;
+  const rows = data.kind === "bars" ? stack(data.series).reverse() : data.series.map((one) => one.values);
+  const chart = new uPlot(options(data, plot.clientWidth, uPlot), [x, ...rows], plot);
+  drawn.set(plot, { chart, text });
+  resizing.observe(plot);
+}
+
+const resizing = new ResizeObserver((entries) => {
+  for (const { target, contentRect } of entries) drawn.get(target)?.chart.setSize({ width: contentRect.width, height: HEIGHT });
+});
+
+function drawAll() {
+  for (const figure of document.querySelectorAll("[data-chart]")) draw(figure, window.uPlot);
+}
+
+function redraw() {
+  for (const plot of document.querySelectorAll(".plot")) {
+    drawn.get(plot)?.chart.destroy();
+    drawn.delete(plot);
+  }
+  drawAll();
+}
+
+await loadLibrary(document.querySelector("[data-chart]").dataset.uplot);
+drawAll();
+document.addEventListener("live:updated", drawAll);
+document.addEventListener("theme:changed", redraw);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);

@@ -1,0 +1,93 @@
+"""How times, spans and numbers read on a page."""
+
+from datetime import UTC, datetime, timedelta
+
+from flask import Flask
+
+from taskbadger.clock import utcnow
+
+MINUTE, HOUR, DAY = 60, 3600, 86400
+# live.js has the same words, because it refreshes them.
+STEPS = ((MINUTE, 1, "s"), (HOUR, MINUTE, "min"), (DAY, HOUR, "h"), (float("inf"), DAY, "d"))
+
+
+def relative(moment: datetime, *, now: datetime) -> str:
+    """Return *moment* as seen from *now*: ``4 min ago``, ``in 2 h``, ``just now``."""
+    seconds = (now - moment).total_seconds()
+    if abs(seconds) < 1:
+        return "just now"
+    _, unit, name = next(step for step in STEPS if abs(seconds) < step[0])
+    text = f"{int(abs(seconds) // unit)} {name}"
+    return f"{text} ago" if seconds > 0 else f"in {text}"
+
+
+def relative_now(moment: datetime) -> str:
+    """Return *moment* as seen from now."""
+    return relative(moment, now=utcnow())
+
+
+def absolute(moment: datetime) -> str:
+    """Return *moment* to the second, in UTC."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def machine(moment: datetime) -> str:
+    """Return *moment* as a time element's ``datetime`` wants it."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def duration(span: timedelta | float | None) -> str:
+    """Return a span, given as such or in seconds, in its two largest units; a dash for None."""
+    if span is None:
+        return "–"
+    seconds = span.total_seconds() if isinstance(span, timedelta) else float(span)
+    if seconds < 0:
+        return f"−{duration(-seconds)}"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for large, small, names in ((DAY, HOUR, "d h"), (HOUR, MINUTE, "h min"), (MINUTE, 1, "min s")):
+        if whole >= large:
+            first, second = names.split()
+            rest = whole % large // small
+            return f"{whole // large} {first}" + (f" {rest} {second}" if rest else "")
+    return f"{whole} s"
+
+
+def count(number: int) -> str:
+    """Return a number short enough for a tab: ``950``, ``12.3k``, ``4.1M``."""
+    for size, letter in ((1_000_000, "M"), (1_000, "k")):
+        if number >= max(size, 10_000):
+            return f"{number / size:.1f}{letter}"
+    return f"{number:,}"
+
+
+def from_unix(seconds: float) -> datetime:
+    """Return the moment that many seconds after 1970."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def points(values: list[float], width: int = 100, height: int = 20) -> str:
+    """Return the points of an SVG polyline through *values*, filling *width* by *height*."""
+    top = max(values, default=0) or 1
+    step = width / max(len(values) - 1, 1)
+    return " ".join(
+        f"{index * step:.1f},{height - 1 - value / top * (height - 2):.1f}"
+        for index, value in enumerate(values)
+    )
+
+
+def register_formats(app: Flask) -> None:
+    """Give the templates these functions as filters."""
+    for name, function in {
+        "relative": relative_now,
+        "absolute": absolute,
+        "machine": machine,
+        "duration": duration,
+        "count": count,
+        "points": points,
+        "from_unix": from_unix,
+    }.items():
+        app.add_template_filter(function, name)

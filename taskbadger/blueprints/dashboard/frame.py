@@ -1,0 +1,32 @@
+"""What surrounds every page of an organization."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Link:
+    """An entry of a menu."""
+
+    key: str
+    """Compared with the template's ``active``; also names the shortcut ``g`` + first letter."""
+    label: str
+    href: str
+    shortcut: str = ""
+    """The letter that follows ``g``."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The top bar: passed to templates as ``frame``."""
+
+    organization: str
+    organizations: tuple[Link, ...]
+    """The ones that the viewer may switch to; ``key`` is the slug."""
+    nav: tuple[Link, ...]
+    user: str
+    menu: tuple[Link, ...]
+    """Links of the viewer's own menu."""
+    sign_out: str
+    """Where the sign-out form posts to."""
+    failing: int = 0
+    """How many things are failing, for the title and the icon."""

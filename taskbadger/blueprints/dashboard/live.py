@@ -1,0 +1,34 @@
+"""Pages that keep themselves up to date by asking again with the version they have."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+from flask import Response, make_response, render_template, request
+
+
+def is_live_request() -> bool:
+    """Tell whether an open page asks for news, rather than a person for the page."""
+    return request.headers.get("X-Live") == "1"
+
+
+def live_anchor() -> str | None:
+    """Return the first row that the open page shows, so that newcomers can wait above it."""
+    return request.headers.get("X-Live-Anchor") if is_live_request() else None
+
+
+def render_live(template: str, version: str, context: Callable[[], dict[str, Any]]) -> Response:
+    """Answer with the page, or with 304 when it already shows this *version*.
+
+    *version* changes whenever the page would: make it from index look-ups. *context* makes the
+    template's variables and is only called when they are needed.
+    """
+    etag = hashlib.sha256(f"{version}|{live_anchor()}".encode()).hexdigest()[:16]
+    if is_live_request() and request.if_none_match.contains(etag):
+        response = Response(status=304)
+    else:
+        response = make_response(render_template(template, live_etag=etag, **context()))
+    if is_live_request():
+        response.set_etag(etag)
+    response.headers["Cache-Control"] = "no-store"
+    return response

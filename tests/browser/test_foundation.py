@@ -1,0 +1,366 @@
+"""The layout, its parts and its scripts, on a page that shows all of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask, Response
+from flask_wtf import CSRFProtect
+from playwright.sync_api import Page, expect
+
+from taskbadger.blueprints import assets, dashboard, docs
+from taskbadger.blueprints.dashboard.frame import Frame, Link
+from taskbadger.blueprints.dashboard.live import live_anchor, render_live
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+STATUSES = [
+    "processing",
+    "pending",
+    "pre_processing",
+    "post_processing",
+    "success",
+    "error",
+    "cancelled",
+    "stale",
+]
+FRAME = Frame(
+    organization="Acme",
+    organizations=(Link("acme", "Acme", "/"), Link("other", "Other organization", "/other")),
+    nav=(
+        Link("overview", "Overview", "/?overview", "o"),
+        Link("tasks", "Tasks", "/", "t"),
+        Link("names", "Names", "/?names"),
+        Link("monitors", "Monitors", "/?monitors", "m"),
+        Link("alerts", "Alerts", "/?alerts", "a"),
+        Link("settings", "Settings", "/?settings"),
+    ),
+    user="ada@example.org",
+    menu=(Link("account", "Account", "/?account"),),
+    sign_out="/sign-out",
+    failing=2,
+)
+
+
+@dataclass
+class Row:
+    """As much of a task as the parts look at."""
+
+    id: str
+    name: str
+    status: str
+    value: int | None
+    tags: dict[str, str]
+    start_time: datetime | None
+    took: timedelta | None
+
+    @property
+    def value_percent(self) -> int | None:
+        return self.value
+
+
+@dataclass
+class Sink:
+    """The state behind the page; a test changes it and bumps the version."""
+
+    version: int = 1
+    failing: int = 2
+    rows: list[Row] = field(default_factory=list)
+    answers: list[int] = field(default_factory=list)
+    url: str = ""
+
+    def context(self) -> dict[str, Any]:
+        now = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+        ids = [row.id for row in self.rows]
+        first = ids.index(live_anchor() or ids[0])
+        x = [1763899200 + 3600 * hour for hour in range(24)]
+        return {
+            "frame": FRAME,
+            "failing": self.failing,
+            "tasks": self.rows[first:],
+            "fresh": first,
+            "now": now,
+            "x": x,
+            "throughput": [
+                {"label": "success", "tone": "ok", "values": [20 + h % 7 * 5 for h in range(24)]},
+                {"label": "error", "tone": "bad", "values": [h % 5 for h in range(24)]},
+                {"label": "cancelled", "tone": "idle", "values": [h % 3 for h in range(24)]},
+            ],
+            "runtimes": [
+                {"label": "p50", "tone": "run", "values": [2 + h % 4 for h in range(24)]},
+                {
+                    "label": "p95",
+                    "tone": "warn",
+                    "dash": True,
+                    "values": [None if h == 9 else 9 + h % 6 * 2 for h in range(24)],
+                },
+            ],
+            "tag_href": lambda name, value: f"?q=tag:{name}:{value}",
+            "data": {
+                "file": HOSTILE,
+                "rows": 12_000,
+                "dry_run": False,
+                "owner": None,
+                "items": [{"sku": "A-1", "price": 12.5}, [], {}],
+            },
+            "slots": [
+                {"status": status, "expected_at": now - timedelta(hours=slot)}
+                for slot in range(5, 0, -1)
+                for status in (
+                    "ok",
+                    "ok",
+                    "late",
+                    "error",
+                    "missed",
+                    "timeout",
+                    "unknown",
+                    "skipped",
+                )
+            ],
+        }
+
+
+def make_rows() -> list[Row]:
+    start = datetime.now(UTC) - timedelta(minutes=4)
+    return [
+        Row(
+            id=f"row-{number}",
+            name=HOSTILE if number == 3 else f"import-customers-{number}",
+            status=status,
+            value=None if number == 1 else number * 14,
+            tags={"env": "prod", "region": "eu-central-1"} if number % 2 == 0 else {},
+            start_time=None if status == "pending" else start - timedelta(minutes=number * 17),
+            took=None if status == "pending" else timedelta(seconds=0.4 + number**4),
+        )
+        for number, status in enumerate(STATUSES)
+    ]
+
+
+@pytest.fixture
+def sink(serve: Callable[[Flask], str]) -> Sink:
+    sink = Sink(rows=make_rows())
+    app = Flask(__name__, template_folder=str(Path(__file__).parent / "templates"))
+    app.config.update(SECRET_KEY="for the tests of the pages only..")
+    CSRFProtect(app)
+    for module in (assets, docs, dashboard):
+        module.register(app, None)
+
+    @app.get("/")
+    def page() -> Response:
+        return render_live("sink.html", str(sink.version), sink.context)
+
+    @app.post("/")
+    def post() -> str:
+        return "<!doctype html><title>posted</title><p>posted"
+
+    @app.get("/api/schema.json")
+    def document() -> dict[str, Any]:
+        operation = {"summary": "List tasks", "responses": {"200": {"description": "Tasks"}}}
+        info = {"title": "Task Badger", "version": "1"}
+        return {"openapi": "3.1.0", "info": info, "paths": {"/tasks/": {"get": operation}}}
+
+    @app.after_request
+    def secure(response: Response) -> Response:
+        response.headers["Content-Security-Policy"] = POLICY
+        if response.mimetype == "text/html":
+            sink.answers.append(response.status_code)
+        return response
+
+    sink.url = serve(app)
+    return sink
+
+
+def change(sink: Sink, row: int, **values: Any) -> None:
+    for name, value in values.items():
+        setattr(sink.rows[row], name, value)
+    sink.version += 1
+
+
+def test_page_of_all_parts_meets_wcag_and_is_pictured(
+    page: Page, sink: Sink, axe: Callable[[Page], None], screenshot: Callable[..., None]
+) -> None:
+    page.goto(sink.url)
+    expect(page.locator(".uplot")).to_have_count(2)
+
+    axe(page)
+    screenshot(page, "foundation-desktop")
+
+
+def test_page_of_all_parts_fits_a_phone(
+    phone: Page, sink: Sink, axe: Callable[[Page], None], screenshot: Callable[..., None]
+) -> None:
+    phone.goto(sink.url)
+    expect(phone.locator(".uplot")).to_have_count(2)
+
+    assert phone.evaluate("document.documentElement.scrollWidth") == 375
+    axe(phone)
+    screenshot(phone, "foundation-phone")
+
+
+def test_hostile_text_stays_text(page: Page, sink: Sink) -> None:
+    page.goto(sink.url)
+
+    expect(page.locator("[data-key=row-3] .row-link")).to_have_text(HOSTILE)
+    expect(page.locator(".json-string").first).to_have_text(f'"{HOSTILE}"')
+
+
+def test_change_appears_without_a_reload_and_keeps_focus_and_ticks(page: Page, sink: Sink) -> None:
+    page.goto(sink.url)
+    page.locator("[data-key=row-2] [data-select]").check()
+    page.locator("[data-key=row-0] .row-link").focus()
+    page.evaluate("window.sameDocument = true")
+
+    change(sink, 0, status="success", value=100)
+    sink.failing = 0
+    expect(page.locator("[data-key=row-0] .badge")).to_have_text("success")
+
+    assert page.evaluate("window.sameDocument") is True
+    expect(page.locator("[data-key=row-0] progress")).to_have_js_property("value", 100)
+    expect(page.locator("[data-key=row-0] .row-link")).to_be_focused()
+    expect(page.locator("[data-key=row-2] [data-select]")).to_be_checked()
+    expect(page).to_have_title("Kitchen sink · Acme")
+    assert "badge.svg" in (page.locator("link[rel=icon]").get_attribute("href") or "")
+
+
+def test_row_that_leaves_costs_the_row_below_no_focus(page: Page, sink: Sink) -> None:
+    page.goto(sink.url)
+    page.locator("[data-key=row-5] .row-link").focus()
+
+    del sink.rows[4]
+    sink.version += 1
+    expect(page.locator("[data-key=row-4]")).to_have_count(0)
+
+    expect(page.locator("[data-key=row-5] .row-link")).to_be_focused()
+
+
+def test_newcomers_wait_until_they_are_asked_for(page: Page, sink: Sink) -> None:
+    page.goto(sink.url)
+
+    sink.rows[:0] = [Row("row-new", "newcomer", "pending", None, {}, None, None)]
+    sink.version += 1
+    expect(page.locator(".newcomers")).to_have_text("1 new — show")
+    assert page.locator("[data-row]").first.get_attribute("data-key") == "row-0"
+
+    page.locator(".newcomers").click()
+    expect(page.locator("[data-row]").first).to_have_attribute("data-key", "row-new")
+    expect(page.locator(".newcomers")).to_have_count(0)
+
+
+def test_unchanged_page_is_answered_with_304(page: Page, sink: Sink) -> None:
+    with page.expect_response(lambda response: response.status == 304):
+        page.goto(sink.url)
+
+    assert set(sink.answers) == {200, 304}
+    expect(page.locator(".live")).to_contain_text("updated")
+
+
+def test_server_that_goes_away_is_announced(
+    page: Page, sink: Sink, expected_problems: list[str]
+) -> None:
+    expected_problems.append("net::ERR_FAILED")
+    page.goto(sink.url)
+
+    page.route(f"{sink.url}/", lambda route: route.abort())
+    expect(page.locator(".live")).to_contain_text("no answer")
+
+    page.unroute(f"{sink.url}/")
+    expect(page.locator(".live")).to_contain_text("updated")
+
+
+def test_keyboard_moves_selects_searches_and_goes(page: Page, sink: Sink) -> None:
+    page.goto(sink.url)
+
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    expect(page.locator("[data-key=row-0] .row-link")).to_be_focused()
+    page.keyboard.press("x")
+    expect(page.locator("[data-selected]")).to_have_text("1 selected")
+    page.keyboard.press("?")
+    expect(page.locator("#help")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("/")
+    expect(page.locator("[data-search]")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.locator("main").focus()
+    page.keyboard.press("g")
+    page.keyboard.press("m")
+    page.wait_for_url("**/?monitors")
+
+
+def test_shortcuts_can_be_switched_off(page: Page, sink: Sink) -> None:
+    page.goto(sink.url)
+    page.keyboard.press("?")
+    page.locator("[data-shortcuts-switch]").uncheck()
+    page.keyboard.press("Escape")
+
+    page.locator("main").focus()
+    page.keyboard.press("/")
+
+    expect(page.locator("[data-search]")).not_to_be_focused()
+
+
+def test_selecting_the_page_offers_all_that_match_and_asks_before_it_acts(
+    page: Page, sink: Sink
+) -> None:
+    page.goto(sink.url)
+
+    page.locator("[data-select-page]").check()
+    expect(page.locator("[data-selected]")).to_have_text("8 selected")
+    page.locator("[data-select-matching]").click()
+    expect(page.locator("[data-selected]")).to_have_text("All 1,204,312 selected")
+    page.locator("[data-bulk-bar] .danger").click()
+    expect(page.locator("#confirm-text")).to_have_text("Cancel these tasks?")
+    with page.expect_request(lambda request: request.method == "POST") as posted:
+        page.locator("[data-confirm-yes]").click()
+
+    body = posted.value.post_data or ""
+    assert (body.count("task=row-"), "all=1" in body) == (8, True)
+
+
+def test_theme_is_kept_by_the_server(page: Page, sink: Sink) -> None:
+    page.goto(sink.url)
+    page.locator("[data-theme-toggle]").click()
+    page.locator("[data-theme-toggle]").click()
+
+    page.reload()
+
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    expect(page.locator("[data-theme-toggle]")).to_have_attribute("aria-label", "Theme: dark")
+
+
+def test_times_are_local_until_utc_is_asked_for(page: Page, sink: Sink) -> None:
+    page.goto(sink.url)
+    moment = page.locator(".timeline time").first
+    expect(moment).to_have_text("2026-11-23 13:00:00 GMT+1")
+
+    page.locator("summary[aria-label='Your menu']").click()
+    page.locator("[data-zone-toggle]").click()
+
+    expect(moment).to_have_text("2026-11-23 12:00:00 UTC")
+
+
+def test_page_reads_without_scripts(
+    new_page: Callable[..., Page], sink: Sink, screenshot: Callable[..., None]
+) -> None:
+    page = new_page(java_script_enabled=False)
+    page.goto(sink.url)
+
+    expect(page.locator("[data-row]")).to_have_count(8)
+    expect(page.locator(".js-only:visible")).to_have_count(0)
+    expect(page.locator(".chart-table")).to_have_count(2)
+
+
+def test_interactive_documentation_loads_under_the_policy(
+    page: Page, sink: Sink, screenshot: Callable[..., None]
+) -> None:
+    page.goto(f"{sink.url}/api/docs/")
+
+    expect(page.locator(".opblock-summary-description")).to_have_text("List tasks")
+    screenshot(page, "api-docs", themes=("light",))
