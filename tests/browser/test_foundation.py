@@ -79,7 +79,7 @@ class Sink:
         now = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
         ids = [row.id for row in self.rows]
         first = ids.index(live_anchor() or ids[0])
-        x = [1763899200 + 3600 * hour for hour in range(24)]
+        x = [1795435200 + 3600 * hour for hour in range(24)]
         return {
             "frame": FRAME,
             "failing": self.failing,
@@ -186,7 +186,7 @@ def test_page_of_all_parts_meets_wcag_and_is_pictured(
     page: Page, sink: Sink, axe: Callable[[Page], None], screenshot: Callable[..., None]
 ) -> None:
     page.goto(sink.url)
-    expect(page.locator(".uplot")).to_have_count(2)
+    expect(page.locator(".uplot")).to_have_count(3)
 
     axe(page)
     screenshot(page, "foundation-desktop")
@@ -196,7 +196,7 @@ def test_page_of_all_parts_fits_a_phone(
     phone: Page, sink: Sink, axe: Callable[[Page], None], screenshot: Callable[..., None]
 ) -> None:
     phone.goto(sink.url)
-    expect(phone.locator(".uplot")).to_have_count(2)
+    expect(phone.locator(".uplot")).to_have_count(3)
 
     assert phone.evaluate("document.documentElement.scrollWidth") == 375
     axe(phone)
@@ -354,7 +354,7 @@ def test_page_reads_without_scripts(
 
     expect(page.locator("[data-row]")).to_have_count(8)
     expect(page.locator(".js-only:visible")).to_have_count(0)
-    expect(page.locator(".chart-table")).to_have_count(2)
+    expect(page.locator(".chart-table")).to_have_count(3)
 
 
 def test_interactive_documentation_loads_under_the_policy(

@@ -27,6 +27,22 @@ function words(value, unit) {
   return value < 3600 ? `${Math.round(value / 6) / 10} min` : `${Math.round(value / 360) / 10} h`;
 }
 
+// 24 hours and ISO dates, whatever the browser's language: [least step, format, then when year, month, day, … turn].
+const DAY = 86400;
+const TIMES = [
+  [DAY * 365, "{YYYY}", null, null, null, null, null, null, 1],
+  [DAY * 28, "{MMM}", "\n{YYYY}", null, null, null, null, null, 1],
+  [DAY, "{MM}-{DD}", "\n{YYYY}", null, null, null, null, null, 1],
+  [60, "{HH}:{mm}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
+  [1, ":{ss}", "\n{MM}-{DD} {HH}:{mm}", null, "\n{MM}-{DD} {HH}:{mm}", null, "\n{HH}:{mm}", null, 1],
+];
+
+// Half a step more on either side, so that the outer bars show whole.
+function barRange(x) {
+  const step = x.length > 1 ? x[1] - x[0] : 1;
+  return [x[0] - step / 2, x[x.length - 1] + step / 2];
+}
+
 // Bars stand on each other: each series is drawn as the sum of those below it, the tallest first.
 function stack(series) {
   const sums = [];
@@ -39,7 +55,7 @@ function stack(series) {
 }
 
 function lineOptions(one, data) {
-  const stroke = colour(one.tone);
+  const stroke = colour(`${one.tone}-fill`);
   return {
     label: one.label,
     stroke,
@@ -51,7 +67,7 @@ function lineOptions(one, data) {
 }
 
 function barOptions(one, data, uPlot) {
-  const fill = colour(one.tone);
+  const fill = colour(`${one.tone}-fill`);
   return {
     label: one.label,
     fill,
@@ -63,7 +79,7 @@ function barOptions(one, data, uPlot) {
   };
 }
 
-function options(data, width, uPlot) {
+function options(data, x, width, uPlot) {
   const axis = { stroke: colour("muted"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
   const bars = data.kind === "bars";
   const make = bars ? barOptions : lineOptions;
@@ -74,13 +90,13 @@ function options(data, width, uPlot) {
     tzDate: (seconds) => (document.documentElement.dataset.zone === "utc" ? uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC") : new Date(seconds * 1000)),
     cursor: { drag: { x: false, y: false }, points: { show: !bars } },
     legend: { live: true },
-    scales: { x: { time: !data.labels }, y: { range: (_, low, high) => [0, (high || 1) * 1.05] } },
+    scales: { x: { time: !data.labels, ...(bars ? { range: () => barRange(x) } : {}) }, y: { range: (_, low, high) => [0, (high || 1) * 1.05] } },
     axes: [
-      { ...axis, grid: { show: false }, ...(data.labels ? { values: (_, at) => at.map((index) => data.x[index] ?? ""), incrs: [1, 2, 5, 10] } : {}) },
+      { ...axis, grid: { show: false }, ...(data.labels ? { values: (_, at) => at.map((index) => data.x[index] ?? ""), incrs: [1, 2, 5, 10] } : { values: TIMES }) },
       { ...axis, size: 56, values: (_, at) => at.map((value) => words(value, data.unit)) },
     ],
     series: [
-      { label: data.labels ? "Range" : "Time", value: data.labels ? (_, index) => data.x[index] ?? "–" : undefined },
+      { label: data.labels ? "Range" : "Time", value: data.labels ? (_, index) => data.x[index] ?? "–" : "{YYYY}-{MM}-{DD} {HH}:{mm}" },
       ...(bars ? series.reverse() : series),
     ],
   };
@@ -95,7 +111,7 @@ function draw(figure, uPlot) {
   const data = JSON.parse(text);
   const x = data.labels ? data.x.map((_, index) => index) : data.x;
   const rows = data.kind === "bars" ? stack(data.series).reverse() : data.series.map((one) => one.values);
-  const chart = new uPlot(options(data, plot.clientWidth, uPlot), [x, ...rows], plot);
+  const chart = new uPlot(options(data, x, plot.clientWidth, uPlot), [x, ...rows], plot);
   drawn.set(plot, { chart, text });
   resizing.observe(plot);
 }
