@@ -1,0 +1,41 @@
+"""The application factory."""
+
+import os
+
+from flask import Flask, request
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from taskbadger import logs
+from taskbadger.blueprints.api import init_api
+from taskbadger.extensions import init_database, set_read_only
+from taskbadger.plugins import register_all
+from taskbadger.settings import Settings
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Make the application; without *settings* they are read from the environment.
+
+    Raises SettingsError, and whatever a plug-in raises, with a note that names it.
+    """
+    settings = settings or Settings.from_env()
+    app = Flask("taskbadger", instance_path=os.path.abspath("instance"), static_folder=None)
+    app.config.from_object(settings)
+    app.config["MAX_CONTENT_LENGTH"] = settings.MAX_BODY_BYTES
+    app.extensions["taskbadger_settings"] = settings
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    if settings.PROXY_HOPS:
+        hops = settings.PROXY_HOPS
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops
+        )
+    logs.init_logs(app, settings)
+    init_database(app)
+    app.before_request(_choose_transaction)
+    register_all(app, init_api(app))
+    return app
+
+
+def _choose_transaction() -> None:
+    """Let requests that only read do so without SQLite's write lock."""
+    set_read_only(request.method in ("GET", "HEAD", "OPTIONS"))

@@ -1,0 +1,1 @@
+"""HTTP: each module translates requests to services, and has ``register(app, api)``."""

@@ -1,0 +1,144 @@
+"""The action endpoints."""
+
+import json
+from typing import Any
+
+from flask import Flask, Response
+from flask.views import MethodView
+from flask_smorest import Api
+
+from taskbadger.blueprints.api import (
+    ApiBlueprint,
+    current_project,
+    json_response,
+)
+from taskbadger.clock import to_wire, utcnow
+from taskbadger.errors import NotFound
+from taskbadger.extensions import db
+from taskbadger.models import Action as ActionRow
+from taskbadger.schemas.actions import Action, ActionRequest, PatchedActionRequest
+from taskbadger.services import actions, tasks
+
+
+def locate(view_args: dict[str, Any]) -> None:
+    """Raise NotFound unless the task and the action of the URL exist."""
+    tasks.check_exists(current_project(), view_args["task_id"])
+    if "id" in view_args:
+        actions.get_action(view_args["task_id"], _action_id(view_args["id"]))
+
+
+blp = ApiBlueprint(
+    "actions",
+    __name__,
+    url_prefix="/api/<organization_slug>/<project_slug>/tasks/<task_id>/actions",
+    locate=locate,
+)
+
+
+@blp.route("/")
+class ActionList(MethodView):
+    """The actions of a task."""
+
+    @blp.response(200, Action(many=True))
+    def get(self, task_id: str) -> Response:
+        """List Actions
+
+        List actions for task
+        """
+        tasks.check_exists(current_project(), task_id)
+        return _json([_show(action) for action in actions.list_actions(task_id)])
+
+    @blp.arguments(ActionRequest)
+    @blp.response(201, Action)
+    def post(self, data: dict[str, Any], task_id: str) -> Response:
+        """Create Action
+
+        Create an action for a task
+        """
+        tasks.lock_task(current_project(), task_id)
+        action = actions.add_action(current_project(), task_id, data, now=utcnow())
+        shown = _show(action)
+        db.session.commit()
+        return _json(shown, 201)
+
+
+@blp.route("/<id>/")
+class ActionDetail(MethodView):
+    """One action of a task."""
+
+    @blp.response(200, Action)
+    def get(self, task_id: str, id: str) -> Response:
+        """Get Action
+
+        Fetch an action
+        """
+        tasks.check_exists(current_project(), task_id)
+        return _json(_show(actions.get_action(task_id, _action_id(id))))
+
+    @blp.arguments(ActionRequest)
+    @blp.response(200, Action)
+    def put(self, data: dict[str, Any], task_id: str, id: str) -> Response:
+        """Update Action
+
+        Update an action
+        """
+        return _update(data, task_id, id)
+
+    @blp.arguments(PatchedActionRequest)
+    @blp.response(200, Action)
+    def patch(self, data: dict[str, Any], task_id: str, id: str) -> Response:
+        """Update Action (partial)
+
+        Update an action
+        """
+        return _update(data, task_id, id)
+
+    @blp.response(204)
+    def delete(self, task_id: str, id: str) -> Response:
+        """Cancel Action
+
+        Cancel an action
+        """
+        tasks.lock_task(current_project(), task_id)
+        actions.cancel_action(task_id, _action_id(id), now=utcnow())
+        db.session.commit()
+        return Response(status=204)
+
+
+def _update(data: dict[str, Any], task_id: str, id: str) -> Response:
+    tasks.lock_task(current_project(), task_id)
+    action = actions.update_action(
+        current_project(), task_id, _action_id(id), data, now=utcnow()
+    )
+    shown = _show(action)
+    db.session.commit()
+    return _json(shown)
+
+
+def _action_id(text: str) -> int:
+    """Read the id of an action; anything that is none names no action."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise NotFound()
+    return int(text)
+
+
+def _show(action: ActionRow) -> dict[str, Any]:
+    return {
+        "id": action.id,
+        "task": action.task_id,
+        "trigger": action.trigger,
+        "integration": action.integration,
+        "status": action.status,
+        "config": json.loads(action.config),
+        "created": to_wire(action.created),
+        "updated": to_wire(action.updated),
+    }
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return json_response(json.dumps(value), status)
+
+
+def register(app: Flask, api: Api) -> None:
+    """Add the action endpoints."""
+    api.register_blueprint(blp)

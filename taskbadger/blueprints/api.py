@@ -1,0 +1,256 @@
+"""What all API endpoints share: the order of checks, reading bodies, and the OpenAPI document."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from flask import Flask, Response, current_app, g, request
+from flask_httpauth import HTTPTokenAuth
+from flask_smorest import Api as SmorestApi
+from flask_smorest import Blueprint
+from marshmallow import Schema, ValidationError
+from webargs.flaskparser import FlaskParser
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from taskbadger.blueprints import errors
+from taskbadger.clock import utcnow
+from taskbadger.errors import (
+    NotAcceptable,
+    NotAuthenticated,
+    Throttled,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
+from taskbadger.extensions import db, writing
+from taskbadger.schemas.body import read_object
+from taskbadger.schemas.fields import field_errors
+from taskbadger.schemas.tasks import Place
+from taskbadger.services import accounts, throttle
+from taskbadger.services.accounts import Access, Actor, KeyCache, ProjectRef
+
+auth = HTTPTokenAuth(scheme="Bearer", realm="api")
+_RATE_WINDOW_SECONDS = 60
+
+
+class Api(SmorestApi):
+    """flask-smorest's Api, with the error shape of the contract; pages keep werkzeug's HTML."""
+
+    def handle_http_exception(self, error: HTTPException) -> Any:
+        """Answer an HTTPException."""
+        if errors.is_api_request():
+            return errors.answer_http(error)
+        return error
+
+
+class BodyParser(FlaskParser):
+    """Reads a JSON body strictly, and reports wrong fields with their codes."""
+
+    DEFAULT_VALIDATION_STATUS = 400
+
+    def parse(self, argmap: Any, req: Any = None, *, location: Any = None, **options: Any) -> Any:
+        """Return the loaded arguments; raises TaskBadgerError."""
+        if location != "json":
+            return super().parse(argmap, req, location=location, **options)
+        schema = _schema(argmap)
+        try:
+            g.body = body = read_object(_read_body())
+            return schema.load(body)
+        except ValidationError as error:
+            wrong: ValidationFailed = ValidationFailed(list(field_errors(error.messages)))
+        except ValidationFailed as error:
+            wrong = error
+        # A task that does not exist comes before its wrong fields: the contract's order.
+        g.locate(request.view_args or {})
+        raise wrong
+
+
+@lru_cache(maxsize=100)
+def _instance(schema: type[Schema]) -> Schema:
+    return schema()
+
+
+def _schema(argmap: Any) -> Schema:
+    return argmap if isinstance(argmap, Schema) else _instance(argmap)
+
+
+def _read_body() -> bytes:
+    try:
+        return request.get_data(cache=False)
+    except RequestEntityTooLarge as error:
+        raise errors.too_large() from error
+
+
+class ApiBlueprint(Blueprint):
+    """A blueprint whose endpoints ask for a key, in the contract's order of checks (section 3).
+
+    *locate* takes the view's arguments and raises NotFound where they name nothing.
+    """
+
+    ARGUMENTS_PARSER = BodyParser()
+
+    def __init__(
+        self,
+        *args: Any,
+        locate: Callable[[dict[str, Any]], None] = lambda view_args: None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.locate = locate
+        self.url_value_preprocessor(_take_slugs)
+        self.before_request(self._admit)
+
+    def _admit(self) -> None:
+        if request.method == "OPTIONS":
+            return
+        check_accept(request.headers.get("Accept"))
+        g.locate = self.locate
+        g.access = authenticate()
+        g.project = None
+        if "project_slug" in g:
+            g.project = accounts.open_project(
+                g.access, g.organization_slug, g.project_slug, key_cache()
+            )
+        _check_rate(g.access)
+        _check_size()
+        if request.method in ("POST", "PUT", "PATCH"):
+            check_media_type()
+
+
+def _take_slugs(_endpoint: str | None, values: dict[str, Any] | None) -> None:
+    for name in ("organization_slug", "project_slug"):
+        if values and name in values:
+            setattr(g, name, values.pop(name))
+
+
+def current_project() -> ProjectRef:
+    """Return the project that this request is about."""
+    project: ProjectRef = g.project
+    return project
+
+
+def current_actor() -> Actor:
+    """Return who makes this request."""
+    actor: Actor = g.access.actor
+    return actor
+
+
+def key_cache() -> KeyCache:
+    """Return what this process knows of keys."""
+    cache: KeyCache = current_app.extensions["taskbadger_keys"]
+    return cache
+
+
+def authenticate() -> Access:
+    """Return what the request's key opens; raises NotAuthenticated and AuthenticationFailed."""
+    header = auth.get_auth()
+    if header is None:
+        raise NotAuthenticated()
+    access: Access = auth.authenticate(header, None)
+    return access
+
+
+@auth.verify_token
+def _verify(token: str | None) -> Access:
+    now = utcnow()
+    access = accounts.authenticate(token or "", key_cache(), now=now)
+    if accounts.use_is_noted(access, now=now):
+        return access
+    db.session.rollback()
+    with writing():
+        accounts.touch_key(access, key_cache(), now=now)
+        db.session.commit()
+    return access
+
+
+def check_accept(accept: str | None) -> None:
+    """Raise NotAcceptable unless the header takes JSON."""
+    if not accept or accept in ("*/*", "application/json"):
+        return
+    if accept_quality(accept) <= 0:
+        raise NotAcceptable()
+
+
+_ACCEPTED = {"*/*": 1, "application/*": 2, "application/json": 3}
+
+
+@lru_cache(maxsize=1000)
+def accept_quality(accept: str) -> float:
+    """Return how much an Accept header wants JSON, 0 to 1: its most specific range decides."""
+    best, quality = 0, 0.0
+    for item in accept.split(","):
+        media_range, *parameters = (part.strip().lower() for part in item.split(";"))
+        rank = _ACCEPTED.get(media_range, 0)
+        if rank > best:
+            best, quality = rank, _quality(parameters)
+    return quality
+
+
+def _quality(parameters: list[str]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
+def _check_rate(access: Access) -> None:
+    limit = current_app.config["RATE_LIMIT"]
+    if not limit:
+        return
+    db.session.rollback()
+    with writing():
+        wait = throttle.count(
+            f"key:{access.key_id}", limit=limit, seconds=_RATE_WINDOW_SECONDS, now=utcnow()
+        )
+        db.session.commit()
+    if wait:
+        raise Throttled(wait)
+
+
+def _check_size() -> None:
+    length = request.content_length
+    if length is not None and length > (request.max_content_length or 0):
+        raise errors.too_large()
+
+
+def check_media_type() -> None:
+    """Raise UnsupportedMediaType when the request has a body that is not JSON."""
+    if request.mimetype == "application/json":
+        return
+    if request.content_length or "Transfer-Encoding" in request.headers:
+        raise UnsupportedMediaType(request.headers.get("Content-Type", ""))
+
+
+def base_url() -> str:
+    """Return what links start with: the setting, or the address that this request came to."""
+    return str(current_app.config["BASE_URL"]) or request.root_url.rstrip("/")
+
+
+def current_place() -> Place:
+    """Return what the tasks of this request's project share in an answer."""
+    project = current_project()
+    return _place(project.organization, project.slug, base_url())
+
+
+_place = lru_cache(maxsize=1000)(Place)
+
+
+def json_response(text: str, status: int = 200) -> Response:
+    """Return an answer whose body is JSON *text* already."""
+    return Response(text, status=status, content_type="application/json")
+
+
+def init_api(app: Flask) -> Api:
+    """Make the Api of *app*: OpenAPI 3.0.3, as the hosted service's own document."""
+    app.config.update(
+        API_TITLE="Taskbadger API",
+        API_VERSION="0.1",
+        OPENAPI_VERSION="3.0.3",
+        OPENAPI_URL_PREFIX="/api",
+        OPENAPI_JSON_PATH="schema.json",
+    )
+    app.extensions["taskbadger_keys"] = KeyCache()
+    return Api(app)

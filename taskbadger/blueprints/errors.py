@@ -1,0 +1,129 @@
+"""The one shape of an error below ``/api/``: ``{"type", "errors": [{"code", "detail", "attr"}]}``.
+
+The contract, section 3, is the table; no view formats an error itself.
+"""
+
+import json
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from flask import Flask, Response, request
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import (
+    HTTPException,
+    MethodNotAllowed,
+    RequestEntityTooLarge,
+)
+
+from taskbadger.errors import (
+    FieldError,
+    PayloadTooLarge,
+    ServiceUnavailable,
+    TaskBadgerError,
+    ValidationFailed,
+)
+from taskbadger.extensions import db
+
+log = logging.getLogger(__name__)
+
+# What RFC 9110 allows a bare HTTP error from the framework to be called here.
+_CODES = {404: ("not_found", "Not found."), 400: ("parse_error", "Malformed request.")}
+
+
+def is_api_request() -> bool:
+    """Say whether this request is answered with the standard error JSON."""
+    return request.path.startswith("/api/") or request.path == "/api"
+
+
+def error_response(
+    status: int, kind: str, errors: Iterable[FieldError], headers: dict[str, str] | None = None
+) -> Response:
+    """Build the answer for one or more errors."""
+    body = {
+        "type": kind,
+        "errors": [
+            {"code": error.code, "detail": error.detail, "attr": error.attr} for error in errors
+        ],
+    }
+    response = Response(
+        json.dumps(body, ensure_ascii=True), status=status, mimetype="application/json"
+    )
+    response.headers.update(headers or {})
+    return response
+
+
+def answer(error: TaskBadgerError) -> Response:
+    """Turn what a service raised into the answer."""
+    headers = {}
+    if error.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="api"'
+    retry_after = getattr(error, "retry_after", None)
+    if retry_after is not None:
+        headers["Retry-After"] = str(retry_after)
+    if isinstance(error, ValidationFailed):
+        return error_response(error.status, "validation_error", error.errors, headers)
+    kind = "server_error" if error.status >= 500 else "client_error"
+    return error_response(
+        error.status, kind, [FieldError(error.code, error.detail, None)], headers
+    )
+
+
+def too_large() -> PayloadTooLarge:
+    """Return the error for a body over the limit, which it names."""
+    limit = request.max_content_length
+    return PayloadTooLarge(f"Request body is larger than the limit of {limit} bytes.")
+
+
+def answer_http(error: HTTPException) -> Response:
+    """Turn an error of the framework into the answer."""
+    if isinstance(error, MethodNotAllowed):
+        detail = f"Method “{request.method.lower()}” not allowed."
+        allow = ", ".join(sorted(error.valid_methods or ()))
+        return _client_error(405, "method_not_allowed", detail, {"Allow": allow})
+    if isinstance(error, RequestEntityTooLarge):
+        return answer(too_large())
+    status = error.code or 500
+    if status >= 500:
+        return _server_error()
+    code, detail = _CODES.get(status, (error.name.lower().replace(" ", "_"), error.name + "."))
+    return _client_error(status, code, detail)
+
+
+def _client_error(
+    status: int, code: str, detail: str, headers: dict[str, str] | None = None
+) -> Response:
+    return error_response(status, "client_error", [FieldError(code, detail, None)], headers)
+
+
+def _server_error() -> Response:
+    return error_response(
+        500, "server_error", [FieldError("error", "A server error occurred.", None)]
+    )
+
+
+def register(app: Flask, api: Any) -> None:
+    """Register the handlers of errors that are not HTTPException; ``Api`` handles those."""
+    app.register_error_handler(TaskBadgerError, _on_error)
+    app.register_error_handler(DBAPIError, _on_database_error)
+    app.register_error_handler(PoolTimeout, _on_database_error)
+
+
+def _on_error(error: TaskBadgerError) -> Response:
+    if is_api_request():
+        return answer(error)
+    response = Response(error.detail, status=error.status, mimetype="text/plain")
+    if hasattr(error, "retry_after"):
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+def _on_database_error(error: Exception) -> Any:
+    """Answer 503 when the database is away, locked or full; anything else is a fault of ours."""
+    lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    if not isinstance(error, (OperationalError, PoolTimeout)) and not lost:
+        raise error
+    log.error("database not available", extra={"error": str(getattr(error, "orig", error))[:300]})
+    db.session.rollback()
+    return _on_error(ServiceUnavailable())

@@ -1,0 +1,219 @@
+"""The task endpoints."""
+
+from typing import Any
+from uuid import UUID
+
+from flask import Blueprint as FlaskBlueprint
+from flask import Flask, Response, g, request
+from flask.views import MethodView
+from flask_smorest import Api
+
+from taskbadger.blueprints.api import (
+    ApiBlueprint,
+    base_url,
+    current_actor,
+    current_place,
+    current_project,
+    json_response,
+)
+from taskbadger.clock import utcnow
+from taskbadger.errors import ValidationFailed
+from taskbadger.extensions import db
+from taskbadger.schemas.body import digest
+from taskbadger.schemas.pagination import PaginatedTaskEventList, PaginatedTaskList
+from taskbadger.schemas.tasks import (
+    PatchedTaskRequest,
+    Task,
+    TaskRequest,
+    write_event,
+    write_page,
+    write_task,
+)
+from taskbadger.services import history, idempotency, pagination, task_list, tasks
+from taskbadger.services.pagination import Page
+
+
+def locate(view_args: dict[str, Any]) -> None:
+    """Raise NotFound unless the task of the URL exists."""
+    if "id" in view_args:
+        tasks.check_exists(current_project(), view_args["id"])
+
+
+blp = ApiBlueprint(
+    "tasks",
+    __name__,
+    url_prefix="/api/<organization_slug>/<project_slug>/tasks",
+    locate=locate,
+)
+
+
+@blp.route("/")
+class TaskList(MethodView):
+    """The tasks of a project."""
+
+    @blp.response(200, PaginatedTaskList)
+    def get(self) -> Response:
+        """List Tasks
+
+        List all tasks
+        """
+        filters = task_list.read_filters(request.args.to_dict(flat=False))
+        cursor, size = read_paging(parts=2)
+        page = task_list.list_tasks(current_project(), filters, cursor, size)
+        place = current_place()
+        return page_response(page, [write_task(row, place) for row in page.rows], size)
+
+    @blp.arguments(TaskRequest)
+    @blp.response(201, Task)
+    def post(self, data: dict[str, Any]) -> Response:
+        """Create Task
+
+        Create a task
+        """
+        key = request.headers.get("Idempotency-Key")
+        if key is not None:
+            return _create_once(key, data)
+        text = _create(data)
+        db.session.commit()
+        return json_response(text, 201)
+
+
+def _create(data: dict[str, Any]) -> str:
+    task = tasks.create_task(
+        current_project(),
+        data,
+        now=utcnow(),
+        actor=current_actor(),
+        monitor_id=_monitor_id(),
+    )
+    return write_task(task, current_place())
+
+
+def _create_once(key: str, data: dict[str, Any]) -> Response:
+    now = utcnow()
+    project_id = current_project().id
+    body = digest(g.body)
+    answered = idempotency.find_answer(project_id, key, body, now=now)
+    if answered is not None:
+        status, text = answered
+        response = json_response(text, status)
+        response.headers["Idempotency-Replayed"] = "true"
+        return response
+    text = _create(data)
+    idempotency.keep_answer(project_id, key, body, 201, text, now=now)
+    db.session.commit()
+    return json_response(text, 201)
+
+
+def _monitor_id() -> UUID | None:
+    text = request.headers.get("X-TASKBADGER-MONITOR")
+    if text is None:
+        return None
+    raise ValidationFailed.one(
+        "X-TASKBADGER-MONITOR", f"There is no monitor “{text}” in this project.", "does_not_exist"
+    )
+
+
+@blp.route("/<id>/")
+class TaskDetail(MethodView):
+    """One task."""
+
+    @blp.response(200, Task)
+    def get(self, id: str) -> Response:
+        """Get Task
+
+        Fetch a task by ID
+        """
+        return json_response(write_task(tasks.get_task(current_project(), id), current_place()))
+
+    @blp.arguments(TaskRequest)
+    @blp.response(200, Task)
+    def put(self, data: dict[str, Any], id: str) -> Response:
+        """Update Task
+
+        Update a task
+        """
+        return _update(id, data, replace_tags=True)
+
+    @blp.arguments(PatchedTaskRequest)
+    @blp.response(200, Task)
+    def patch(self, data: dict[str, Any], id: str) -> Response:
+        """Update Task (partial)
+
+        Update a task with partial data
+        """
+        return _update(id, data)
+
+    @blp.response(204)
+    def delete(self, id: str) -> Response:
+        """Cancel Task
+
+        Cancel a task
+        """
+        tasks.cancel_task(current_project(), id, now=utcnow(), actor=current_actor())
+        db.session.commit()
+        return Response(status=204)
+
+
+def add_actions(id: str) -> Response:
+    """Treat POST as PATCH: the API page adds actions "through the update endpoint" so."""
+    response: Response = TaskDetail().patch(id=id)
+    return response
+
+
+# Flask's own method, so that the route stays out of the OpenAPI document.
+FlaskBlueprint.add_url_rule(blp, "/<id>/", "add_actions", add_actions, methods=["POST"])
+
+
+def _update(id: str, data: dict[str, Any], *, replace_tags: bool = False) -> Response:
+    task = tasks.update_task(
+        current_project(),
+        id,
+        data,
+        now=utcnow(),
+        actor=current_actor(),
+        replace_tags=replace_tags,
+    )
+    db.session.commit()
+    return json_response(write_task(task, current_place()))
+
+
+@blp.route("/<id>/events/")
+class TaskEvents(MethodView):
+    """The history of a task."""
+
+    @blp.response(200, PaginatedTaskEventList)
+    def get(self, id: str) -> Response:
+        """List Events
+
+        List the history of a task, oldest first
+        """
+        cursor, size = read_paging(parts=1)
+        tasks.check_exists(current_project(), id)
+        page = history.list_events(id, cursor, size)
+        return page_response(page, [write_event(row) for row in page.rows], size)
+
+
+def read_paging(*, parts: int) -> tuple[pagination.Cursor | None, int]:
+    """Return cursor and page size of this request; raises InvalidCursor and ValidationFailed."""
+    size = pagination.read_page_size(request.args.get("page_size"))
+    cursor = request.args.get("cursor")
+    return (pagination.read_cursor(cursor, parts=parts) if cursor else None), size
+
+
+def page_response(page: Page[Any], results: list[str], size: int) -> Response:
+    """Return a page with the URLs of its neighbours."""
+    here = base_url() + request.path
+    parameters = list(request.args.items(multi=True))
+    return json_response(
+        write_page(
+            results,
+            next_url=pagination.page_url(here, parameters, page.next, size),
+            previous_url=pagination.page_url(here, parameters, page.previous, size),
+        )
+    )
+
+
+def register(app: Flask, api: Api) -> None:
+    """Add the task endpoints."""
+    api.register_blueprint(blp)

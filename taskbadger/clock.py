@@ -1,0 +1,15 @@
+"""The one place that reads the clock, and how a time is written for others."""
+
+from datetime import UTC, datetime
+
+
+def utcnow() -> datetime:
+    """Return the current time, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def to_wire(moment: datetime) -> str:
+    """Write an aware datetime as the contract does: UTC, microseconds, ``Z``."""
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="microseconds")[:-6] + "Z"

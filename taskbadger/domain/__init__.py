@@ -1,0 +1,1 @@
+"""The rules, in plain Python: no Flask, no database, no clock."""

@@ -1,0 +1,135 @@
+"""What services raise: each exception knows its status, its code and its message.
+
+``blueprints/api.py`` alone turns them into the standard error JSON (the contract, section 3).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong. The text names the environment variable."""
+
+
+class TaskBadgerError(Exception):
+    """The root of all errors that a client is told about. The docstring is the default detail."""
+
+    status = 500
+    code = "error"
+
+    def __init__(self, detail: str | None = None) -> None:
+        self.detail = detail or (type(self).__doc__ or "")
+        super().__init__(self.detail)
+
+
+class NotAuthenticated(TaskBadgerError):
+    """Authentication credentials were not provided."""
+
+    status = 401
+    code = "not_authenticated"
+
+
+class AuthenticationFailed(TaskBadgerError):
+    """Incorrect authentication credentials."""
+
+    status = 401
+    code = "authentication_failed"
+
+
+class PermissionDenied(TaskBadgerError):
+    """You do not have permission to perform this action."""
+
+    status = 403
+    code = "permission_denied"
+
+
+class NotFound(TaskBadgerError):
+    """Not found."""
+
+    status = 404
+    code = "not_found"
+
+
+class Conflict(TaskBadgerError):
+    """The request conflicts with the current state."""
+
+    status = 409
+    code = "conflict"
+
+
+class PayloadTooLarge(TaskBadgerError):
+    """The request body is too large."""
+
+    status = 413
+    code = "payload_too_large"
+
+
+class UnsupportedMediaType(TaskBadgerError):
+    """The request body has a media type other than JSON."""
+
+    status = 415
+    code = "not_acceptable"
+
+    def __init__(self, content_type: str) -> None:
+        super().__init__(f"Unsupported media type “{content_type}” in request.")
+
+
+class NotAcceptable(TaskBadgerError):
+    """Could not satisfy the request Accept header."""
+
+    status = 406
+    code = "not_acceptable"
+
+
+class ParseError(TaskBadgerError):
+    """The request body is not JSON that the server accepts."""
+
+    status = 400
+    code = "parse_error"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"JSON parse error - {reason}")
+
+
+class Throttled(TaskBadgerError):
+    """Request was throttled."""
+
+    status = 429
+    code = "throttled"
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"Request was throttled. Expected available in {retry_after} seconds.")
+        self.retry_after = retry_after
+
+
+class ServiceUnavailable(TaskBadgerError):
+    """The database is not available at the moment. Please retry."""
+
+    status = 503
+    code = "service_unavailable"
+    retry_after = 2
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One wrong field: *attr* is dotted into nested values, as in ``actions.0.trigger``."""
+
+    code: str
+    detail: str
+    attr: str | None
+
+
+class ValidationFailed(TaskBadgerError):
+    """Some fields are wrong."""
+
+    status = 400
+    code = "invalid"
+
+    def __init__(self, errors: Sequence[FieldError]) -> None:
+        super().__init__("; ".join(error.detail for error in errors))
+        self.errors = tuple(errors)
+
+    @classmethod
+    def one(cls, attr: str | None, detail: str, code: str = "invalid") -> "ValidationFailed":
+        """Return the error for a single field."""
+        return cls([FieldError(code, detail, attr)])

@@ -1,0 +1,201 @@
+"""The database: the declarative base, Flask-SQLAlchemy as glue, and how each engine is set up.
+
+The recipes and their measurements are in ``docs/decisions.md``.
+"""
+
+import logging
+import os
+import random
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import ModuleType
+from typing import Any
+
+from flask import Flask
+from flask_migrate import Migrate
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import URL, Connection, Engine, MetaData, event, make_url
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import DeclarativeBase
+
+try:
+    from pysqlite3 import dbapi2 as _pysqlite3
+except ImportError:  # pragma: no cover - platforms without its wheel
+    _pysqlite3 = None
+
+log = logging.getLogger(__name__)
+
+MIGRATIONS = os.path.join(os.path.dirname(__file__), "migrations")
+
+
+class Base(DeclarativeBase):
+    """The base of all models. Constraints are named, so that a migration can drop them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+db = SQLAlchemy(model_class=Base)
+migrate = Migrate(directory=MIGRATIONS, render_as_batch=True)
+
+_read_only: ContextVar[bool] = ContextVar("read_only", default=False)
+
+
+def set_read_only(read_only: bool) -> None:  # noqa: FBT001 - the name says it
+    """Say whether the transactions of this context only read: SQLite takes no write lock then."""
+    _read_only.set(read_only)
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Let the transactions of a block write, also in a request that otherwise only reads."""
+    token = _read_only.set(False)
+    try:
+        yield
+    finally:
+        _read_only.reset(token)
+
+
+def init_database(app: Flask) -> None:
+    """Configure Flask-SQLAlchemy and Flask-Migrate for *app* by its settings."""
+    url = database_url(app.config["DATABASE_URL"])
+    app.config["SQLALCHEMY_DATABASE_URI"] = url
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(app.config, url)
+    db.init_app(app)
+    migrate.init_app(app, db)
+    with app.app_context():
+        _prepare(db.engine, app.config)
+
+
+def database_url(text: str) -> URL:
+    """Return the URL with the driver that we ship; a relative SQLite path is made absolute."""
+    scheme, _, rest = text.partition("://")
+    if scheme in ("postgres", "postgresql"):
+        return make_url(f"postgresql+psycopg://{rest}")
+    url = make_url(text)
+    if url.get_backend_name() == "sqlite" and url.database:
+        path = os.path.abspath(url.database)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        return url.set(database=path)
+    return url
+
+
+def engine_options(config: dict[str, Any], url: URL) -> dict[str, Any]:
+    """Return the arguments for ``create_engine``: pool sizes, timeouts and the driver."""
+    threads = config.get("THREADS", 8)
+    timeout = config["DATABASE_TIMEOUT"]
+    if url.get_backend_name() == "sqlite":
+        return {
+            "module": sqlite_module(),
+            "pool_size": threads + 2,
+            "max_overflow": 4,
+            "pool_timeout": timeout,
+            "connect_args": {"timeout": max(timeout, 5.0), "check_same_thread": False},
+        }
+    milliseconds = int(timeout * 1000)
+    connect: dict[str, Any] = {
+        "connect_timeout": max(2, round(timeout / 2)),
+        "application_name": "taskbadger",
+        "keepalives": 1,
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+        "tcp_user_timeout": milliseconds,
+    }
+    if config["DATABASE_POOL_OPTIONS"]:
+        connect["options"] = (
+            f"-c statement_timeout={milliseconds + 5000} -c lock_timeout={milliseconds} "
+            f"-c idle_in_transaction_session_timeout=30000 -c timezone=UTC"
+        )
+    return {
+        "pool_size": threads + 2,
+        "max_overflow": 4,
+        "pool_timeout": timeout,
+        "pool_recycle": 1800,
+        "pool_pre_ping": True,
+        "pool_use_lifo": True,
+        "connect_args": connect,
+    }
+
+
+def sqlite_module() -> ModuleType:
+    """Return the SQLite driver: the bundled, fixed one where its wheel exists."""
+    return _pysqlite3 or sqlite3
+
+
+def wal_is_safe(version: tuple[int, ...]) -> bool:
+    """Say whether this SQLite is free of the WAL-reset race (sqlite.org/wal.html#walresetbug)."""
+    if version >= (3, 51, 3):
+        return True
+    return (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
+
+
+def _prepare(engine: Engine, config: dict[str, Any]) -> None:
+    os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))
+    if engine.dialect.name != "sqlite":
+        return
+    pragmas = _pragmas(sqlite_module().sqlite_version_info, config["SQLITE_SYNCHRONOUS"])
+
+    @event.listens_for(engine, "connect")
+    def set_up(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # SQLAlchemy says BEGIN, not the driver.
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        if _read_only.get():
+            connection.exec_driver_sql("BEGIN")
+            return
+        _begin_immediate(connection, config["DATABASE_TIMEOUT"])
+
+
+def _pragmas(version: tuple[int, ...], synchronous: str) -> list[str]:
+    journal = ["journal_mode=WAL", f"synchronous={synchronous}"]
+    if not wal_is_safe(version):
+        log.warning(
+            "this SQLite has the WAL-reset bug; using the slower rollback journal",
+            extra={"sqlite_version": ".".join(map(str, version))},
+        )
+        journal = ["journal_mode=DELETE", "synchronous=EXTRA"]
+    return [
+        *journal,
+        "foreign_keys=ON",
+        "cache_size=-16000",
+        "temp_store=MEMORY",
+        "journal_size_limit=67108864",
+    ]
+
+
+def _begin_immediate(connection: Connection, timeout: float) -> None:
+    """Take SQLite's write lock, waiting up to *timeout* seconds.
+
+    SQLite's own busy handler backs off to 100 ms, which makes late comers wait long and unevenly.
+    Trying again every millisecond or so treats all writers alike.
+    """
+    driver = connection.connection.driver_connection
+    assert driver is not None  # noqa: S101 - for the type checker
+    busy = sqlite_module().OperationalError
+    deadline = time.monotonic() + timeout
+    driver.execute("PRAGMA busy_timeout=0")
+    try:
+        while True:
+            try:
+                driver.execute("BEGIN IMMEDIATE")
+                return
+            except busy as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise OperationalError("BEGIN IMMEDIATE", None, error) from error
+            time.sleep(random.uniform(0.0005, 0.0015))  # noqa: S311 - not a secret
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={max(int(timeout * 1000), 5000)}")

@@ -1,0 +1,116 @@
+"""Who uses the server: users, organizations, memberships, projects and API keys."""
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from taskbadger.extensions import Base
+from taskbadger.models.types import UTCDateTime
+
+ROLES = ("owner", "admin", "member", "viewer")
+"""From the most powerful to the least."""
+
+SCOPES = ("ingest", "read", "admin")
+DEFAULT_SCOPES = "ingest,read"
+
+
+class Organization(Base):
+    """A team: it owns projects, channels and monitors, and has members."""
+
+    __tablename__ = "organization"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    slug: Mapped[str] = mapped_column(String(50), unique=True)
+    name: Mapped[str] = mapped_column(String(255))
+    created: Mapped[datetime] = mapped_column(UTCDateTime)
+
+    projects: Mapped[list["Project"]] = relationship(back_populates="organization")
+    memberships: Mapped[list["Membership"]] = relationship(back_populates="organization")
+
+
+class User(Base):
+    """A person who may sign in to the dashboard."""
+
+    __tablename__ = "user_account"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(String(254), unique=True)
+    """In lower case."""
+    name: Mapped[str] = mapped_column(String(255), default="")
+    password_hash: Mapped[str | None] = mapped_column(String(255))
+    """argon2id; None for a user who signs in elsewhere only."""
+    created: Mapped[datetime] = mapped_column(UTCDateTime)
+    disabled: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+    memberships: Mapped[list["Membership"]] = relationship(back_populates="user")
+
+
+class Membership(Base):
+    """What a user may do in an organization."""
+
+    __tablename__ = "membership"
+    __table_args__ = (UniqueConstraint("user_id", "organization_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("user_account.id", ondelete="CASCADE"))
+    organization_id: Mapped[int] = mapped_column(
+        ForeignKey("organization.id", ondelete="CASCADE"), index=True
+    )
+    role: Mapped[str] = mapped_column(String(10))
+    """One of ROLES."""
+    created: Mapped[datetime] = mapped_column(UTCDateTime)
+
+    user: Mapped[User] = relationship(back_populates="memberships")
+    organization: Mapped[Organization] = relationship(back_populates="memberships")
+
+
+class Project(Base):
+    """A group of tasks that share keys."""
+
+    __tablename__ = "project"
+    __table_args__ = (UniqueConstraint("organization_id", "slug"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organization.id", ondelete="CASCADE"))
+    slug: Mapped[str] = mapped_column(String(50))
+    name: Mapped[str] = mapped_column(String(255))
+    created: Mapped[datetime] = mapped_column(UTCDateTime)
+    public_pages: Mapped[bool] = mapped_column(default=True)
+    """Whether anyone who has the link may see a task's public page."""
+    public_data: Mapped[bool] = mapped_column(default=False)
+    """Whether a public page shows ``data``."""
+    public_tags: Mapped[bool] = mapped_column(default=False)
+    """Whether a public page shows the tags."""
+    retention_days: Mapped[int | None] = mapped_column()
+    """Days after which finished tasks are deleted; None keeps them."""
+
+    organization: Mapped[Organization] = relationship(back_populates="projects")
+
+
+class ApiKey(Base):
+    """A key for the API: of one project, or of a whole organization when project_id is None."""
+
+    __tablename__ = "api_key"
+    __table_args__ = (Index(None, "organization_id", "id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organization.id", ondelete="CASCADE"))
+    project_id: Mapped[int | None] = mapped_column(
+        ForeignKey("project.id", ondelete="CASCADE"), index=True
+    )
+    name: Mapped[str] = mapped_column(String(255))
+    prefix: Mapped[str] = mapped_column(String(20))
+    """The part of the secret that may be shown."""
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    """SHA-256 of the secret, in hexadecimal."""
+    scopes: Mapped[str] = mapped_column(String(50), default=DEFAULT_SCOPES)
+    """Comma-separated, of SCOPES."""
+    created: Mapped[datetime] = mapped_column(UTCDateTime)
+    expires: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    revoked: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    last_used: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """Written at most once a minute."""
+
+    organization: Mapped[Organization] = relationship()
+    project: Mapped[Project | None] = relationship()

@@ -1,0 +1,108 @@
+"""Task, its tags as the filters need them, and its history."""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, Uuid
+from sqlalchemy.orm import Mapped, mapped_column
+
+from taskbadger.extensions import Base
+from taskbadger.models.types import BigId, Microseconds, TaskId, UTCDateTime
+
+
+class Task(Base):
+    """One run of a background job. The contract, section 4, has the rules."""
+
+    __tablename__ = "task"
+    __table_args__ = (
+        # Each list is a keyset walk over (created, id), newest first, on one of these.
+        Index(None, "project_id", "created", "id"),
+        Index(None, "project_id", "status", "created", "id"),
+        Index(None, "project_id", "name", "created", "id"),
+        Index(None, "project_id", "external_id"),
+        Index(None, "project_id", "updated"),
+        Index(None, "parent", "created", "id"),
+        Index(None, "monitor_id", "created", "id"),
+        Index("ix_task_stale_at", "stale_at"),
+        Index("ix_task_overdue_at", "overdue_at"),
+    )
+
+    id: Mapped[str] = mapped_column(TaskId, primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    version: Mapped[int] = mapped_column(BigInteger, default=1)
+    """Counts the changes, from 1; a delivery is unique per action and version."""
+    parent: Mapped[str | None] = mapped_column(
+        TaskId, ForeignKey("task.id", ondelete="SET NULL")
+    )
+    has_children: Mapped[bool] = mapped_column(default=False)
+    has_actions: Mapped[bool] = mapped_column(default=False)
+    """Whether there may be actions to evaluate: spares most updates the look-up."""
+    monitor_id: Mapped[UUID | None] = mapped_column(Uuid)
+
+    name: Mapped[str] = mapped_column(String(255))
+    name_folded: Mapped[str] = mapped_column(String(765))
+    """The name without distinctions of case, for ``search``."""
+    queue: Mapped[str] = mapped_column(String(255), default="")
+    external_id: Mapped[str] = mapped_column(String(255), default="")
+    status: Mapped[str] = mapped_column(String(16))
+    stale_from: Mapped[str | None] = mapped_column(String(16))
+    """The state before the task went stale."""
+    value: Mapped[int | None] = mapped_column(BigInteger)
+    value_max: Mapped[int] = mapped_column(BigInteger, default=100)
+    data: Mapped[str | None] = mapped_column(Text)
+    """JSON, to the letter as it came; None where the client sent none or null."""
+    tags: Mapped[str] = mapped_column(Text, default="{}")
+    """JSON, sorted by name. TaskTag has the same for the filters."""
+
+    created: Mapped[datetime] = mapped_column(UTCDateTime)
+    updated: Mapped[datetime] = mapped_column(UTCDateTime)
+    start_time: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    end_time: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    time_to_start: Mapped[timedelta | None] = mapped_column(Microseconds)
+    max_runtime: Mapped[int | None] = mapped_column()
+    """Seconds that the task may run."""
+    stale_timeout: Mapped[int | None] = mapped_column()
+    """Seconds without an update after which the task is stale; None for never."""
+    stale_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    overdue_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+    progress_event_id: Mapped[int | None] = mapped_column(BigInteger)
+    """The latest progress event, which may still be overwritten; None before the second."""
+    progress_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """When that event was begun."""
+    progress_count: Mapped[int] = mapped_column(default=0)
+    progress_step: Mapped[int] = mapped_column(default=1)
+    """Least distance between two progress events, in seconds."""
+
+
+class TaskTag(Base):
+    """One tag of a task, for the filter ``tag=name:value``."""
+
+    __tablename__ = "task_tag"
+    __table_args__ = (Index(None, "project_id", "name", "value", "task_id"),)
+
+    task_id: Mapped[str] = mapped_column(
+        TaskId, ForeignKey("task.id", ondelete="CASCADE"), primary_key=True
+    )
+    name: Mapped[str] = mapped_column(String(255), primary_key=True)
+    value: Mapped[str] = mapped_column(String(255))
+    project_id: Mapped[int] = mapped_column()
+
+
+class TaskEvent(Base):
+    """An entry of a task's history: its creation, a change of status, or progress."""
+
+    __tablename__ = "task_event"
+    __table_args__ = (Index(None, "task_id", "id"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    task_id: Mapped[str] = mapped_column(TaskId, ForeignKey("task.id", ondelete="CASCADE"))
+    type: Mapped[str] = mapped_column(String(10))
+    """``created``, ``status`` or ``progress``."""
+    created: Mapped[datetime] = mapped_column(UTCDateTime)
+    status: Mapped[str] = mapped_column(String(16))
+    value: Mapped[int | None] = mapped_column(BigInteger)
+    value_max: Mapped[int] = mapped_column(BigInteger)
+    actor_type: Mapped[str] = mapped_column(String(10))
+    """``key``, ``user`` or ``server``."""
+    actor_name: Mapped[str] = mapped_column(String(255))

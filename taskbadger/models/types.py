@@ -1,0 +1,113 @@
+"""Column types: how ids, times and durations are kept in either database."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Dialect, Integer, LargeBinary, String, Uuid
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from taskbadger.clock import to_wire
+from taskbadger.domain import ids
+
+_MICROSECOND = timedelta(microseconds=1)
+
+BigId = BigInteger().with_variant(Integer(), "sqlite")
+"""An ascending primary key: SQLite counts by itself only in a column of type INTEGER."""
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """An aware datetime in UTC; naive values are refused.
+
+    PostgreSQL keeps a ``timestamptz``, SQLite the text of the wire, which sorts by time.
+    """
+
+    impl = String(27)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(postgresql.TIMESTAMP(timezone=True))
+        return dialect.type_descriptor(String(27))
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:
+        if dialect.name == "postgresql":
+            return _aware
+        return _to_text
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
+        if dialect.name == "postgresql":
+            return _in_utc
+        return _from_text
+
+
+def _aware(value: datetime | None) -> datetime | None:
+    if value is not None and value.tzinfo is None:
+        raise ValueError(f"a datetime without a time zone: {value!r}")
+    return value
+
+
+def _to_text(value: datetime | None) -> str | None:
+    return None if value is None else to_wire(_aware(value) or value)
+
+
+def _in_utc(value: datetime | None) -> datetime | None:
+    return None if value is None else value.astimezone(UTC)
+
+
+def _from_text(value: str | None) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(value)
+
+
+class TaskId(TypeDecorator[str]):
+    """A task's id: 16 bytes in the database (``uuid`` on PostgreSQL), 22 characters in Python."""
+
+    impl = LargeBinary(16)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(Uuid())
+        return dialect.type_descriptor(LargeBinary(16))
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:
+        return _to_uuid if dialect.name == "postgresql" else _to_blob
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
+        return _from_uuid if dialect.name == "postgresql" else _from_blob
+
+
+def _to_uuid(value: str | None) -> UUID | None:
+    return None if value is None else UUID(bytes=_to_blob(value))
+
+
+def _to_blob(value: str | None) -> bytes | None:
+    if value is None:
+        return None
+    blob = ids.to_bytes(value)
+    if blob is None:
+        raise ValueError(f"not a task id: {value!r}")
+    return blob
+
+
+def _from_uuid(value: UUID | None) -> str | None:
+    return None if value is None else ids.from_bytes(value.bytes)
+
+
+def _from_blob(value: bytes | None) -> str | None:
+    return None if value is None else ids.from_bytes(value)
+
+
+class Microseconds(TypeDecorator[timedelta]):
+    """A duration, kept as a whole number of microseconds."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: timedelta | None, dialect: Dialect) -> int | None:
+        return None if value is None else value // _MICROSECOND
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> timedelta | None:
+        return None if value is None else timedelta(microseconds=value)

@@ -1,0 +1,45 @@
+"""The one door for blueprints: ours in order, then the installed ones by name."""
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+
+from flask import Flask
+from flask_smorest import Api
+
+from taskbadger.blueprints import actions, errors, health, tasks
+
+GROUP = "taskbadger.plugins"
+
+BUILT_IN: tuple[Callable[[Flask, Api], None], ...] = (
+    errors.register,
+    health.register,
+    tasks.register,
+    actions.register,
+)
+
+
+def register_all(app: Flask, api: Api) -> None:
+    """Register every plug-in. One that fails stops the start, and the error names it."""
+    for register in BUILT_IN:
+        _register(register.__module__, register, app, api)
+    if not app.config["PLUGINS"]:
+        return
+    for entry_point in sorted(entry_points(group=GROUP), key=lambda found: found.name):
+        try:
+            register = entry_point.load()
+        except Exception as error:
+            _name_plugin(error, entry_point.name)
+            raise
+        _register(entry_point.name, register, app, api)
+
+
+def _register(name: str, register: Callable[[Flask, Api], None], app: Flask, api: Api) -> None:
+    try:
+        register(app, api)
+    except Exception as error:
+        _name_plugin(error, name)
+        raise
+
+
+def _name_plugin(error: Exception, name: str) -> None:
+    error.add_note(f"raised by the Task Badger plug-in “{name}”")

@@ -1,0 +1,224 @@
+"""Lists of tasks: filters, and the keyset walk, newest first."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, bindparam, select, tuple_
+
+from taskbadger.clock import to_wire
+from taskbadger.domain import ids
+from taskbadger.domain.status import STATUSES
+from taskbadger.errors import FieldError, ValidationFailed
+from taskbadger.extensions import db
+from taskbadger.models import Task, TaskTag
+from taskbadger.schemas.fields import parse_moment, printable
+from taskbadger.services.accounts import ProjectRef
+from taskbadger.services.pagination import Cursor, InvalidCursor, Page, cut_page
+from taskbadger.services.tasks import WIRE_COLUMNS
+
+_task = Task.__table__.c
+_MOMENTS = ("created_after", "created_before", "updated_after", "updated_before")
+_TEXTS = ("name", "queue", "external_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What a list is narrowed to. An empty tuple means any."""
+
+    parent: tuple[str, ...] = ()
+    status: tuple[str, ...] = ()
+    name: tuple[str, ...] = ()
+    queue: tuple[str, ...] = ()
+    external_id: tuple[str, ...] = ()
+    monitor: tuple[UUID, ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
+    moments: Mapping[str, datetime] = field(default_factory=dict)
+    search: str = ""
+
+
+NO_FILTERS = Filters()
+
+
+def read_filters(parameters: Mapping[str, Sequence[str]]) -> Filters:
+    """Read the query *parameters* of a list; raises ValidationFailed naming each wrong one."""
+    if not parameters:
+        return NO_FILTERS
+    reader = _Reader(parameters)
+    filters = Filters(
+        parent=reader.each("parent", _read_id),
+        status=reader.each("status", _read_status),
+        name=reader.each("name", str),
+        queue=reader.each("queue", str),
+        external_id=reader.each("external_id", str),
+        monitor=reader.each("monitor", _read_monitor),
+        tags=reader.each("tag", _read_tag, split=False),
+        moments=reader.moments(),
+        search=reader.last("search"),
+    )
+    if reader.errors:
+        raise ValidationFailed(reader.errors)
+    return filters
+
+
+class _Wrong(Exception):
+    """A value that the filter cannot have: its code and why."""
+
+    def __init__(self, detail: str, code: str = "invalid") -> None:
+        self.code, self.detail = code, detail
+
+
+class _Reader:
+    def __init__(self, parameters: Mapping[str, Sequence[str]]) -> None:
+        self.parameters = parameters
+        self.errors: list[FieldError] = []
+
+    def each(self, name: str, read: Any, *, split: bool = True) -> tuple[Any, ...]:
+        values: list[Any] = []
+        for text in self._texts(name):
+            for part in text.split(",") if split else [text]:
+                try:
+                    values.append(read(part.strip() if split else part))
+                except _Wrong as wrong:
+                    self.errors.append(FieldError(wrong.code, wrong.detail, name))
+        return tuple(values)
+
+    def moments(self) -> dict[str, datetime]:
+        found = {}
+        for name in _MOMENTS:
+            for text in self._texts(name):
+                moment = parse_moment(text)
+                if moment is None:
+                    detail = "Datetime has wrong format. Use ISO 8601."
+                    self.errors.append(FieldError("invalid", detail, name))
+                else:
+                    found[name] = moment
+        return found
+
+    def last(self, name: str) -> str:
+        texts = self._texts(name)
+        return texts[-1] if texts else ""
+
+    def _texts(self, name: str) -> Sequence[str]:
+        texts = self.parameters.get(name, ())
+        if any("\x00" in text for text in texts):
+            self.errors.append(FieldError("invalid", "Null characters are not allowed.", name))
+            return ()
+        return texts
+
+
+def _read_id(text: str) -> str:
+    if ids.to_bytes(text) is None:
+        raise _Wrong(f"“{printable(text)}” is not a task id.")
+    return text
+
+
+def _read_status(text: str) -> str:
+    if text not in STATUSES:
+        raise _Wrong(f'"{printable(text)}" is not a valid choice.', "invalid_choice")
+    return text
+
+
+def _read_monitor(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise _Wrong(f"“{printable(text)}” is not a valid UUID.") from error
+
+
+def _read_tag(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not (name and colon and value):
+        raise _Wrong("Use name:value.")
+    return name, value
+
+
+def list_tasks(
+    project: ProjectRef, filters: Filters, cursor: Cursor | None, size: int
+) -> Page[Any]:
+    """Return a page of a project's tasks, newest first. Raises InvalidCursor."""
+    if filters == NO_FILTERS:
+        return _walk(_PLAIN, {"project": project.id}, cursor, size)
+    query = select(*WIRE_COLUMNS).where(_task.project_id == bindparam("project"))
+    query = query.where(*conditions(filters))
+    return _walk(_directions(query), {"project": project.id}, cursor, size)
+
+
+def conditions(filters: Filters) -> list[Any]:
+    """Return what *filters* ask of a task, as SQL."""
+    found: list[Any] = []
+    for name in ("parent", "status", *_TEXTS):
+        values = getattr(filters, name)
+        if values:
+            found.append(_any_of(_task[name], values))
+    if filters.monitor:
+        found.append(_any_of(_task.monitor_id, filters.monitor))
+    for tag_name, tag_value in filters.tags:
+        found.append(
+            select(TaskTag.task_id)
+            .where(
+                TaskTag.project_id == _task.project_id,
+                TaskTag.name == tag_name,
+                TaskTag.value == tag_value,
+                TaskTag.task_id == _task.id,
+            )
+            .exists()
+        )
+    for name, moment in filters.moments.items():
+        column = _task[name.partition("_")[0]]
+        found.append(column >= moment if name.endswith("_after") else column < moment)
+    if filters.search:
+        found.append(_task.name_folded.contains(filters.search.casefold(), autoescape=True))
+    return found
+
+
+def _any_of(column: Any, values: tuple[Any, ...]) -> Any:
+    return column == values[0] if len(values) == 1 else column.in_(values)
+
+
+def _directions(query: Select[Any]) -> tuple[Select[Any], Select[Any], Select[Any]]:
+    """Return the statements for the first page, the next one and the previous one."""
+    newest = (_task.created.desc(), _task.id.desc())
+    oldest = (_task.created, _task.id)
+    # Row values walk one index range; the bare bound on *created* lets planners see it.
+    key = tuple_(_task.created, _task.id)
+    at = tuple_(bindparam("at", type_=_task.created.type), bindparam("after", type_=_task.id.type))
+    limit = bindparam("limit", literal_execute=False)
+    return (
+        query.order_by(*newest).limit(limit),
+        query.where(key < at).order_by(*newest).limit(limit),
+        query.where(key > at).order_by(*oldest).limit(limit),
+    )
+
+
+_PLAIN = _directions(select(*WIRE_COLUMNS).where(_task.project_id == bindparam("project")))
+
+
+def _walk(
+    statements: tuple[Select[Any], Select[Any], Select[Any]],
+    parameters: dict[str, Any],
+    cursor: Cursor | None,
+    size: int,
+) -> Page[Any]:
+    parameters["limit"] = size + 1
+    statement = statements[0]
+    if cursor is not None:
+        statement = statements[2] if cursor.backwards else statements[1]
+        parameters["at"], parameters["after"] = _read_key(cursor)
+    rows = db.session.execute(statement, parameters).all()
+    return cut_page(rows, size, cursor, key=_key)
+
+
+def _key(row: Any) -> tuple[str, str]:
+    return to_wire(row.created), row.id
+
+
+def _read_key(cursor: Cursor) -> tuple[datetime, str]:
+    created = parse_moment(cursor.key[0])
+    if created is None or ids.to_bytes(cursor.key[1]) is None:
+        raise InvalidCursor()
+    return created, cursor.key[1]
+
+

@@ -1,0 +1,292 @@
+"""Tasks: every change of one, by whatever door, goes through ``_save`` here.
+
+This is the hot path, so it is plain: Core statements that are built once, and rows that are
+written as they come. ``bench/`` measures it.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+from marshmallow import ValidationError
+from sqlalchemy import bindparam, delete, insert, select, update
+
+from taskbadger.domain import ids, status
+from taskbadger.domain.status import Lifecycle
+from taskbadger.errors import NotFound, ValidationFailed
+from taskbadger.extensions import db
+from taskbadger.models import Task, TaskTag
+from taskbadger.schemas.fields import field_errors, no_such_task
+from taskbadger.schemas.tasks import MAX_TAGS, too_many_tags, write_tags
+from taskbadger.services import actions, history
+from taskbadger.services.accounts import Actor, ProjectRef
+
+_MICROSECOND = timedelta(microseconds=1)
+_task = Task.__table__.c
+
+WIRE_COLUMNS = (
+    _task.id,
+    _task.parent,
+    _task.name,
+    _task.queue,
+    _task.external_id,
+    _task.status,
+    _task.value,
+    _task.value_max,
+    _task.data,
+    _task.tags,
+    _task.created,
+    _task.updated,
+    _task.start_time,
+    _task.end_time,
+    _task.time_to_start,
+    _task.max_runtime,
+    _task.stale_timeout,
+)
+"""What an answer shows of a task: what ``schemas.tasks.write_task`` takes."""
+
+_OF_PROJECT = (_task.id == bindparam("task_id"), _task.project_id == bindparam("project"))
+_GET = select(*WIRE_COLUMNS).where(*_OF_PROJECT)
+_EXISTS = select(_task.id).where(*_OF_PROJECT)
+_LOCK = select(Task.__table__).where(*_OF_PROJECT).with_for_update()
+_INSERT = insert(Task.__table__)
+
+_PLAIN = ("name", "queue", "external_id", "value", "value_max", "data")
+_LIMITS = ("max_runtime", "stale_timeout")
+_NULL_PROGRESS = {
+    "progress_event_id": None,
+    "progress_at": None,
+    "progress_count": 0,
+    "progress_step": 1,
+}
+
+
+def get_task(project: ProjectRef, task_id: str) -> Any:
+    """Return a task's row, with WIRE_COLUMNS; raises NotFound."""
+    return _first(_GET, project, task_id)
+
+
+def check_exists(project: ProjectRef, task_id: str) -> None:
+    """Raise NotFound unless the project has this task."""
+    _first(_EXISTS, project, task_id)
+
+
+def lock_task(project: ProjectRef, task_id: str) -> Any:
+    """Return the whole row of a task, locked until the transaction ends; raises NotFound."""
+    return _first(_LOCK, project, task_id)
+
+
+def _first(statement: Any, project: ProjectRef, task_id: str) -> Any:
+    if ids.to_bytes(task_id) is None:
+        raise NotFound()
+    row = db.session.execute(statement, {"task_id": task_id, "project": project.id}).first()
+    if row is None:
+        raise NotFound()
+    return row
+
+
+def create_task(
+    project: ProjectRef,
+    data: Mapping[str, Any],
+    *,
+    now: datetime,
+    actor: Actor,
+    monitor_id: UUID | None = None,
+) -> Any:
+    """Create a task from a loaded TaskRequest; return its row. Raises ValidationFailed."""
+    added = data.get("actions") or ()
+    actions.check_actions(project, added)
+    parent = data.get("parent")
+    if parent is not None:
+        _adopt(project, parent)
+    stand = status.begin(data, now=now)
+    tags: dict[str, str] = data.get("tags") or {}
+    values: dict[str, Any] = {
+        "id": ids.new_id(now),
+        "project_id": project.id,
+        "version": 1,
+        "parent": parent,
+        "has_children": False,
+        "has_actions": bool(added),
+        "monitor_id": monitor_id,
+        "name": data["name"],
+        "name_folded": data["name"].casefold(),
+        "queue": data.get("queue", ""),
+        "external_id": data.get("external_id", ""),
+        "value": data.get("value"),
+        "value_max": data.get("value_max", 100),
+        "data": data.get("data"),
+        "tags": write_tags(tags) if tags else "{}",
+        "created": now,
+        "updated": now,
+        "max_runtime": data.get("max_runtime"),
+        "stale_timeout": data.get("stale_timeout"),
+        **_NULL_PROGRESS,
+    }
+    values.update(_standing(stand))
+    values.update(_due(values))
+    db.session.execute(_INSERT, values)
+    task_id = values["id"]
+    if tags:
+        _insert_tags(project, task_id, tags)
+    if added:
+        actions.insert_actions(task_id, added, now=now)
+    after = SimpleNamespace(**values)
+    history.record_creation(after, actor, now=now)
+    return after
+
+
+def update_task(
+    project: ProjectRef,
+    task_id: str,
+    data: Mapping[str, Any],
+    *,
+    now: datetime,
+    actor: Actor,
+    replace_tags: bool = False,
+) -> Any:
+    """Change a task by a loaded (Patched)TaskRequest; return its row.
+
+    ``tags`` are merged, unless *replace_tags*. Raises NotFound and ValidationFailed.
+    """
+    before = lock_task(project, task_id)
+    added = data.get("actions") or ()
+    actions.check_actions(project, added)
+    values = {name: data[name] for name in (*_PLAIN, *_LIMITS) if name in data}
+    if "name" in values:
+        values["name_folded"] = values["name"].casefold()
+    if "parent" in data and data["parent"] != before.parent:
+        values["parent"] = _new_parent(project, before, data["parent"])
+    if "tags" in data:
+        values.update(_change_tags(project, before, data["tags"], replace=replace_tags))
+    if added:
+        actions.insert_actions(task_id, added, now=now)
+        values["has_actions"] = True
+    return _save(before, {**values, **_move(before, data, now)}, now=now, actor=actor)
+
+
+def cancel_task(project: ProjectRef, task_id: str, *, now: datetime, actor: Actor) -> None:
+    """Cancel a task; one that has ended stays as it is. Raises NotFound."""
+    before = lock_task(project, task_id)
+    if before.status in status.TERMINAL:
+        return
+    changes = _move(before, {"status": status.CANCELLED}, now)
+    _save(before, changes, now=now, actor=actor)
+
+
+def _move(before: Any, data: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """Return the columns of the lifecycle that *data* changes."""
+    stand = Lifecycle(
+        before.created,
+        before.status,
+        before.start_time,
+        before.end_time,
+        before.time_to_start,
+        before.stale_from,
+    )
+    after = status.move(stand, data, now=now)
+    return {} if after is stand else _standing(after)
+
+
+def _standing(stand: Lifecycle) -> dict[str, Any]:
+    return {
+        "status": stand.status,
+        "start_time": stand.start_time,
+        "end_time": stand.end_time,
+        "time_to_start": stand.time_to_start,
+        "stale_from": stand.stale_from,
+    }
+
+
+def _save(before: Any, values: dict[str, Any], *, now: datetime, actor: Actor) -> Any:
+    """Write the change of a locked task, its history and what follows from it; return its row."""
+    after = SimpleNamespace(**before._mapping)
+    vars(after).update(values)
+    after.version = before.version + 1
+    after.updated = max(now, before.updated + _MICROSECOND)
+    due = _due(vars(after))
+    vars(after).update(due)
+    progress = history.record_change(before, after, actor)
+    vars(after).update(progress)
+    db.session.execute(
+        update(Task.__table__)
+        .where(_task.id == before.id)
+        .values(version=after.version, updated=after.updated, **values, **due, **progress)
+    )
+    return after
+
+
+def _due(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return when the task goes stale and overdue, as columns."""
+    current = values["status"]
+    return {
+        "stale_at": status.stale_at(current, values["updated"], values["stale_timeout"]),
+        "overdue_at": status.overdue_at(current, values["start_time"], values["max_runtime"]),
+    }
+
+
+def _new_parent(project: ProjectRef, task: Any, parent: str | None) -> str:
+    if task.parent is not None or parent is None:
+        raise _bad_parent("A task's parent can not be changed once set.")
+    if parent == task.id:
+        raise _bad_parent("A task can not be its own parent.")
+    if task.has_children:
+        raise _bad_parent("A task that has children can not have a parent.")
+    _adopt(project, parent)
+    return parent
+
+
+def _adopt(project: ProjectRef, parent: str) -> None:
+    """Make sure that *parent* may have children, now and later; raises ValidationFailed."""
+    where = (_task.id == parent, _task.project_id == project.id)
+    row = db.session.execute(select(_task.parent, _task.has_children).where(*where)).first()
+    if row is None:
+        raise ValidationFailed.one("parent", no_such_task(parent), "does_not_exist")
+    if row.has_children:
+        return  # It will never get a parent, so there is nothing to guard.
+    marked = db.session.execute(
+        update(Task.__table__).where(*where, _task.parent.is_(None)).values(has_children=True)
+    )
+    if not marked.rowcount:  # type: ignore[attr-defined]
+        raise _bad_parent("Tasks can only be nested one level deep.")
+
+
+def _bad_parent(detail: str) -> ValidationFailed:
+    return ValidationFailed.one("parent", detail)
+
+
+def _change_tags(
+    project: ProjectRef, before: Any, changes: Mapping[str, str | None], *, replace: bool
+) -> dict[str, str]:
+    """Write the tags of a task; return the column to change, if any."""
+    old: dict[str, str] = json.loads(before.tags)
+    merged = changes if replace else {**old, **changes}
+    new = {name: value for name, value in merged.items() if value is not None}
+    if len(new) > MAX_TAGS:
+        raise _invalid({"tags": too_many_tags().messages})
+    if new == old:
+        return {}
+    gone = [name for name, value in old.items() if new.get(name) != value]
+    if gone:
+        db.session.execute(
+            delete(TaskTag).where(TaskTag.task_id == before.id, TaskTag.name.in_(gone))
+        )
+    added = {name: value for name, value in new.items() if old.get(name) != value}
+    if added:
+        _insert_tags(project, before.id, added)
+    return {"tags": write_tags(new)}
+
+
+def _invalid(messages: Mapping[str, Any]) -> ValidationFailed:
+    return ValidationFailed(list(field_errors(ValidationError(dict(messages)).messages)))
+
+
+def _insert_tags(project: ProjectRef, task_id: str, tags: Mapping[str, str]) -> None:
+    rows: Sequence[dict[str, Any]] = [
+        {"task_id": task_id, "name": name, "value": value, "project_id": project.id}
+        for name, value in tags.items()
+    ]
+    db.session.execute(insert(TaskTag.__table__), rows)
