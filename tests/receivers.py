@@ -20,6 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 from aiosmtpd.smtp import SMTP, AuthResult
 from cryptography import x509
@@ -42,13 +43,17 @@ class TestAuthority:
     """The authority's certificate, in PEM."""
 
 
-@functools.cache
 def authority(name: str = "localhost") -> TestAuthority:
-    """Return an authority and a server certificate for *name* and for 127.0.0.1 if it is localhost.
+    """Return the authority that certifies *name*, the same one on every call.
 
-    A client that trusts another authority sees a self-signed chain; a server made for another name
-    is the wrong one.
+    The certificate for localhost is for 127.0.0.1 too. A client that trusts another authority
+    meets a server that nobody vouches for.
     """
+    return _authority(name)
+
+
+@functools.cache
+def _authority(name: str) -> TestAuthority:
     names: list[x509.GeneralName] = [x509.DNSName(name)]
     if name == "localhost":
         names.append(x509.IPAddress(ipaddress.ip_address(LOOPBACK)))
@@ -159,7 +164,7 @@ class SmtpReceiver:
     @property
     def url(self) -> str:
         """The URL for the setting SMTP_URL."""
-        login = f"{self.user}:{self.password}@" if self.password else ""
+        login = f"{self.user}:{quote(self.password, safe='')}@" if self.password else ""
         scheme, query = ("smtps" if self.tls else "smtp"), ("?starttls=true" * self.starttls)
         return f"{scheme}://{login}{LOOPBACK}:{self.port}{query}"
 
@@ -249,9 +254,7 @@ class SmtpReceiver:
             envelope.rcpt_tos.append(address)
         return reply
 
-    async def handle_DATA(
-        self, server: SMTP, session: Any, envelope: Any
-    ) -> str:
+    async def handle_DATA(self, server: SMTP, session: Any, envelope: Any) -> str:
         if self.data.startswith("2"):
             message = BytesParser(policy=email.policy.default).parsebytes(envelope.content)
             assert isinstance(message, EmailMessage)

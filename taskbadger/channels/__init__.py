@@ -44,7 +44,7 @@ class Message:
     trigger: str | None = None
     """The point that was reached, as ``25%`` or ``error``."""
     reasons: tuple[dict[str, Any], ...] = ()
-    """Why it fired. A ``text`` is shown to people as it is; see `text.reason_lines`."""
+    """Why it fired: `domain.triggers.Reason` as JSON, or any ``{"text": "A sentence."}``."""
     held_back: int = 0
     """Notices that a quiet period has held back since the last message."""
     url: str | None = None

@@ -14,9 +14,12 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from taskbadger.channels import Channel, Config, DeliveryError, Message, SendContext, text
 from taskbadger.channels.smtp import hand_over, parse_smtp_url
+from taskbadger.errors import SettingsError
 
 MOST_ADDRESSES = 5
 SUBJECT_LENGTH = 150
+INSIDE = ("@localhost", ".localhost", ".local", ".test")
+PUBLIC = ".example.com"
 POLICY = SMTP.clone(cte_type="7bit")  # Every server takes it, 8BITMIME or not.
 
 _templates = jinja2.Environment(
@@ -30,20 +33,20 @@ _templates = jinja2.Environment(
 
 def parse_addresses(value: str) -> list[str]:
     """Return the addresses of a comma-separated list, without doubles; raises ValidationError."""
-    addresses: dict[str, None] = {}
-    for part in value.split(","):
-        try:
-            # Mail servers inside know names like root@localhost and team@mail.internal.
-            found = validate_email(
-                part.strip(),
-                check_deliverability=False,
-                globally_deliverable=False,
-                allow_smtputf8=False,
-            )
-        except EmailNotValidError as error:
-            raise ValidationError(f"{text.one_line(part)!r} is not an e-mail address.") from error
-        addresses[found.ascii_email or found.normalized] = None
-    return list(addresses)
+    return list(dict.fromkeys(_parse_address(part.strip()) for part in value.split(",")))
+
+
+def _parse_address(value: str) -> str:
+    # The library knows no mail inside a network: root@localhost is checked as if it were public.
+    is_inside = value.lower().endswith(INSIDE)
+    try:
+        found = validate_email(
+            value + PUBLIC if is_inside else value, check_deliverability=False, allow_smtputf8=False
+        )
+    except EmailNotValidError as error:
+        raise ValidationError(f"{text.one_line(value)!r} is not an e-mail address.") from error
+    address = str(found.ascii_email)
+    return address.removesuffix(PUBLIC) if is_inside else address
 
 
 def check_addresses(value: str) -> None:
@@ -88,7 +91,13 @@ class Email(Channel):
 
     def missing(self, context: SendContext) -> str | None:
         """Without a mail server there is no mail."""
-        return None if context.smtp_url else "Set TASKBADGER_SMTP_URL to send e-mails."
+        if not context.smtp_url:
+            return "Set TASKBADGER_SMTP_URL to send e-mails."
+        try:
+            parse_smtp_url(context.smtp_url)
+        except SettingsError as error:
+            return f"{error}."
+        return None
 
     def load_action(self, action_config: Any, config: Config) -> dict[str, Any]:
         """Ask for addresses, unless the channel has its own."""

@@ -155,8 +155,8 @@ class _Session(smtplib.SMTP):
     def end(self) -> None:
         """Say goodbye and close everything; what the server makes of it changes nothing."""
         if self.sock is not None:
-            self.sock.settimeout(QUIT_SECONDS)
             with contextlib.suppress(smtplib.SMTPException, OSError):
+                self.sock.settimeout(QUIT_SECONDS)
                 self.quit()
         self._watchdog.cancel()
         self.close()

@@ -89,18 +89,37 @@ def facts(message: Message) -> list[tuple[str, str]]:
 
 
 def reason_lines(message: Message) -> list[str]:
-    """Return why the message was sent, a sentence each.
-
-    A reason's ``text`` stands as it is; otherwise its ``point`` (the trigger reached) is named.
-    """
-    lines = [one_line(reason["text"]) for reason in message.reasons if reason.get("text")]
-    points = [one_line(r["point"]) for r in message.reasons if not r.get("text") and r.get("point")]
-    lines += [f"The trigger {point} was reached." for point in points]
+    """Return why the message was sent, a sentence each."""
+    lines = [_reason_line(reason) for reason in message.reasons]
     if not lines and message.trigger:
         lines.append(f"The trigger {one_line(message.trigger)} was reached.")
     if message.kind == "test":
         lines.append("Someone asked for a test of this channel; nothing is wrong.")
     return lines
+
+
+def _reason_line(reason: Mapping[str, Any]) -> str:
+    """Write a reason of `domain.triggers`, or one of others, whose ``text`` stands as it is."""
+    if reason.get("text"):
+        return one_line(reason["text"])
+    kind, reached, before = reason.get("kind"), reason.get("reached"), reason.get("before")
+    if kind == "max_runtime_exceeded":
+        return "The task has run for longer than its max_runtime."
+    if kind == "status":
+        was = "" if before is None else f" from {before}"
+        return one_line(f"The status changed{was} to {reached}.".replace("_", " "))
+    if kind in ("percent", "percent_multiple"):
+        return _progress_line("Progress", reason, " %")
+    if kind in ("value", "value_multiple"):
+        return _progress_line("The value", reason, "")
+    return f"The trigger {one_line(reason.get('point', '?'))} was reached."
+
+
+def _progress_line(what: str, reason: Mapping[str, Any], unit: str) -> str:
+    before = reason.get("before")
+    was = "" if before is None else f"from {before}{unit} to "
+    now = f"{was}{reason.get('after')}{unit}"
+    return one_line(f"{what} reached {reason['reached']}{unit}: {now} (trigger {reason['point']}).")
 
 
 def held_back_line(message: Message) -> str | None:
