@@ -6,7 +6,7 @@ from importlib.metadata import entry_points
 from flask import Flask
 from flask_smorest import Api
 
-from taskbadger.blueprints import actions, errors, health, tasks
+from taskbadger.blueprints import actions, assets, dashboard, docs, errors, health, tasks
 
 GROUP = "taskbadger.plugins"
 
@@ -15,6 +15,9 @@ BUILT_IN: tuple[Callable[[Flask, Api], None], ...] = (
     health.register,
     tasks.register,
     actions.register,
+    assets.register,
+    docs.register,
+    dashboard.register,
 )
 
 

@@ -40,7 +40,7 @@ PACKAGES = (
         name="htmx.org",
         version="2.0.11",
         licence="0BSD",
-        integrity="sha512-Thx/WtpeOQqSrqBCw/A1cwGJGg4UrVa3+sW0GmrM3p4gJgO89ecH4qtbnyzDDWFvBTqjnIMCgELTNt636dtamA==",  # noqa: E501
+        integrity="sha512-Thx/WtpeOQqSrqBCw/A1cwGJGg4UrVa3+sW0GmrM3p4gJgO89ecH4qtbnyzDDWFvBTqjnIMCgELTNt636dtamA==",
         folder="htmx",
         files=("dist/htmx.min.js", "LICENSE"),
     ),
@@ -48,7 +48,7 @@ PACKAGES = (
         name="@picocss/pico",
         version="2.1.1",
         licence="MIT",
-        integrity="sha512-kIDugA7Ps4U+2BHxiNHmvgPIQDWPDU4IeU6TNRdvXQM1uZX+FibqDQT2xUOnnO2yq/LUHcwnGlu1hvf4KfXnMg==",  # noqa: E501
+        integrity="sha512-kIDugA7Ps4U+2BHxiNHmvgPIQDWPDU4IeU6TNRdvXQM1uZX+FibqDQT2xUOnnO2yq/LUHcwnGlu1hvf4KfXnMg==",
         folder="pico",
         files=("css/pico.min.css", "LICENSE.md"),
     ),
@@ -56,7 +56,7 @@ PACKAGES = (
         name="uplot",
         version="1.6.32",
         licence="MIT",
-        integrity="sha512-KIMVnG68zvu5XXUbC4LQEPnhwOxBuLyW1AHtpm6IKTXImkbLgkMy+jabjLgSLMasNuGGzQm/ep3tOkyTxpiQIw==",  # noqa: E501
+        integrity="sha512-KIMVnG68zvu5XXUbC4LQEPnhwOxBuLyW1AHtpm6IKTXImkbLgkMy+jabjLgSLMasNuGGzQm/ep3tOkyTxpiQIw==",
         folder="uplot",
         files=("dist/uPlot.iife.min.js", "dist/uPlot.min.css", "LICENSE"),
     ),
@@ -64,7 +64,7 @@ PACKAGES = (
         name="swagger-ui-dist",
         version="5.35.0",
         licence="Apache-2.0",
-        integrity="sha512-U06rpMtW9V3XPGOBeamTUSr0Z09jMX4IJuANpE/EZbAhw0G8CgwrzU4YmXkn/h0wCDNsXdGarTNNHC3sU8yVUQ==",  # noqa: E501
+        integrity="sha512-U06rpMtW9V3XPGOBeamTUSr0Z09jMX4IJuANpE/EZbAhw0G8CgwrzU4YmXkn/h0wCDNsXdGarTNNHC3sU8yVUQ==",
         folder="swagger-ui",
         files=(
             "swagger-ui.css",
@@ -78,7 +78,7 @@ PACKAGES = (
         name="axe-core",
         version="4.14.1",
         licence="MPL-2.0",
-        integrity="sha512-FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==",  # noqa: E501
+        integrity="sha512-FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==",
         folder="axe",
         files=("axe.min.js", "LICENSE", "LICENSE-3RD-PARTY.txt"),
         target=TESTS,

@@ -10,7 +10,14 @@ from urllib.parse import urlsplit
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    sync_playwright,
+)
 from werkzeug.serving import make_server
 
 HERE = Path(__file__).parent
@@ -60,14 +67,36 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
+def serve() -> Iterator[Callable[[Flask], str]]:
+    """Serve an app from a thread of the test's own process; gives its address."""
+    with ExitStack() as stack:
+
+        def start(app: Flask) -> str:
+            server = make_server("127.0.0.1", 0, app, threaded=True)
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            stack.callback(server.server_close)
+            stack.callback(thread.join)
+            stack.callback(server.shutdown)
+            return f"http://127.0.0.1:{server.server_port}"
+
+        yield start
+
+
+@pytest.fixture
 def expected_problems() -> list[str]:
     """Parts of console messages that a test means to cause, such as ``status of 403``."""
     return []
 
 
 @pytest.fixture
-def new_page(browser: Browser, expected_problems: list[str]) -> Iterator[Callable[..., Page]]:
-    """Open pages, each in a context of its own; fails the test for any problem in any of them."""
+def new_page(
+    browser: Browser, expected_problems: list[str], serve: Callable[[Flask], str]
+) -> Iterator[Callable[..., Page]]:
+    """Open pages, each in a context of its own; fails the test for any problem in any of them.
+
+    Asks for *serve* only so that pages are closed before their server stops.
+    """
     contexts: list[BrowserContext] = []
     problems: list[str] = []
 
@@ -128,30 +157,19 @@ def axe() -> Callable[[Page], None]:
 
 
 @pytest.fixture(scope="session")
-def screenshot() -> Callable[..., Path]:
+def screenshot() -> Callable[..., None]:
     """Keep a picture of a page, by default in both themes, as ``<name>-<theme>.png``."""
 
-    def take(page: Page, name: str, *, themes: tuple[str, ...] = ("light", "dark")) -> None:
+    def take(
+        page: Page,
+        name: str,
+        *,
+        themes: tuple[str, ...] = ("light", "dark"),
+        full_page: bool = True,
+    ) -> None:
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         for theme in themes:
             use_theme(page, theme)
-            page.screenshot(path=SCREENSHOTS / f"{name}-{theme}.png", full_page=True)
+            page.screenshot(path=SCREENSHOTS / f"{name}-{theme}.png", full_page=full_page)
 
     return take
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[[Flask], str]]:
-    """Serve an app from a thread of the test's own process; gives its address."""
-    with ExitStack() as stack:
-
-        def start(app: Flask) -> str:
-            server = make_server("127.0.0.1", 0, app, threaded=True)
-            thread = threading.Thread(target=server.serve_forever)
-            thread.start()
-            stack.callback(server.server_close)
-            stack.callback(thread.join)
-            stack.callback(server.shutdown)
-            return f"http://127.0.0.1:{server.server_port}"
-
-        yield start

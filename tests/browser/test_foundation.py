@@ -197,10 +197,28 @@ def test_page_of_all_parts_fits_a_phone(
 ) -> None:
     phone.goto(sink.url)
     expect(phone.locator(".uplot")).to_have_count(3)
+    phone.locator("[data-key=row-2]").scroll_into_view_if_needed()
+    screenshot(phone, "foundation-phone-rows", full_page=False)
 
     assert phone.evaluate("document.documentElement.scrollWidth") == 375
     axe(phone)
     screenshot(phone, "foundation-phone")
+
+
+def test_dialogs_menus_and_the_bulk_bar_meet_wcag(
+    page: Page, sink: Sink, axe: Callable[[Page], None], screenshot: Callable[..., None]
+) -> None:
+    page.goto(sink.url)
+    page.locator("[data-key=row-2] [data-select]").check()
+    page.locator("summary[aria-label='Your menu']").click()
+    axe(page)
+    screenshot(page, "foundation-menu", full_page=False)
+
+    page.locator("main").focus()
+    page.keyboard.press("?")
+    expect(page.locator("#help")).to_be_visible()
+    axe(page)
+    screenshot(page, "foundation-help", full_page=False)
 
 
 def test_hostile_text_stays_text(page: Page, sink: Sink) -> None:

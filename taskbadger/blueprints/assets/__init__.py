@@ -38,7 +38,7 @@ def file(filename: str) -> Response:
     asset = find_asset(filename)
     if asset is None:
         abort(404)
-    zips = "gzip" in request.accept_encodings
+    zips = request.accept_encodings.quality("gzip") > 0
     response = Response(asset.zipped if zips else asset.body, mimetype=asset.mimetype)
     if zips:
         response.content_encoding = "gzip"
@@ -47,7 +47,8 @@ def file(filename: str) -> Response:
     # A page of another release may ask for a version that this process does not have.
     current = request.args.get("v") == asset.version
     response.headers["Cache-Control"] = FOREVER if current else "no-cache"
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response
 
 
 def asset_url(filename: str) -> str:

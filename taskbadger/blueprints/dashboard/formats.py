@@ -1,5 +1,6 @@
 """How times, spans and numbers read on a page."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from flask import Flask
@@ -7,7 +8,7 @@ from flask import Flask
 from taskbadger.clock import utcnow
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
-# live.js has the same words, because it refreshes them.
+# page.js has the same words, because it refreshes them.
 STEPS = ((MINUTE, 1, "s"), (HOUR, MINUTE, "min"), (DAY, HOUR, "h"), (float("inf"), DAY, "d"))
 
 
@@ -81,7 +82,7 @@ def points(values: list[float], width: int = 100, height: int = 20) -> str:
 
 def register_formats(app: Flask) -> None:
     """Give the templates these functions as filters."""
-    for name, function in {
+    filters: dict[str, Callable[..., object]] = {
         "relative": relative_now,
         "absolute": absolute,
         "machine": machine,
@@ -89,5 +90,6 @@ def register_formats(app: Flask) -> None:
         "count": count,
         "points": points,
         "from_unix": from_unix,
-    }.items():
+    }
+    for name, function in filters.items():
         app.add_template_filter(function, name)

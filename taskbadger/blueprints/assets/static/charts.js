@@ -89,7 +89,7 @@ function options(data, x, width, uPlot) {
     height: HEIGHT,
     tzDate: (seconds) => (document.documentElement.dataset.zone === "utc" ? uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC") : new Date(seconds * 1000)),
     cursor: { drag: { x: false, y: false }, points: { show: !bars } },
-    legend: { live: true },
+    legend: { live: true, markers: { dash: (_, index) => (!bars && data.series[index - 1]?.dash ? "dashed" : "solid") } },
     scales: { x: { time: !data.labels, ...(bars ? { range: () => barRange(x) } : {}) }, y: { range: (_, low, high) => [0, (high || 1) * 1.05] } },
     axes: [
       { ...axis, grid: { show: false }, ...(data.labels ? { values: (_, at) => at.map((index) => data.x[index] ?? ""), incrs: [1, 2, 5, 10] } : { values: TIMES }) },

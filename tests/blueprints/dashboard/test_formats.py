@@ -1,0 +1,64 @@
+"""How times, spans and numbers read."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from taskbadger.blueprints.dashboard import formats
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "just now"),
+        (0.4, "just now"),
+        (59.9, "59 s ago"),
+        (60, "1 min ago"),
+        (7199, "1 h ago"),
+        (172_800, "2 d ago"),
+        (-300, "in 5 min"),
+    ],
+)
+def test_moment_reads_relative_to_now(seconds: float, text: str) -> None:
+    assert formats.relative(NOW - timedelta(seconds=seconds), now=NOW) == text
+
+
+def test_absolute_moment_reads_in_utc() -> None:
+    moment = datetime(2026, 11, 23, 13, 0, 5, tzinfo=timezone(timedelta(hours=1)))
+
+    assert formats.absolute(moment) == "2026-11-23 12:00:05 UTC"
+    assert formats.machine(moment) == "2026-11-23T12:00:05.000Z"
+    assert formats.from_unix(moment.timestamp()) == moment
+
+
+@pytest.mark.parametrize(
+    ("span", "text"),
+    [
+        (None, "–"),
+        (0, "0 ms"),
+        (0.25, "250 ms"),
+        (1.24, "1.2 s"),
+        (59, "59 s"),
+        (60, "1 min"),
+        (3700, "1 h 1 min"),
+        (timedelta(days=2, hours=3), "2 d 3 h"),
+        (-5, "−5.0 s"),
+    ],
+)
+def test_span_reads_in_its_two_largest_units(span: timedelta | float | None, text: str) -> None:
+    assert formats.duration(span) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0"), (9_999, "9,999"), (12_340, "12.3k"), (1_204_312, "1.2M")],
+)
+def test_large_numbers_are_shortened(number: int, text: str) -> None:
+    assert formats.count(number) == text
+
+
+def test_sparkline_fills_its_box_and_survives_nothing() -> None:
+    assert formats.points([0, 10], 100, 20) == "0.0,19.0 100.0,1.0"
+    assert formats.points([]) == ""
