@@ -1,8 +1,8 @@
 """Schedules: when a monitor's runs are due, by cron expression or by interval.
 
-The engine for cron is cronsim, asked about the wall clock alone; what a wall-clock time is worth in
-a zone is decided here, because cronsim can start from the second pass of a repeated hour only
-backwards, and loses runs where the clocks change by half an hour:
+The engine for cron is cronsim, asked about the wall clock alone; what a time on the wall clock is
+worth in a zone is decided here. Asked in the zone itself, cronsim 2.8 answers with the past in the
+second pass of a repeated hour, and loses runs where the clocks change by half an hour. The rules:
 
 - A *fixed* time (neither minute nor hour begins with ``*``) that the clocks skip runs at the first
   minute that exists; one that they repeat runs once, the first time.
