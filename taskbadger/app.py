@@ -22,7 +22,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config.from_object(settings)
     app.config["MAX_CONTENT_LENGTH"] = settings.MAX_BODY_BYTES
     app.extensions["taskbadger_settings"] = settings
-    app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     if settings.PROXY_HOPS:
         hops = settings.PROXY_HOPS
@@ -32,6 +31,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     logs.init_logs(app, settings)
     init_database(app)
     app.before_request(_choose_transaction)
+    app.teardown_request(lambda _error: set_read_only(False))
     register_all(app, init_api(app))
     return app
 

@@ -51,7 +51,7 @@ migrate = Migrate(directory=MIGRATIONS, render_as_batch=True)
 _read_only: ContextVar[bool] = ContextVar("read_only", default=False)
 
 
-def set_read_only(read_only: bool) -> None:  # noqa: FBT001 - the name says it
+def set_read_only(read_only: bool) -> None:
     """Say whether the transactions of this context only read: SQLite takes no write lock then."""
     _read_only.set(read_only)
 

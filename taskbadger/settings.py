@@ -23,7 +23,7 @@ SDK_VARIABLES = frozenset({"HOST", "ORG", "PROJECT", "API_KEY", "HTTP_TIMEOUT"})
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The settings. Each is read from ``TASKBADGER_<NAME>``, or the file ``TASKBADGER_<NAME>_FILE``."""
+    """The settings: each from ``TASKBADGER_<NAME>``, or the file in ``TASKBADGER_<NAME>_FILE``."""
 
     SECRET_KEY: str
     """Signs sessions and tokens; at least 32 characters. Required."""
@@ -41,7 +41,7 @@ class Settings:
     """Seconds that a request waits for a database that is locked or away; then it answers 503."""
 
     DATABASE_POOL_OPTIONS: bool = True
-    """Send session options to PostgreSQL at connect; turn off behind PgBouncer, which refuses them."""
+    """Send PostgreSQL its timeouts at connect; turn off behind PgBouncer, which refuses them."""
 
     MAX_BODY_BYTES: int = 1024 * 1024
     """The largest request body, in bytes; a larger one is answered 413."""
@@ -50,7 +50,7 @@ class Settings:
     """Requests that one API key may make per minute; 0 for no limit."""
 
     PROXY_HOPS: int = 0
-    """How many reverse proxies stand in front and set ``X-Forwarded-*``; 0 ignores these headers."""
+    """How many reverse proxies in front set ``X-Forwarded-*``; 0 ignores these headers."""
 
     LOG_LEVEL: str = "INFO"
     """The least level that is logged: ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``."""
@@ -77,7 +77,7 @@ class Settings:
     """How long the background worker sleeps when there is nothing to do, in seconds."""
 
     OUTBOUND_ALLOW: tuple[str, ...] = ()
-    """Networks that webhooks may reach although they are special, as ``127.0.0.0/8,10.1.0.0/16``."""
+    """Networks that webhooks may reach although they are special, as ``127.0.0.0/8,fd00::/8``."""
 
     APPRISE_SCHEMES: tuple[str, ...] = ()
     """URL schemes that the Apprise channel may use, as ``matrix,mqtts``; empty: no Apprise."""
@@ -161,7 +161,11 @@ def _read(environ: Mapping[str, str], name: str) -> str | None:
         raise SettingsError(f"{name}_FILE: cannot read {path}: {error.strerror}") from error
 
 
-_PARSERS = {bool: fields.Boolean(), int: fields.Integer(), float: fields.Float()}
+_PARSERS: dict[type, fields.Field[Any]] = {
+    bool: fields.Boolean(),
+    int: fields.Integer(),
+    float: fields.Float(),
+}
 
 
 def _convert(name: str, text: str, kind: Any) -> Any:

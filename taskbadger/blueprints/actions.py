@@ -107,9 +107,7 @@ class ActionDetail(MethodView):
 
 def _update(data: dict[str, Any], task_id: str, id: str) -> Response:
     tasks.lock_task(current_project(), task_id)
-    action = actions.update_action(
-        current_project(), task_id, _action_id(id), data, now=utcnow()
-    )
+    action = actions.update_action(current_project(), task_id, _action_id(id), data, now=utcnow())
     shown = _show(action)
     db.session.commit()
     return _json(shown)

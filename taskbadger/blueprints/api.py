@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+from flask import Blueprint as FlaskBlueprint
 from flask import Flask, Response, current_app, g, request
 from flask_httpauth import HTTPTokenAuth
 from flask_smorest import Api as SmorestApi
@@ -99,6 +100,25 @@ class ApiBlueprint(Blueprint):
         self.url_value_preprocessor(_take_slugs)
         self.before_request(self._admit)
 
+    def add_url_rule(
+        self, rule: str, endpoint: str | None = None, view_func: Any = None, **options: Any
+    ) -> None:
+        """Add a rule, and outside the document its twin without the trailing slash.
+
+        Not ``strict_slashes``: werkzeug then answers a wrong method on the twin with 404.
+        """
+        super().add_url_rule(rule, endpoint, view_func, **options)
+        if rule.endswith("/"):
+            self.add_hidden_rule(rule[:-1], f"{self._endpoints[-1]}_bare", view_func, **options)
+
+    def add_hidden_rule(self, rule: str, endpoint: str, view_func: Any, **options: Any) -> None:
+        """Add a rule that the OpenAPI document leaves out."""
+        if isinstance(view_func, type):
+            view_func = view_func.as_view(endpoint)  # type: ignore[attr-defined]
+        FlaskBlueprint.add_url_rule(
+            self, rule, endpoint, view_func, strict_slashes=True, **_flask_options(options)
+        )
+
     def _admit(self) -> None:
         if request.method == "OPTIONS":
             return
@@ -114,6 +134,10 @@ class ApiBlueprint(Blueprint):
         _check_size()
         if request.method in ("POST", "PUT", "PATCH"):
             check_media_type()
+
+
+def _flask_options(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name not in ("tags", "parameters")}
 
 
 def _take_slugs(_endpoint: str | None, values: dict[str, Any] | None) -> None:

@@ -65,9 +65,7 @@ def answer(error: TaskBadgerError) -> Response:
     if isinstance(error, ValidationFailed):
         return error_response(error.status, "validation_error", error.errors, headers)
     kind = "server_error" if error.status >= 500 else "client_error"
-    return error_response(
-        error.status, kind, [FieldError(error.code, error.detail, None)], headers
-    )
+    return error_response(error.status, kind, [FieldError(error.code, error.detail, None)], headers)
 
 
 def too_large() -> PayloadTooLarge:

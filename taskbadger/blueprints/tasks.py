@@ -3,7 +3,6 @@
 from typing import Any
 from uuid import UUID
 
-from flask import Blueprint as FlaskBlueprint
 from flask import Flask, Response, g, request
 from flask.views import MethodView
 from flask_smorest import Api
@@ -161,8 +160,8 @@ def add_actions(id: str) -> Response:
     return response
 
 
-# Flask's own method, so that the route stays out of the OpenAPI document.
-FlaskBlueprint.add_url_rule(blp, "/<id>/", "add_actions", add_actions, methods=["POST"])
+for _rule in ("/<id>/", "/<id>"):
+    blp.add_hidden_rule(_rule, f"add_actions{len(_rule)}", add_actions, methods=["POST"])
 
 
 def _update(id: str, data: dict[str, Any], *, replace_tags: bool = False) -> Response:

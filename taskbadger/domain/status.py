@@ -62,7 +62,7 @@ _TIMES = ("start_time", "end_time", "time_to_start")
 
 def _entered(task: Lifecycle, status: str, now: datetime) -> Lifecycle:
     before = task.stale_from or task.status
-    start_time, end_time, time_to_start = task.start_time, task.end_time, task.time_to_start
+    start_time, time_to_start = task.start_time, task.time_to_start
     if before == PENDING and status not in (PENDING, STALE) and time_to_start is None:
         time_to_start = max(now - task.created, timedelta())
     if status in RUNNING and start_time is None:

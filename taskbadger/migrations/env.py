@@ -1,6 +1,6 @@
 """How Alembic runs the migrations: online only, one process at a time, in one transaction."""
 
-from typing import Any
+from typing import Any, Literal
 
 from alembic import context
 from flask import current_app
@@ -12,7 +12,7 @@ from taskbadger.models import Task
 LOCK_NAME = "taskbadger migrations"
 
 
-def render_item(kind: str, item: Any, _context: Any) -> str | bool:
+def render_item(kind: str, item: Any, _context: Any) -> str | Literal[False]:
     """Write our own column types with the module that they live in."""
     if kind == "type" and type(item).__module__ == "taskbadger.models.types":
         return f"types.{type(item).__name__}()"

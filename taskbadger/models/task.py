@@ -31,9 +31,7 @@ class Task(Base):
     project_id: Mapped[int] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
     version: Mapped[int] = mapped_column(BigInteger, default=1)
     """Counts the changes, from 1; a delivery is unique per action and version."""
-    parent: Mapped[str | None] = mapped_column(
-        TaskId, ForeignKey("task.id", ondelete="SET NULL")
-    )
+    parent: Mapped[str | None] = mapped_column(TaskId, ForeignKey("task.id", ondelete="SET NULL"))
     has_children: Mapped[bool] = mapped_column(default=False)
     has_actions: Mapped[bool] = mapped_column(default=False)
     """Whether there may be actions to evaluate: spares most updates the look-up."""

@@ -109,9 +109,7 @@ def _read(text: str, decoder: json.JSONDecoder) -> dict[str, Any]:
 _KINDS = {list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
 
 
-def _read_members(
-    text: str, at: int, decoder: json.JSONDecoder
-) -> tuple[dict[str, Any], int]:
+def _read_members(text: str, at: int, decoder: json.JSONDecoder) -> tuple[dict[str, Any], int]:
     body: dict[str, Any] = {}
     wrong: list[FieldError] = []
     suspicious = _SURROGATE_ESCAPE.search(text) is not None
@@ -128,9 +126,7 @@ def _read_members(
         start = _skip(text, at + 1)
         value, at = decoder.raw_decode(text, start)
         if suspicious and _has_lone_surrogate(name, value):
-            wrong.append(
-                FieldError("invalid", "Lone surrogates are not allowed.", printable(name))
-            )
+            wrong.append(FieldError("invalid", "Lone surrogates are not allowed.", printable(name)))
         if name in VERBATIM and value is not None:
             value = RawJSON(text[start:at], value)
         body[name] = value

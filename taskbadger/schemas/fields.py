@@ -27,7 +27,7 @@ class Message(str):
         message.code = code
         return message
 
-    def __getnewargs__(self) -> tuple[str, str]:
+    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]  # one more than str
         """Let copies keep the code; fields are copied for each schema."""
         return self.code, str(self)
 

@@ -7,7 +7,7 @@ of the cost of a list page; ``tests/schemas/test_tasks.py`` holds the two togeth
 import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from json.encoder import encode_basestring as quote  # type: ignore[attr-defined]  # C, not in typeshed
+from json.encoder import encode_basestring as quote
 from typing import Any
 
 from marshmallow import EXCLUDE, ValidationError, fields
@@ -62,20 +62,16 @@ STALE_TIMEOUT = {
     "description": "Maximum time to allow between task updates before considering the task stale. "
     "(seconds)"
 }
-TAGS = {
-    "description": "Tags for the task represented as a mapping from 'namespace' to 'value'."
-}
+TAGS = {"description": "Tags for the task represented as a mapping from 'namespace' to 'value'."}
 
 
 class Tags(fields.Dict):
     """Tags: names to values; a null value, where allowed, removes the tag."""
 
     def __init__(self, *, removable: bool = False, **kwargs: Any) -> None:
-        super().__init__(
-            keys=Text(max_length=255, min_length=1),
-            values=Text(max_length=255, min_length=1),
-            **kwargs,
-        )
+        self.names = Text(max_length=255, min_length=1)
+        self.values = Text(max_length=255, min_length=1)
+        super().__init__(keys=self.names, values=self.values, **kwargs)
         self.removable = removable
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
@@ -85,7 +81,7 @@ class Tags(fields.Dict):
         errors: dict[str, Any] = {}
         for name, text in value.items():
             try:
-                tags[self.key_field.deserialize(name)] = self._value(text)
+                tags[str(self.names.deserialize(name))] = self._value(text)
             except ValidationError as error:
                 errors[name] = error.messages
         if errors:
@@ -97,7 +93,7 @@ class Tags(fields.Dict):
     def _value(self, value: Any) -> str | None:
         if value is None and self.removable:
             return None
-        return self.value_field.deserialize(value)
+        return str(self.values.deserialize(value))
 
 
 def too_many_tags() -> ValidationError:
@@ -107,7 +103,7 @@ def too_many_tags() -> ValidationError:
     )
 
 
-class Actions(fields.List):
+class Actions(fields.List[Any]):
     """Actions to add. Accepted, but not in the document: the SDK's models depend on that."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -233,9 +229,7 @@ class Place:
         self.public_start = quote(f"{base_url}/public/tasks/")[:-1]
 
 
-def write_page(
-    results: Iterable[str], *, next_url: str | None, previous_url: str | None
-) -> str:
+def write_page(results: Iterable[str], *, next_url: str | None, previous_url: str | None) -> str:
     """Write one page of a list from its written *results*."""
     return (
         f'{{"next":{_quoted(next_url)},"previous":{_quoted(previous_url)},'

@@ -229,7 +229,7 @@ def create_key(
     scopes: str = DEFAULT_SCOPES,
     expires: datetime | None = None,
 ) -> tuple[ApiKey, str]:
-    """Make a key; return it with the text to show once. *project* None makes an organization key."""
+    """Make a key, of the organization when *project* is None; return it with the text to show."""
     wanted = [scope.strip() for scope in scopes.split(",") if scope.strip()]
     unknown = [scope for scope in wanted if scope not in SCOPES]
     if unknown or not wanted:

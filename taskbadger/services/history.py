@@ -7,9 +7,9 @@ and the step doubles; the first entry is never touched.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import Table, bindparam, delete, func, insert, select, update
 
 from taskbadger.extensions import db
 from taskbadger.models import TaskEvent
@@ -18,11 +18,12 @@ from taskbadger.services.pagination import Cursor, Page, cut_page
 
 MAX_PROGRESS_EVENTS = 200
 
-_event = TaskEvent.__table__.c
-_INSERT = insert(TaskEvent.__table__)
-_INSERT_PROGRESS = insert(TaskEvent.__table__).returning(_event.id)
+_EVENTS = cast(Table, TaskEvent.__table__)
+_event = _EVENTS.c
+_INSERT = insert(_EVENTS)
+_INSERT_PROGRESS = insert(_EVENTS).returning(_event.id)
 _OVERWRITE = (
-    update(TaskEvent.__table__)
+    update(_EVENTS)
     .where(_event.id == bindparam("event_id"))
     .values(
         created=bindparam("at"),
@@ -90,7 +91,7 @@ def _thin(task_id: str) -> int:
         .subquery()
     )
     doomed = select(numbered.c.id).where(numbered.c.number % 2 == 0)
-    gone = db.session.execute(delete(TaskEvent.__table__).where(_event.id.in_(doomed)))
+    gone = db.session.execute(delete(_EVENTS).where(_event.id.in_(doomed)))
     return MAX_PROGRESS_EVENTS - int(gone.rowcount)  # type: ignore[attr-defined]
 
 
@@ -109,7 +110,7 @@ def _entry(kind: str, task: Any, actor: Actor, at: datetime) -> dict[str, Any]:
 
 def list_events(task_id: str, cursor: Cursor | None, size: int) -> Page[Any]:
     """Return a page of a task's history, oldest first."""
-    query = select(TaskEvent.__table__).where(_event.task_id == task_id)
+    query = select(_EVENTS).where(_event.task_id == task_id)
     if cursor is None or not cursor.backwards:
         query = query.order_by(_event.id)
         if cursor is not None:

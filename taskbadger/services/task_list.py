@@ -185,7 +185,7 @@ def _directions(query: Select[Any]) -> tuple[Select[Any], Select[Any], Select[An
     # Row values walk one index range; the bare bound on *created* lets planners see it.
     key = tuple_(_task.created, _task.id)
     at = tuple_(bindparam("at", type_=_task.created.type), bindparam("after", type_=_task.id.type))
-    limit = bindparam("limit", literal_execute=False)
+    limit: Any = bindparam("limit")
     return (
         query.order_by(*newest).limit(limit),
         query.where(key < at).order_by(*newest).limit(limit),
@@ -220,5 +220,3 @@ def _read_key(cursor: Cursor) -> tuple[datetime, str]:
     if created is None or ids.to_bytes(cursor.key[1]) is None:
         raise InvalidCursor()
     return created, cursor.key[1]
-
-

@@ -8,11 +8,11 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from marshmallow import ValidationError
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import Table, bindparam, delete, insert, select, update
 
 from taskbadger.domain import ids, status
 from taskbadger.domain.status import Lifecycle
@@ -25,7 +25,9 @@ from taskbadger.services import actions, history
 from taskbadger.services.accounts import Actor, ProjectRef
 
 _MICROSECOND = timedelta(microseconds=1)
-_task = Task.__table__.c
+_TASKS = cast(Table, Task.__table__)
+_TAGS = cast(Table, TaskTag.__table__)
+_task = _TASKS.c
 
 WIRE_COLUMNS = (
     _task.id,
@@ -51,8 +53,8 @@ WIRE_COLUMNS = (
 _OF_PROJECT = (_task.id == bindparam("task_id"), _task.project_id == bindparam("project"))
 _GET = select(*WIRE_COLUMNS).where(*_OF_PROJECT)
 _EXISTS = select(_task.id).where(*_OF_PROJECT)
-_LOCK = select(Task.__table__).where(*_OF_PROJECT).with_for_update()
-_INSERT = insert(Task.__table__)
+_LOCK = select(_TASKS).where(*_OF_PROJECT).with_for_update()
+_INSERT = insert(_TASKS)
 
 _PLAIN = ("name", "queue", "external_id", "value", "value_max", "data")
 _LIMITS = ("max_runtime", "stale_timeout")
@@ -212,7 +214,7 @@ def _save(before: Any, values: dict[str, Any], *, now: datetime, actor: Actor) -
     progress = history.record_change(before, after, actor)
     vars(after).update(progress)
     db.session.execute(
-        update(Task.__table__)
+        update(_TASKS)
         .where(_task.id == before.id)
         .values(version=after.version, updated=after.updated, **values, **due, **progress)
     )
@@ -248,7 +250,7 @@ def _adopt(project: ProjectRef, parent: str) -> None:
     if row.has_children:
         return  # It will never get a parent, so there is nothing to guard.
     marked = db.session.execute(
-        update(Task.__table__).where(*where, _task.parent.is_(None)).values(has_children=True)
+        update(_TASKS).where(*where, _task.parent.is_(None)).values(has_children=True)
     )
     if not marked.rowcount:  # type: ignore[attr-defined]
         raise _bad_parent("Tasks can only be nested one level deep.")
@@ -289,4 +291,4 @@ def _insert_tags(project: ProjectRef, task_id: str, tags: Mapping[str, str]) -> 
         {"task_id": task_id, "name": name, "value": value, "project_id": project.id}
         for name, value in tags.items()
     ]
-    db.session.execute(insert(TaskTag.__table__), rows)
+    db.session.execute(insert(_TAGS), rows)

