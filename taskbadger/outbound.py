@@ -151,7 +151,7 @@ def _embedded(address: Address) -> Iterator[IPv4Address]:
     if isinstance(address, IPv4Address):
         return
     bits = int(address)
-    if any(address in network for network in _LAST_32_BITS):
+    if bits > 1 and any(address in network for network in _LAST_32_BITS):
         yield IPv4Address(bits & 0xFFFFFFFF)
     if address in _LOCAL_NAT64:  # RFC 6052 splits it around bits 64 to 71.
         yield IPv4Address((bits >> 64 & 0xFFFF) << 16 | bits >> 40 & 0xFFFF)
@@ -298,12 +298,9 @@ def parse_url(url: str) -> httpx2.URL:
 
 def _is_host(parsed: httpx2.URL) -> bool:
     host = parsed.raw_host.decode("ascii")
-    if ":" not in host:
-        return _HOST.fullmatch(host) is not None
-    try:
-        return IPv6Address(host).scope_id is None
-    except ValueError:
-        return False
+    if ":" in host:  # The library has checked that it is IPv6; a zone means this machine's links.
+        return "%" not in host
+    return _HOST.fullmatch(host) is not None
 
 
 def _literal(host: str) -> Address | None:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from taskbadger.channels import DeliveryError
@@ -145,7 +146,7 @@ class _Session(smtplib.SMTP):
         """Greet, switch to TLS and log in, as the server's URL says."""
         self.ehlo_or_helo_if_needed()
         if self._server.starttls:
-            self._limit(self.sock)
+            cast(socket.socket, self.sock).settimeout(self._positive_left())
             self.starttls(context=self._tls)
             self._open_socket = self.sock
             self.ehlo()
@@ -166,7 +167,7 @@ class _Session(smtplib.SMTP):
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
         connected = self._connect_any(look_up(host, port, seconds=self._left()), port)
-        self._limit(connected)
+        connected.settimeout(self._positive_left())
         if self._server.tls:
             connected = self._tls.wrap_socket(connected, server_hostname=host)
         self._open_socket = connected
@@ -186,9 +187,8 @@ class _Session(smtplib.SMTP):
     def _left(self) -> float:
         return self._end - time.monotonic()
 
-    def _limit(self, connected: socket.socket | None) -> None:
-        if connected is not None:
-            connected.settimeout(max(self._left(), 0.01))
+    def _positive_left(self) -> float:
+        return max(self._left(), 0.01)
 
     def _hang_up(self) -> None:
         self.is_late = True
