@@ -1,0 +1,238 @@
+"""What a request costs, as a multiple of a bare Flask route in the same run.
+
+Starts this server and the yardstick under the same gunicorn settings, and prints requests per
+second, p50, p99 and CPU milliseconds of the server's processes per request.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import flask_migrate
+import psutil
+import psycopg
+from load import Request, Result, run
+
+from taskbadger import create_app
+from taskbadger.clock import utcnow
+from taskbadger.extensions import db
+from taskbadger.seed import bulk
+from taskbadger.services import accounts
+from taskbadger.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+SECRET = "bench-secret-0123456789-abcdefghijklmnop"
+WORKERS, THREADS, CLIENTS = 2, 4, 8
+GOALS = {"get": 2.5, "create": 7.0, "update": 7.0, "list": 11.0, "last": 11.0}
+
+
+@contextmanager
+def gunicorn(module: str, environment: dict[str, str]) -> Iterator[tuple[int, psutil.Process]]:
+    """Run *module* under the settings that `taskbadger-server serve` uses; yield port, process."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [
+        *(sys.executable, "-m", "gunicorn", "--no-control-socket", "-k", "gthread"),
+        *("-w", str(WORKERS), "--threads", str(THREADS), "-b", f"127.0.0.1:{port}"),
+        *("--log-level", "error", module),
+    ]
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment})
+    try:
+        _wait_for(port)
+        yield port, psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _wait_for(port: int) -> None:
+    for _ in range(200):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise SystemExit("the server did not start")
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    """Return the CPU time of a gunicorn's workers so far."""
+    return sum(
+        child.cpu_times().user + child.cpu_times().system
+        for child in process.children(recursive=True)
+    )
+
+
+def measure(
+    port: int,
+    process: psutil.Process,
+    requests: "Requests",
+    *,
+    count: int,
+    headers: dict[str, str],
+) -> tuple[Result, float]:
+    """Run a load after a warm-up; return it with the CPU milliseconds per request."""
+    run(port, requests, clients=CLIENTS, count=20, headers=headers)
+    before = cpu_seconds(process)
+    result = run(port, requests, clients=CLIENTS, count=count, headers=headers)
+    used = cpu_seconds(process) - before
+    if result.failures:
+        raise SystemExit(f"{result.failures} requests failed")
+    return result, used * 1000 / len(result.latencies)
+
+
+class Requests:
+    """An endless stream of one kind of request, for each client."""
+
+    def __init__(self, kind: str, base: str, ids: list[str], last: str) -> None:
+        self.kind, self.base, self.ids, self.last = kind, base, ids, last
+
+    def __call__(self, client: int) -> Iterator[Request]:
+        for number in itertools.count(client):
+            yield self._one(number)
+
+    def _one(self, number: int) -> Request:
+        task = self.ids[number * 7 % len(self.ids)] if self.ids else ""
+        match self.kind:
+            case "bare":
+                return "GET", "/", None
+            case "get":
+                return "GET", f"{self.base}{task}/", None
+            case "create":
+                body = {"name": f"job {number}", "status": "processing", "value": 0}
+                return "POST", self.base, json.dumps(body | EXTRA).encode()
+            case "update":
+                body = {"value": number % 100, "status": "processing"}
+                return "PATCH", f"{self.base}{task}/", json.dumps(body).encode()
+            case "list":
+                return "GET", self.base, None
+            case _:
+                return "GET", self.last, None
+
+
+EXTRA = {"data": {"file": "a.csv", "rows": 1200, "ratio": 0.5}, "tags": {"env": "prod"}}
+
+
+@contextmanager
+def database(kind: str) -> Iterator[str]:
+    """Make an empty database; yield its URL."""
+    if kind == "sqlite":
+        with tempfile.TemporaryDirectory() as folder:
+            yield f"sqlite:///{folder}/bench.db"
+        return
+    server = os.environ.get(
+        "TASKBADGER_TEST_POSTGRESQL", "postgresql://postgres@127.0.0.1:5432/test"
+    )
+    name = f"tb_bench_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    try:
+        yield f"{server.rpartition('/')[0]}/{name}"
+    finally:
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def prepare(url: str, tasks: int) -> tuple[str, list[str], str]:
+    """Fill the database up to *tasks*; return a key, some task ids, and the last page's path."""
+    app = create_app(Settings(SECRET_KEY=SECRET, DATABASE_URL=url, LOG_REQUESTS=False))
+    with app.app_context():
+        flask_migrate.upgrade()
+        now = utcnow()
+        organization = accounts.ensure_organization("bench", now=now)
+        project = accounts.ensure_project(organization, "bench", now=now)
+        _, key = accounts.create_key(organization, project, name="bench", now=now)
+        db.session.commit()
+        ref = accounts.project_ref(project, organization)
+        have = db.session.scalar(
+            db.text("SELECT count(*) FROM task WHERE project_id = :project"), {"project": ref.id}
+        )
+        bulk(ref, tasks - int(have or 0), now=now)
+        db.session.commit()
+        client = app.test_client()
+        headers = {"Authorization": f"Bearer {key}"}
+        ids = [
+            task["id"]
+            for task in client.get("/api/bench/bench/tasks/?page_size=1000", headers=headers).json[
+                "results"
+            ]
+        ]
+        oldest = db.session.execute(
+            db.text("SELECT created FROM task ORDER BY created LIMIT 1 OFFSET 100")
+        ).scalar()
+        db.session.remove()
+        db.engine.dispose()
+    return key, ids, _last_page(oldest)
+
+
+def _last_page(oldest: object) -> str:
+    """Return the path of the page that ends the walk: the hundred oldest tasks."""
+    from taskbadger.domain.ids import from_bytes  # noqa: PLC0415
+    from taskbadger.services.pagination import Cursor  # noqa: PLC0415
+
+    moment = oldest if isinstance(oldest, str) else f"{oldest:%Y-%m-%dT%H:%M:%S.%f}Z"
+    cursor = Cursor((moment, from_bytes(bytes(16)))).write()
+    return f"/api/bench/bench/tasks/?cursor={cursor}&page_size=100"
+
+
+def bench(kind: str, sizes: list[int], count: int) -> None:
+    """Print the table for one kind of database."""
+    with database(kind) as url:
+        for tasks in sizes:
+            key, ids, last = prepare(url, tasks)
+            environment = {
+                "TASKBADGER_SECRET_KEY": SECRET,
+                "TASKBADGER_DATABASE_URL": url,
+                "TASKBADGER_LOG_REQUESTS": "false",
+            }
+            headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+            with (
+                gunicorn("bench.bare:app", {}) as (bare_port, bare),
+                gunicorn("wsgi:app", environment) as (port, server),
+            ):
+                yardstick, base = measure(
+                    bare_port, bare, Requests("bare", "", [], ""), count=count, headers={}
+                )
+                show(kind, tasks, "bare", yardstick, base, 1.0)
+                for name in ("get", "create", "update", "list", "last"):
+                    requests = Requests(name, "/api/bench/bench/tasks/", ids, last)
+                    number = count // 4 if name in ("list", "last") else count
+                    result, cpu = measure(port, server, requests, count=number, headers=headers)
+                    show(kind, tasks, name, result, cpu, cpu / base)
+
+
+def show(kind: str, tasks: int, name: str, result: Result, cpu: float, ratio: float) -> None:
+    """Print one row."""
+    goal = GOALS.get(name)
+    verdict = "" if goal is None else f"goal {goal:4.1f} {'ok' if ratio <= goal else 'MISSED'}"
+    print(
+        f"{kind:10} {tasks:>9,} {name:7} {result.rate:8.0f}/s  "
+        f"p50 {result.percentile(0.5) * 1000:6.1f} ms  p99 {result.percentile(0.99) * 1000:6.1f} ms"
+        f"  cpu {cpu:6.3f} ms  x{ratio:5.2f}  {verdict}",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--databases", nargs="+", default=["sqlite", "postgresql"])
+    parser.add_argument("--sizes", nargs="+", type=int, default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--count", type=int, default=400, help="requests per client and kind")
+    options = parser.parse_args()
+    for kind in options.databases:
+        bench(kind, options.sizes, options.count)
+
+
+if __name__ == "__main__":
+    main()

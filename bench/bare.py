@@ -1,0 +1,10 @@
+"""The yardstick: one bare Flask route, under the same gunicorn settings as the server."""
+
+from flask import Flask
+
+app = Flask(__name__)
+
+
+@app.get("/")
+def hello() -> dict[str, str]:
+    return {"hello": "world"}
