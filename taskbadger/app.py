@@ -2,7 +2,8 @@
 
 import os
 
-from flask import Flask, request
+from flask import Flask, Request, request
+from flask.sessions import NullSession, SecureCookieSession, SecureCookieSessionInterface
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from taskbadger import logs
@@ -23,6 +24,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = settings.MAX_BODY_BYTES
     app.extensions["taskbadger_settings"] = settings
     app.url_map.merge_slashes = False
+    app.session_interface = _PageSessions()
     if settings.PROXY_HOPS:
         hops = settings.PROXY_HOPS
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
@@ -34,6 +36,18 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.teardown_request(lambda _error: set_read_only(False))
     register_all(app, init_api(app))
     return app
+
+
+class _PageSessions(SecureCookieSessionInterface):
+    """Sessions for pages; the API has keys instead, and should not pay for a cookie."""
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        if request.path.startswith("/api/"):
+            return _NO_SESSION
+        return super().open_session(app, request)
+
+
+_NO_SESSION = NullSession()
 
 
 def _choose_transaction() -> None:

@@ -12,6 +12,7 @@ from flask_smorest import Blueprint
 from marshmallow import Schema, ValidationError
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.sansio.utils import get_current_url
 
 from taskbadger.blueprints import errors
 from taskbadger.clock import utcnow
@@ -250,7 +251,13 @@ def check_media_type() -> None:
 
 def base_url() -> str:
     """Return what links start with: the setting, or the address that this request came to."""
-    return str(current_app.config["BASE_URL"]) or request.root_url.rstrip("/")
+    setting: str = current_app.config["BASE_URL"]
+    return setting or _root_url(request.scheme, request.host, request.root_path)
+
+
+@lru_cache(maxsize=1000)
+def _root_url(scheme: str, host: str, root_path: str) -> str:
+    return get_current_url(scheme, host, root_path).rstrip("/")
 
 
 def current_place() -> Place:

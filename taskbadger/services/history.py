@@ -37,13 +37,13 @@ _OVERWRITE = (
 
 def record_creation(task: Any, actor: Actor, *, now: datetime) -> None:
     """Write the first entry of a new task."""
-    db.session.execute(_INSERT, _entry("created", task, actor, now))
+    db.session.connection().execute(_INSERT, _entry("created", task, actor, now))
 
 
 def record_change(before: Any, after: Any, actor: Actor) -> dict[str, Any]:
     """Write what a change of a task adds to its history; return the task's columns to change."""
     if before.status != after.status:
-        db.session.execute(_INSERT, _entry("status", after, actor, after.updated))
+        db.session.connection().execute(_INSERT, _entry("status", after, actor, after.updated))
         # The entry holds the value too: the next progress begins a new one.
         return {"progress_event_id": None} if before.progress_event_id is not None else {}
     if before.value == after.value and before.value_max == after.value_max:
@@ -53,7 +53,7 @@ def record_change(before: Any, after: Any, actor: Actor) -> dict[str, Any]:
 
 def _record_progress(before: Any, after: Any, actor: Actor) -> dict[str, Any]:
     if before.progress_event_id is not None and not _step_is_over(before, after.updated):
-        db.session.execute(
+        db.session.connection().execute(
             _OVERWRITE,
             {
                 "event_id": before.progress_event_id,
@@ -69,7 +69,7 @@ def _record_progress(before: Any, after: Any, actor: Actor) -> dict[str, Any]:
     if count > MAX_PROGRESS_EVENTS:
         count, step = _thin(before.id) + 1, step * 2
     entry = _entry("progress", after, actor, after.updated)
-    event_id = db.session.execute(_INSERT_PROGRESS, entry).scalar_one()
+    event_id = db.session.connection().execute(_INSERT_PROGRESS, entry).scalar_one()
     return {
         # The first is kept as it is, so it is never overwritten.
         "progress_event_id": event_id if count > 1 else None,

@@ -12,7 +12,7 @@ from taskbadger.clock import to_wire
 from taskbadger.domain import ids
 from taskbadger.domain.status import STATUSES
 from taskbadger.errors import FieldError, ValidationFailed
-from taskbadger.extensions import db
+from taskbadger.extensions import fetch_all
 from taskbadger.models import Task, TaskTag
 from taskbadger.schemas.fields import parse_moment, printable
 from taskbadger.services.accounts import ProjectRef
@@ -207,7 +207,7 @@ def _walk(
     if cursor is not None:
         statement = statements[2] if cursor.backwards else statements[1]
         parameters["at"], parameters["after"] = _read_key(cursor)
-    rows = db.session.execute(statement, parameters).all()
+    rows = fetch_all(statement, parameters)
     return cut_page(rows, size, cursor, key=_key)
 
 

@@ -17,7 +17,7 @@ from sqlalchemy import Table, bindparam, delete, insert, select, update
 from taskbadger.domain import ids, status
 from taskbadger.domain.status import Lifecycle
 from taskbadger.errors import NotFound, ValidationFailed
-from taskbadger.extensions import db
+from taskbadger.extensions import db, fetch_all
 from taskbadger.models import Task, TaskTag
 from taskbadger.schemas.fields import field_errors, no_such_task
 from taskbadger.schemas.tasks import MAX_TAGS, too_many_tags, write_tags
@@ -55,6 +55,8 @@ _GET = select(*WIRE_COLUMNS).where(*_OF_PROJECT)
 _EXISTS = select(_task.id).where(*_OF_PROJECT)
 _LOCK = select(_TASKS).where(*_OF_PROJECT).with_for_update()
 _INSERT = insert(_TASKS)
+_INSERT_TAGS = insert(_TAGS)
+_UPDATE = update(_TASKS).where(_task.id == bindparam("task_id"))
 
 _PLAIN = ("name", "queue", "external_id", "value", "value_max", "data")
 _LIMITS = ("max_runtime", "stale_timeout")
@@ -68,26 +70,30 @@ _NULL_PROGRESS = {
 
 def get_task(project: ProjectRef, task_id: str) -> Any:
     """Return a task's row, with WIRE_COLUMNS; raises NotFound."""
-    return _first(_GET, project, task_id)
+    rows = fetch_all(_GET, _parameters(project, task_id))
+    if not rows:
+        raise NotFound()
+    return rows[0]
 
 
 def check_exists(project: ProjectRef, task_id: str) -> None:
     """Raise NotFound unless the project has this task."""
-    _first(_EXISTS, project, task_id)
+    if not db.session.connection().execute(_EXISTS, _parameters(project, task_id)).first():
+        raise NotFound()
 
 
 def lock_task(project: ProjectRef, task_id: str) -> Any:
     """Return the whole row of a task, locked until the transaction ends; raises NotFound."""
-    return _first(_LOCK, project, task_id)
-
-
-def _first(statement: Any, project: ProjectRef, task_id: str) -> Any:
-    if ids.to_bytes(task_id) is None:
-        raise NotFound()
-    row = db.session.execute(statement, {"task_id": task_id, "project": project.id}).first()
+    row = db.session.connection().execute(_LOCK, _parameters(project, task_id)).first()
     if row is None:
         raise NotFound()
     return row
+
+
+def _parameters(project: ProjectRef, task_id: str) -> dict[str, Any]:
+    if ids.to_bytes(task_id) is None:
+        raise NotFound()
+    return {"task_id": task_id, "project": project.id}
 
 
 def create_task(
@@ -130,7 +136,7 @@ def create_task(
     }
     values.update(_standing(stand))
     values.update(_due(values))
-    db.session.execute(_INSERT, values)
+    db.session.connection().execute(_INSERT, values)
     task_id = values["id"]
     if tags:
         _insert_tags(project, task_id, tags)
@@ -213,11 +219,8 @@ def _save(before: Any, values: dict[str, Any], *, now: datetime, actor: Actor) -
     vars(after).update(due)
     progress = history.record_change(before, after, actor)
     vars(after).update(progress)
-    db.session.execute(
-        update(_TASKS)
-        .where(_task.id == before.id)
-        .values(version=after.version, updated=after.updated, **values, **due, **progress)
-    )
+    changed = {**values, **due, **progress, "version": after.version, "updated": after.updated}
+    db.session.connection().execute(_UPDATE, {**changed, "task_id": before.id})
     return after
 
 
@@ -291,4 +294,4 @@ def _insert_tags(project: ProjectRef, task_id: str, tags: Mapping[str, str]) -> 
         {"task_id": task_id, "name": name, "value": value, "project_id": project.id}
         for name, value in tags.items()
     ]
-    db.session.execute(insert(_TAGS), rows)
+    db.session.connection().execute(_INSERT_TAGS, rows)
