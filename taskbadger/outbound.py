@@ -207,6 +207,10 @@ class Sender:
     resolver: Resolver = resolve
     tls: ssl.SSLContext = field(default_factory=httpx2.create_ssl_context)
 
+    def __post_init__(self) -> None:
+        # Once, here: setting it while another thread makes a connection is not safe.
+        self.tls.set_alpn_protocols(["http/1.1"])
+
     @classmethod
     def allowing(cls, networks: Iterable[str], **options: Any) -> "Sender":
         """Make a sender from networks as text, as the setting OUTBOUND_ALLOW has them."""
@@ -230,7 +234,7 @@ class Sender:
         parsed = self.check(url)
         host = parsed.raw_host.decode("ascii")
         port = parsed.port or PORTS[parsed.scheme]
-        network = _PinnedNetwork(self._addresses(host, port, deadline), deadline)
+        network = _PinnedNetwork(self._addresses(host, port, deadline), deadline, self.tls)
         request_headers = [
             ("Host", parsed.netloc.decode("ascii")),
             ("User-Agent", "taskbadger-server"),
@@ -244,7 +248,10 @@ class Sender:
         )
         with _named_errors(network):
             connection = httpcore2.HTTPConnection(
-                target.origin, ssl_context=self.tls, network_backend=network
+                # A context of its own, for the library to change; `_TimedStream` uses ours.
+                target.origin,
+                ssl_context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+                network_backend=network,
             )
             with (
                 connection,
@@ -329,9 +336,10 @@ class _TLSFailure(Exception):
 class _PinnedNetwork(httpcore2.NetworkBackend):
     """Connects to given addresses whatever the host's name, and to nothing else."""
 
-    def __init__(self, addresses: Sequence[str], deadline: _Deadline) -> None:
+    def __init__(self, addresses: Sequence[str], deadline: _Deadline, tls: ssl.SSLContext) -> None:
         self._addresses = addresses
         self._deadline = deadline
+        self.tls = tls
         self.received = 0
         """Bytes that the other side has sent."""
 
@@ -386,7 +394,7 @@ class _TimedStream(httpcore2.NetworkStream):
     ) -> httpcore2.NetworkStream:
         try:
             seconds = self._network.time_left()
-            stream = self._stream.start_tls(ssl_context, server_hostname, seconds)
+            stream = self._stream.start_tls(self._network.tls, server_hostname, seconds)
         except httpcore2.ConnectError as error:
             raise _TLSFailure from error
         except httpcore2.TimeoutException:

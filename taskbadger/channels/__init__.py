@@ -5,7 +5,7 @@ A channel of a third party is a subclass of `Channel`, made known with ``channel
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from ssl import SSLContext
 from typing import Any, ClassVar
@@ -61,8 +61,9 @@ class Message:
 
     @classmethod
     def from_json(cls, text: str) -> "Message":
-        """Read what `to_json` wrote."""
-        values = json.loads(text)
+        """Read what `to_json` wrote, in this version or another: unknown fields are left out."""
+        names = {field.name for field in fields(cls)}
+        values = {name: value for name, value in json.loads(text).items() if name in names}
         values["created"] = datetime.fromisoformat(values["created"])
         values["reasons"] = tuple(values["reasons"])
         return cls(**values)

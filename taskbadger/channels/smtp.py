@@ -1,6 +1,7 @@
 """Handing a mail to a mail server, within one deadline and without sending it twice."""
 
 import contextlib
+import functools
 import re
 import smtplib
 import socket
@@ -70,7 +71,7 @@ def hand_over(
     tls: ssl.SSLContext | None = None,
 ) -> None:
     """Hand a mail to *server*; raises DeliveryError, with who did not get it as *remaining*."""
-    with _session(server, tls or ssl.create_default_context(), seconds) as session:
+    with _session(server, tls or _system_tls(), seconds) as session:
         session.open()
         _transmit(session, content, sender, recipients)
 
@@ -195,6 +196,11 @@ class _Session(smtplib.SMTP):
         if self._open_socket is not None:
             with contextlib.suppress(OSError):
                 self._open_socket.shutdown(socket.SHUT_RDWR)
+
+
+@functools.cache
+def _system_tls() -> ssl.SSLContext:
+    return ssl.create_default_context()
 
 
 def _own_name() -> str:

@@ -33,12 +33,15 @@ def one_line(value: object) -> str:
 
 
 def cut(text: str, limit: int, escape: Callable[[str], str] = str) -> str:
-    """Escape *text*, cut so that the result has at most *limit* characters."""
-    escaped = escape(text)
-    length = len(text)
-    while len(escaped) > limit:
+    """Escape *text*, cut so that the result has at most *limit* characters.
+
+    It is cut before it is escaped, so that no escape is torn apart. Escaping never shortens.
+    """
+    if len(text) <= limit and len(escaped := escape(text)) <= limit:
+        return escaped
+    length = min(len(text), limit) - 1
+    while len(escaped := escape(text[:length].rstrip() + "…")) > limit:
         length -= max(1, (len(escaped) - limit) // 8)
-        escaped = escape(text[:length].rstrip() + "…")
     return escaped
 
 

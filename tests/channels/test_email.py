@@ -364,8 +364,13 @@ def test_closed_port_is_a_connect_error() -> None:
     assert outline(failure(f"smtp://127.0.0.1:{closed_port()}"))["class"] == "connect"
 
 
-def test_unknown_mail_server_is_a_dns_error() -> None:
-    assert outline(failure("smtp://nowhere.invalid", smtp_seconds=20))["class"] == "dns"
+def test_unknown_mail_server_is_a_dns_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> list[Any]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+
+    assert outline(failure("smtp://nowhere.example"))["class"] == "dns"
 
 
 def test_mail_server_whose_name_takes_too_long_is_a_timeout(

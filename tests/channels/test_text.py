@@ -290,3 +290,9 @@ def test_cut_text_fits_in_bytes(value: str, limit: int) -> None:
 )
 def test_message_survives_being_kept_as_json(original: Message) -> None:
     assert Message.from_json(original.to_json()) == original
+
+
+def test_message_of_another_version_is_read() -> None:
+    newer = MESSAGE.to_json().replace('{"id"', '{"mood":"sunny","id"')
+
+    assert Message.from_json(newer) == MESSAGE
