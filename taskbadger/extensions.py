@@ -3,6 +3,7 @@
 The recipes and their measurements are in ``docs/decisions.md``.
 """
 
+import fcntl
 import logging
 import math
 import os
@@ -13,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import ModuleType
-from typing import Any
+from typing import IO, Any
 
 from flask import Flask
 from flask_migrate import Migrate
@@ -182,16 +183,26 @@ def _prepare_sqlite(engine: Engine, config: dict[str, Any]) -> None:
     pragmas = _pragmas(sqlite_module().sqlite_version_info, config["SQLITE_SYNCHRONOUS"])
 
     @event.listens_for(engine, "connect")
-    def set_up(connection: Any, _record: Any) -> None:
+    def set_up(connection: Any, record: Any) -> None:
         connection.isolation_level = None  # SQLAlchemy says BEGIN, not the driver.
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
+        record.info["lock"] = open(f"{engine.url.database}.lock", "ab")  # noqa: SIM115
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         # A read needs no BEGIN: each statement sees one state of the database anyway.
         if not _read_only.get():
-            _begin_immediate(connection, config["DATABASE_TIMEOUT"])
+            _take_turn(connection.info["lock"], config["DATABASE_TIMEOUT"])
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    @event.listens_for(engine, "checkin")
+    def give_way(_connection: Any, record: Any) -> None:
+        fcntl.flock(record.info["lock"], fcntl.LOCK_UN)
+
+    @event.listens_for(engine, "close")
+    def close_lock(_connection: Any, record: Any) -> None:
+        record.info["lock"].close()
 
 
 def _pragmas(version: tuple[int, ...], synchronous: str) -> list[str]:
@@ -211,25 +222,19 @@ def _pragmas(version: tuple[int, ...], synchronous: str) -> list[str]:
     ]
 
 
-def _begin_immediate(connection: Connection, timeout: float) -> None:
-    """Take SQLite's write lock, waiting up to *timeout* seconds.
+def _take_turn(lock: IO[bytes], timeout: float) -> None:
+    """Wait up to *timeout* seconds for the write lock of our processes; raises OperationalError.
 
     SQLite's own busy handler backs off to 100 ms, which makes late comers wait long and unevenly.
-    Trying again every millisecond or so treats all writers alike.
+    Trying a file lock every millisecond or so treats all writers alike, and costs little. The
+    kernel releases it when a process dies. SQLite's lock stays what keeps the data right.
     """
-    driver = connection.connection.driver_connection
-    assert driver is not None  # noqa: S101 - for the type checker
-    busy = sqlite_module().OperationalError
     deadline = time.monotonic() + timeout
-    driver.execute("PRAGMA busy_timeout=0")
-    try:
-        while True:
-            try:
-                driver.execute("BEGIN IMMEDIATE")
-                return
-            except busy as error:
-                if "locked" not in str(error) or time.monotonic() > deadline:
-                    raise OperationalError("BEGIN IMMEDIATE", None, error) from error
-            time.sleep(random.uniform(0.0005, 0.0015))  # noqa: S311 - not a secret
-    finally:
-        driver.execute(f"PRAGMA busy_timeout={max(int(timeout * 1000), 5000)}")
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                raise OperationalError("BEGIN IMMEDIATE", None, error) from error
+        time.sleep(random.uniform(0.0005, 0.0015))  # noqa: S311 - not a secret
