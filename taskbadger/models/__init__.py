@@ -1,17 +1,35 @@
 """The tables. Importing this package makes every model known to the metadata."""
 
 from taskbadger.models.account import ApiKey, Membership, Organization, Project, User
-from taskbadger.models.action import Action
+from taskbadger.models.action import Action, GlobalAction
+from taskbadger.models.audit import AuditEntry
 from taskbadger.models.channel import ChannelConfig
+from taskbadger.models.delivery import (
+    Delivery,
+    DeliveryAttempt,
+    Destination,
+    Firing,
+    WorkerTick,
+)
 from taskbadger.models.idempotency import IdempotencyRecord
+from taskbadger.models.invitation import Invitation
+from taskbadger.models.session import Identity, UserSession
 from taskbadger.models.task import Task, TaskEvent, TaskTag
 from taskbadger.models.throttle import RequestCount
 
 __all__ = [
     "Action",
     "ApiKey",
+    "AuditEntry",
     "ChannelConfig",
+    "Delivery",
+    "DeliveryAttempt",
+    "Destination",
+    "Firing",
+    "GlobalAction",
     "IdempotencyRecord",
+    "Identity",
+    "Invitation",
     "Membership",
     "Organization",
     "Project",
@@ -20,4 +38,6 @@ __all__ = [
     "TaskEvent",
     "TaskTag",
     "User",
+    "UserSession",
+    "WorkerTick",
 ]

@@ -24,3 +24,7 @@ class ChannelConfig(Base):
     """JSON, as the channel's config_schema loaded it; holds secrets."""
     created: Mapped[datetime] = mapped_column(UTCDateTime)
     updated: Mapped[datetime] = mapped_column(UTCDateTime)
+    failing_since: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """When the first of the failures happened that no success has followed; None when it works."""
+    disabled: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """When it was turned off, by hand or after days of failures; None while it is in use."""
