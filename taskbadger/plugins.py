@@ -6,12 +6,22 @@ from importlib.metadata import entry_points
 from flask import Flask
 from flask_smorest import Api
 
-from taskbadger.blueprints import actions, assets, dashboard, docs, errors, health, tasks
+from taskbadger.blueprints import (
+    actions,
+    assets,
+    dashboard,
+    docs,
+    errors,
+    health,
+    security,
+    tasks,
+)
 
 GROUP = "taskbadger.plugins"
 
 BUILT_IN: tuple[Callable[[Flask, Api], None], ...] = (
     errors.register,
+    security.register,
     health.register,
     tasks.register,
     actions.register,

@@ -17,6 +17,7 @@ from werkzeug.exceptions import (
     RequestEntityTooLarge,
 )
 
+from taskbadger.blueprints.problems import problem_page
 from taskbadger.errors import (
     FieldError,
     PayloadTooLarge,
@@ -111,10 +112,7 @@ def register(app: Flask, api: Any) -> None:
 def _on_error(error: TaskBadgerError) -> Response:
     if is_api_request():
         return answer(error)
-    response = Response(error.detail, status=error.status, mimetype="text/plain")
-    if hasattr(error, "retry_after"):
-        response.headers["Retry-After"] = str(error.retry_after)
-    return response
+    return problem_page(error.status, error.detail, getattr(error, "retry_after", None))
 
 
 def _on_database_error(error: Exception) -> Any:

@@ -44,8 +44,10 @@ def check_strength(password: str, *, email: str = "") -> None:
         raise _weak("Use something other than your address.", "weak")
 
 
-_COMMON = ("password", "passw0rd", "qwertyuiop", "qwerty", "letmein", "welcome", "iloveyou")
-_COMMON += ("1234567890", "123456789", "12345678", "abcdefghij", "taskbadger", "administrator")
+_COMMON = (
+    *("password", "passw0rd", "qwertyuiop", "qwerty", "letmein", "welcome", "iloveyou"),
+    *("1234567890", "123456789", "12345678", "abcdefghij", "taskbadger", "administrator"),
+)
 
 
 def _is_common(password: str) -> bool:

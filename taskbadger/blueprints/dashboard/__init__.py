@@ -1,12 +1,15 @@
-"""The web interface for people."""
+"""The web interface for people. Every module here adds its routes to ``access.blp``."""
 
-from flask import Blueprint, Flask
+from flask import Flask
 from flask_smorest import Api
 
+from taskbadger.blueprints.dashboard import accounts
+from taskbadger.blueprints.dashboard.access import blp
 from taskbadger.blueprints.dashboard.formats import register_formats
 from taskbadger.blueprints.dashboard.live import is_live_request
 
-blp = Blueprint("dashboard", __name__, template_folder="templates")
+PAGES = (accounts,)
+"""The modules whose pages are served."""
 
 
 def register(app: Flask, api: Api) -> None:

@@ -1,0 +1,313 @@
+"""Who may open a page. Every route of a Pages blueprint names the least role it asks for.
+
+Usage::
+
+    @blp.page("/a/<organization_slug>/tasks/", role=roles.READ)
+    def task_list() -> Response: ...
+
+    @blp.page("/a/<organization_slug>/tasks/cancel", role=roles.CHANGE_TASKS, methods=["POST"])
+    def cancel_tasks() -> Response: ...
+
+The slug is taken from the view's arguments, and url_for adds it again.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Response, current_app, g, redirect, request, url_for
+from sqlalchemy import select
+from sqlalchemy.orm import joinedload
+from werkzeug.wrappers import Response as AnyResponse
+
+from taskbadger.blueprints.dashboard.frame import Frame, Link
+from taskbadger.blueprints.problems import problem_page
+from taskbadger.blueprints.security import cookie_path, is_secure
+from taskbadger.clock import utcnow
+from taskbadger.domain import roles
+from taskbadger.errors import NotFound, PermissionDenied, TaskBadgerError
+from taskbadger.extensions import db, writing
+from taskbadger.models import Membership, Organization, Project, User, UserSession
+from taskbadger.services import sessions
+from taskbadger.services.accounts import Actor
+
+PUBLIC = "public"
+"""For anyone, signed in or not."""
+SIGNED_IN = "signed in"
+"""For anyone who is signed in, in whatever organization."""
+
+COOKIE = "taskbadger_session"
+_COOKIE_LIFE = timedelta(days=400)
+"""The longest that browsers keep a cookie; the server decides when the session ends."""
+_SLUG = "organization_slug"
+
+
+class Pages(Blueprint):
+    """A blueprint that lets nobody in but whom each route's rule names."""
+
+    def __init__(self, name: str, import_name: str, **options: Any) -> None:
+        super().__init__(name, import_name, **options)
+        self.rules: dict[str, str] = {}
+        """The least role for each endpoint (without the blueprint's name)."""
+        self.url_value_preprocessor(_take_slug)
+        self.app_url_defaults(_give_slug)
+        self.before_request(self._admit)
+        self.after_request(_keep_private)
+        self.register_error_handler(TaskBadgerError, _on_error)
+
+    def page(
+        self, rule: str, *, role: str, methods: tuple[str, ...] | list[str] = ("GET",)
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Add a view for those who have at least *role*, or for PUBLIC or SIGNED_IN."""
+
+        def add(view: Callable[..., Any]) -> Callable[..., Any]:
+            self.add_url_rule(rule, view_func=view, role=role, methods=list(methods))
+            return view
+
+        return add
+
+    def add_url_rule(
+        self,
+        rule: str,
+        endpoint: str | None = None,
+        view_func: Any = None,
+        provide_automatic_options: bool | None = None,
+        *,
+        role: str | None = None,
+        **options: Any,
+    ) -> None:
+        """Add a rule; raises ValueError when nobody said who may use it."""
+        if role not in (*roles.ROLES, PUBLIC, SIGNED_IN):
+            raise ValueError(f"{rule}: say who may use it, as in role=roles.READ")
+        if (role in roles.ROLES) != (f"<{_SLUG}>" in rule):
+            raise ValueError(f"{rule}: roles are for pages below /a/<{_SLUG}>/, and only those")
+        name = endpoint or view_func.__name__
+        if self.rules.setdefault(name, role) != role:
+            raise ValueError(f"{name} has two rules")
+        super().add_url_rule(rule, endpoint, view_func, provide_automatic_options, **options)
+
+    def _admit(self) -> AnyResponse | None:
+        endpoint = (request.endpoint or "").removeprefix(f"{self.name}.")
+        role = self.rules[endpoint]
+        if role == PUBLIC:
+            return None
+        if current_session() is None:
+            return to_sign_in()
+        if role == SIGNED_IN:
+            return None
+        membership = _find_membership(g.organization_slug)
+        if membership is None:
+            raise NotFound()
+        g.membership = membership
+        if not roles.includes(membership.role, role):
+            raise PermissionDenied(f"This needs the role {role}; yours is {membership.role}.")
+        return None
+
+
+def _take_slug(_endpoint: str | None, values: dict[str, Any] | None) -> None:
+    if values and _SLUG in values:
+        g.organization_slug = values.pop(_SLUG)
+
+
+def _give_slug(endpoint: str, values: dict[str, Any]) -> None:
+    if _SLUG in values or "organization_slug" not in g:
+        return
+    if current_app.url_map.is_endpoint_expecting(endpoint, _SLUG):
+        values[_SLUG] = g.organization_slug
+
+
+def _keep_private(response: Response) -> Response:
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
+def _on_error(error: TaskBadgerError) -> Response:
+    detail = "There is nothing at this address, or it is not yours to see."
+    if error.status != 404 or error.detail != NotFound().detail:
+        detail = error.detail
+    return problem_page(error.status, detail, getattr(error, "retry_after", None))
+
+
+blp = Pages("dashboard", __name__, template_folder="templates")
+
+
+def idle_time() -> timedelta:
+    """Return how long a session lasts without a visit."""
+    return timedelta(hours=current_app.config["SESSION_HOURS"])
+
+
+def current_session() -> UserSession | None:
+    """Return the session that this request belongs to."""
+    if "user_session" not in g:
+        g.user_session = _find_session()
+    session: UserSession | None = g.user_session
+    return session
+
+
+def _find_session() -> UserSession | None:
+    token = request.cookies.get(COOKIE)
+    if not token:
+        return None
+    now = utcnow()
+    session = sessions.find(token, idle=idle_time(), now=now)
+    if session is None or sessions.visit_is_noted(session, now=now):
+        return session
+    session_id = session.id
+    db.session.rollback()
+    with writing():
+        sessions.note_visit(session_id, now=now, address=request.remote_addr or "")
+        db.session.commit()
+    return sessions.find(token, idle=idle_time(), now=now)
+
+
+def current_user() -> User:
+    """Return who is signed in, on a page for those who are."""
+    session = current_session()
+    assert session is not None  # noqa: S101 - the route's rule saw to it
+    return session.user
+
+
+def current_actor() -> Actor:
+    """Return who makes the changes of this request."""
+    return Actor("user", current_user().email)
+
+
+def current_membership() -> Membership:
+    """Return what the user is in the organization of this page."""
+    membership: Membership = g.membership
+    return membership
+
+
+def current_organization() -> Organization:
+    """Return the organization of this page."""
+    return current_membership().organization
+
+
+def may(least: str) -> bool:
+    """Say whether the user has at least the role *least* here; also known to templates."""
+    return "membership" in g and roles.includes(current_membership().role, least)
+
+
+def find_project(slug: str) -> Project:
+    """Return a project of this page's organization; raises NotFound."""
+    project = db.session.scalar(
+        select(Project).where(
+            Project.organization_id == current_organization().id, Project.slug == slug
+        )
+    )
+    if project is None:
+        raise NotFound()
+    return project
+
+
+def _find_membership(slug: str) -> Membership | None:
+    return db.session.scalar(
+        select(Membership)
+        .join(Membership.organization)
+        .where(Membership.user_id == current_user().id, Organization.slug == slug)
+        .options(joinedload(Membership.organization))
+    )
+
+
+def memberships_of(user: User) -> list[Membership]:
+    """Return the organizations of *user*, by name."""
+    query = (
+        select(Membership)
+        .join(Membership.organization)
+        .where(Membership.user_id == user.id)
+        .options(joinedload(Membership.organization))
+        .order_by(Organization.name, Organization.id)
+    )
+    return list(db.session.scalars(query))
+
+
+def to_sign_in() -> AnyResponse:
+    """Send the visitor to sign in, and back afterwards."""
+    wanted = request.full_path.rstrip("?")
+    if request.method not in ("GET", "HEAD"):
+        wanted = _referring_path()
+    return redirect(url_for("dashboard.sign_in", next=wanted or None), 303)
+
+
+def _referring_path() -> str:
+    """Return the page of ours that a form was on, without the prefix that we run under."""
+    parts = urlsplit(request.referrer or "")
+    if parts.netloc != request.host or not parts.path.startswith(request.script_root):
+        return ""
+    return safe_path(parts.path.removeprefix(request.script_root))
+
+
+def safe_path(path: str | None) -> str:
+    """Return *path* where it leads to a page of this server, else nothing."""
+    if not path or not path.startswith("/") or path.startswith(("//", "/\\")):
+        return ""
+    if not path.isprintable() or "\\" in path:
+        return ""
+    return path
+
+
+def to_next(path: str | None) -> AnyResponse:
+    """Redirect to the page *path* of this server, or to the start."""
+    return redirect(request.script_root + (safe_path(path) or "/"), 303)
+
+
+def sign_in_cookie(response: AnyResponse, token: str) -> None:
+    """Let the browser keep a session's token."""
+    response.set_cookie(
+        COOKIE,
+        token,
+        max_age=_COOKIE_LIFE,
+        path=cookie_path(),
+        secure=is_secure(),
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+def forget_cookie(response: AnyResponse) -> None:
+    """Let the browser forget its session."""
+    response.delete_cookie(
+        COOKIE, path=cookie_path(), secure=is_secure(), httponly=True, samesite="Lax"
+    )
+
+
+_SECTIONS = (
+    ("overview", "Overview", "", "o"),
+    ("tasks", "Tasks", "tasks/", "t"),
+    ("names", "Names", "names/", ""),
+    ("monitors", "Monitors", "monitors/", "m"),
+    ("alerts", "Alerts", "alerts/", "a"),
+    ("settings", "Settings", "settings/", ""),
+)
+
+
+@blp.app_context_processor
+def _page_context() -> dict[str, Any]:
+    """Give the pages of an organization their frame."""
+    if "membership" not in g:
+        return {"may": may, "roles": roles}
+    return {"may": may, "roles": roles, "frame": make_frame()}
+
+
+def make_frame() -> Frame:
+    """Return the top bar of this page's organization."""
+    organization = current_organization()
+    base = _home(organization)
+    return Frame(
+        organization=organization.name,
+        organizations=tuple(
+            Link(member.organization.slug, member.organization.name, _home(member.organization))
+            for member in memberships_of(current_user())
+        ),
+        nav=tuple(
+            Link(key, label, base + path, shortcut) for key, label, path, shortcut in _SECTIONS
+        ),
+        user=current_user().email,
+        menu=(Link("account", "Your account", url_for("dashboard.account")),),
+        sign_out=url_for("dashboard.sign_out"),
+    )
+
+
+def _home(organization: Organization) -> str:
+    return f"{request.script_root}/a/{organization.slug}/"

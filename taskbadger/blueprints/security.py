@@ -1,0 +1,96 @@
+"""What protects every page: headers, cookies and the CSRF check. The API has keys instead."""
+
+from flask import Flask, Response, current_app, request
+from flask.sessions import SecureCookieSessionInterface
+from flask_smorest import Api
+from flask_wtf import CSRFProtect
+from flask_wtf.csrf import CSRFError
+from werkzeug.exceptions import HTTPException
+
+from taskbadger.blueprints.errors import is_api_request
+from taskbadger.blueprints.problems import page_for, problem_page
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "Referrer-Policy": "same-origin",
+}
+_PAGE_ERRORS = (400, 403, 404, 405, 413, 500)
+_CHECKED_METHODS = ("POST", "PUT", "PATCH", "DELETE")
+
+csrf = CSRFProtect()
+
+
+class StateCookies(SecureCookieSessionInterface):
+    """Flask's signed cookie: it holds the CSRF token and messages, never who is signed in."""
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return is_secure()
+
+    def get_cookie_path(self, app: Flask) -> str:
+        return cookie_path()
+
+
+def is_secure() -> bool:
+    """Say whether the visitor came over https, so that cookies must not leave it."""
+    return request.is_secure or str(current_app.config["BASE_URL"]).startswith("https:")
+
+
+def cookie_path() -> str:
+    """Return the path that our cookies are for: all of this server, and nothing beside it."""
+    return request.script_root or "/"
+
+
+def _check_token() -> None:
+    if request.endpoint is None or is_api_request() or request.method not in _CHECKED_METHODS:
+        return
+    csrf.protect()
+
+
+def _on_csrf_error(error: CSRFError) -> Response:
+    detail = (
+        "The form was too old, or not from this server. Go back, reload the page and try again."
+    )
+    return problem_page(400, detail)
+
+
+def _add_headers(response: Response) -> Response:
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    if response.mimetype == "text/html":
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+    if request.is_secure:
+        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+    return response
+
+
+def register(app: Flask, api: Api) -> None:
+    """Protect the pages of *app*, and give their errors a page."""
+    app.config.update(
+        SESSION_COOKIE_NAME="taskbadger_state",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        WTF_CSRF_CHECK_DEFAULT=False,
+        # A page may stay open on a wall for weeks; the token ends with the browser's session.
+        WTF_CSRF_TIME_LIMIT=None,
+    )
+    app.session_interface = StateCookies()
+    csrf.init_app(app)
+    app.before_request(_check_token)
+    app.after_request(_add_headers)
+    app.register_error_handler(CSRFError, _on_csrf_error)
+
+    def answer(error: HTTPException) -> Response:
+        if is_api_request():
+            answered: Response = api.handle_http_exception(error)
+            return answered
+        return page_for(error)
+
+    for status in _PAGE_ERRORS:
+        app.register_error_handler(status, answer)

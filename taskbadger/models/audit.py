@@ -1,0 +1,28 @@
+"""AuditEntry: who changed what."""
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, Index, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from taskbadger.extensions import Base
+from taskbadger.models.types import BigId, UTCDateTime
+
+
+class AuditEntry(Base):
+    """A change made by a person or an admin key, as an organization's audit log shows it."""
+
+    __tablename__ = "audit_entry"
+    __table_args__ = (Index(None, "organization_id", "id"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    organization_id: Mapped[int] = mapped_column(ForeignKey("organization.id", ondelete="CASCADE"))
+    created: Mapped[datetime] = mapped_column(UTCDateTime)
+    actor_type: Mapped[str] = mapped_column(String(10))
+    """``key``, ``user`` or ``server``."""
+    actor_name: Mapped[str] = mapped_column(String(255))
+    verb: Mapped[str] = mapped_column(String(50))
+    """What was done, as ``key.revoke``."""
+    subject: Mapped[str] = mapped_column(String(255))
+    """To what, in words."""
+    detail: Mapped[str] = mapped_column(Text, default="")

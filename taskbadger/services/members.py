@@ -1,0 +1,185 @@
+"""Users and members: the first owner, who is in an organization, and with which role."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import joinedload
+
+from taskbadger.domain import roles
+from taskbadger.errors import Conflict, NotFound, PermissionDenied
+from taskbadger.extensions import db
+from taskbadger.models import Membership, Organization, User
+from taskbadger.services import accounts, audit, sessions
+from taskbadger.services.accounts import Actor
+
+_SET_UP_LOCK = 0x7461736B  # Any number that nothing else of ours locks.
+
+
+class AlreadySetUp(Conflict):
+    """This server has an owner already. Sign in, or ask for an invitation."""
+
+
+class LastOwner(Conflict):
+    """An organization needs an owner: make somebody else one first."""
+
+
+def needs_set_up() -> bool:
+    """Say whether nobody was ever made a user, so that the first visitor may be the owner."""
+    return db.session.scalar(select(User.id).limit(1)) is None
+
+
+def set_up(
+    *,
+    email: str,
+    name: str,
+    password_hash: str,
+    organization: str,
+    project: str,
+    now: datetime,
+) -> User:
+    """Make the owner of an empty server, of what organizations there are or else a first one.
+
+    Raises AlreadySetUp, for all but one of those who try at once.
+    """
+    if db.engine.dialect.name == "postgresql":
+        db.session.execute(text("SELECT pg_advisory_xact_lock(:name)"), {"name": _SET_UP_LOCK})
+    if not needs_set_up():
+        raise AlreadySetUp()
+    user = accounts.ensure_user(email, name=name, now=now)
+    user.password_hash = password_hash
+    owned = _all_organizations() or [_first_organization(organization, project, now=now)]
+    for each in owned:
+        accounts.set_membership(user, each, roles.OWNER, now=now)
+        actor = Actor("user", user.email)
+        audit.record(actor, each.id, "server.set-up", f"owner {user.email}", now=now)
+    return user
+
+
+def _all_organizations() -> Sequence[Organization]:
+    return db.session.scalars(select(Organization).order_by(Organization.id)).all()
+
+
+def _first_organization(name: str, project: str, *, now: datetime) -> Organization:
+    organization = accounts.ensure_organization(slug_for(name), name=name, now=now)
+    accounts.ensure_project(organization, slug_for(project), name=project, now=now)
+    return organization
+
+
+def slug_for(name: str) -> str:
+    """Return the slug that a name suggests; ``main`` when it has no letter that fits."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:50].strip("-") or "main"
+
+
+def find_user(email: str) -> User | None:
+    """Return the user with this address, however it is capitalised."""
+    return db.session.scalar(select(User).where(User.email == email.strip().lower()))
+
+
+def list_members(organization_id: int) -> Sequence[Membership]:
+    """Return the members of an organization with their users, oldest first."""
+    return db.session.scalars(
+        select(Membership)
+        .where(Membership.organization_id == organization_id)
+        .options(joinedload(Membership.user))
+        .order_by(Membership.id)
+    ).all()
+
+
+def find_member(organization_id: int, membership_id: int) -> Membership:
+    """Return a member of an organization; raises NotFound."""
+    membership = db.session.get(Membership, membership_id)
+    if membership is None or membership.organization_id != organization_id:
+        raise NotFound()
+    return membership
+
+
+def change_role(
+    membership: Membership, role: str, *, actor: Actor, actor_role: str, now: datetime
+) -> None:
+    """Give a member another role; raises PermissionDenied and LastOwner."""
+    _check_grant(actor_role, membership.role, role)
+    if role == membership.role:
+        return
+    _keep_an_owner(membership)
+    before, membership.role = membership.role, role
+    audit.record(
+        actor,
+        membership.organization_id,
+        "member.change-role",
+        membership.user.email,
+        f"{before} → {role}",
+        now=now,
+    )
+
+
+def remove_member(membership: Membership, *, actor: Actor, actor_role: str, now: datetime) -> None:
+    """Take a member out of the organization; raises PermissionDenied and LastOwner."""
+    _check_grant(actor_role, membership.role)
+    _remove(membership, actor=actor, now=now)
+
+
+def leave(membership: Membership, *, actor: Actor, now: datetime) -> None:
+    """Let a member leave of their own accord; raises LastOwner."""
+    _remove(membership, actor=actor, now=now)
+
+
+def _remove(membership: Membership, *, actor: Actor, now: datetime) -> None:
+    _keep_an_owner(membership)
+    email = membership.user.email
+    audit.record(actor, membership.organization_id, "member.remove", email, now=now)
+    db.session.delete(membership)
+
+
+def change_password(user: User, password_hash: str, *, actor: Actor, now: datetime) -> None:
+    """Set the password of *user* and end all their sessions."""
+    user.password_hash = password_hash
+    sessions.end_all(user.id)
+    audit.record_for_user(actor, user.id, "user.change-password", user.email, now=now)
+
+
+def disable_user(user: User, *, actor: Actor, now: datetime) -> None:
+    """Let *user* sign in no more, and end all their sessions."""
+    user.disabled = now
+    sessions.end_all(user.id)
+    audit.record_for_user(actor, user.id, "user.disable", user.email, now=now)
+
+
+def rename_organization(
+    organization: Organization, name: str, *, actor: Actor, now: datetime
+) -> None:
+    """Give an organization another name; its slug stays, since keys and links hold it."""
+    before, organization.name = organization.name, name
+    audit.record(actor, organization.id, "organization.rename", name, f"was {before}", now=now)
+
+
+def _check_grant(actor_role: str, *wanted: str) -> None:
+    for role in wanted:
+        if not roles.may_grant(actor_role, role):
+            raise PermissionDenied(f"Your role, {actor_role}, cannot give or take the role {role}.")
+
+
+def _keep_an_owner(membership: Membership) -> None:
+    """Raise LastOwner when *membership* is the only owner's, also against others doing the same."""
+    if membership.role != roles.OWNER:
+        return
+    db.session.execute(
+        select(Organization.id)
+        .where(Organization.id == membership.organization_id)
+        .with_for_update()
+    )
+    owners = db.session.scalar(
+        select(func.count())
+        .select_from(Membership)
+        .join(Membership.user)
+        .where(
+            Membership.organization_id == membership.organization_id,
+            Membership.role == roles.OWNER,
+            User.disabled.is_(None),
+        )
+    )
+    if owners is None or owners < 2:
+        raise LastOwner()
