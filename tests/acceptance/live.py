@@ -1,0 +1,187 @@
+"""A real gunicorn on a real database, and what a test needs to talk to it."""
+
+import itertools
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import flask_migrate
+import httpx2
+from acceptance.sdks import ROOT, clean_environment
+from conftest import SECRET_KEY, settings
+from flask import Flask
+
+from taskbadger import create_app
+from taskbadger.clock import utcnow
+from taskbadger.domain import keys
+from taskbadger.extensions import db
+from taskbadger.services import accounts
+
+PATIENCE = 60.0
+"""Seconds to wait for something that a busy machine may do slowly."""
+
+_TIMES = ("created", "updated", "start_time", "end_time")
+_numbers = itertools.count(1)
+
+
+def wait_until(done: Callable[[], bool], what: str) -> None:
+    """Wait until *done* holds; raises AssertionError, which says *what*, when it never does."""
+    deadline = time.monotonic() + PATIENCE
+    while not done():
+        assert time.monotonic() < deadline, f"waited {PATIENCE:.0f} s in vain for {what}"
+        time.sleep(0.05)
+
+
+def with_times(task: dict[str, Any]) -> dict[str, Any]:
+    """Return *task* with its times read: the SDK writes UTC as +00:00, the server as Z."""
+    times = {name: datetime.fromisoformat(task[name]) for name in _TIMES if task.get(name)}
+    return {**task, **times}
+
+
+@dataclass
+class LiveProject:
+    """A project of its own on a live server, with its keys and a client of its API."""
+
+    host: str
+    organization: str
+    slug: str
+    key: str
+    """The project key, as shown to a user."""
+    organization_key: str
+    client: httpx2.Client
+
+    @property
+    def secret(self) -> str:
+        """The last part of the project key: what the SDK sends."""
+        token = keys.parse_token(self.key)
+        assert token is not None
+        return token.secret
+
+    @property
+    def script_variables(self) -> dict[str, str]:
+        """What the scripts of this folder read."""
+        return {"LIVE_HOST": self.host, "LIVE_KEY": self.key}
+
+    @property
+    def cli_variables(self) -> dict[str, str]:
+        """The environment that points the SDK's command line here."""
+        return {"TASKBADGER_HOST": self.host, "TASKBADGER_API_KEY": self.key}
+
+    def request(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        """Call the API; *path* is relative to the project."""
+        return self.client.request(method, path, **options)
+
+    def read(self, path: str = "/tasks/", **params: Any) -> Any:
+        """Return what a GET answers."""
+        response = self.client.get(path, params=params)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def tasks(self, **params: Any) -> list[dict[str, Any]]:
+        """Return the tasks of the project, oldest first."""
+        found: list[dict[str, Any]] = self.read(**params)["results"]
+        return found[::-1]
+
+    def create(self, **fields: Any) -> dict[str, Any]:
+        """Create a task; return it."""
+        response = self.client.post("/tasks/", json={"name": "job", **fields})
+        assert response.status_code == 201, response.text
+        task: dict[str, Any] = response.json()
+        return task
+
+    def statuses(self, task_id: str) -> list[str]:
+        """Return the statuses that the task has had, in order."""
+        events = self.read(f"/tasks/{task_id}/events/")["results"]
+        return [event["status"] for event in events if event["type"] != "progress"]
+
+
+@dataclass
+class LiveServer:
+    """A running server: its address, its database and what it wrote to standard error."""
+
+    host: str
+    app: Flask
+    """An application on the same database, in this process."""
+    log: Path
+
+    @contextmanager
+    def new_project(self) -> Iterator[LiveProject]:
+        """Make a project of its own, in an organization of its own."""
+        number = next(_numbers)
+        organization, slug = f"org-{number}", f"project-{number}"
+        with self.app.app_context():
+            now = utcnow()
+            parent = accounts.ensure_organization(organization, now=now)
+            project = accounts.ensure_project(parent, slug, now=now)
+            _, key = accounts.create_key(parent, project, name="sdk", now=now)
+            _, organization_key = accounts.create_key(parent, None, name="legacy", now=now)
+            db.session.commit()
+            db.session.remove()
+        with httpx2.Client(
+            base_url=f"{self.host}/api/{organization}/{slug}",
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=30,
+            trust_env=False,
+        ) as client:
+            yield LiveProject(self.host, organization, slug, key, organization_key, client)
+
+
+@contextmanager
+def serve(database_url: str, home: Path) -> Iterator[LiveServer]:
+    """Run gunicorn on an empty database until the block ends."""
+    app = create_app(settings(DATABASE_URL=database_url))
+    with app.app_context():
+        flask_migrate.upgrade()
+        db.engine.dispose()
+    log = home / "gunicorn.log"
+    process = _start(database_url, home, log)
+    try:
+        yield LiveServer(_address(process, log), app, log)
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        finally:
+            process.kill()
+            process.wait()
+            with app.app_context():
+                db.engine.dispose()
+
+
+def _start(database_url: str, home: Path, log: Path) -> subprocess.Popen[bytes]:
+    environment = clean_environment(
+        TASKBADGER_DATABASE_URL=database_url,
+        TASKBADGER_SECRET_KEY=SECRET_KEY,
+        TASKBADGER_PLUGINS="false",
+    )
+    command = [
+        *(sys.executable, "-m", "gunicorn", "--no-control-socket", "--bind", "127.0.0.1:0"),
+        *("--workers", "2", "--worker-class", "gthread", "--threads", "4"),
+        *("--pythonpath", str(ROOT), "wsgi:app"),
+    ]
+    with log.open("wb") as stderr:
+        return subprocess.Popen(
+            command, cwd=home, env=environment, stdin=subprocess.DEVNULL, stderr=stderr
+        )
+
+
+def _address(process: subprocess.Popen[bytes], log: Path) -> str:
+    """Return the address on which gunicorn says that it listens, once it answers there."""
+    found: list[str] = []
+
+    def listens() -> bool:
+        assert process.poll() is None, log.read_text()
+        found[:] = re.findall(r"Listening at: (http://\S+)", log.read_text())
+        return bool(found)
+
+    wait_until(listens, "gunicorn to listen")
+    response = httpx2.get(f"{found[0]}/readyz", timeout=PATIENCE, trust_env=False)
+    assert response.status_code == 200, response.text
+    return found[0]
