@@ -148,9 +148,6 @@ def sink(serve: Callable[[Flask], str]) -> Sink:
     app = Flask(__name__, template_folder=str(Path(__file__).parent / "templates"))
     app.config.update(SECRET_KEY="for the tests of the pages only..")
     CSRFProtect(app)
-    for module in (assets, docs, dashboard):
-        module.register(app, None)
-
     @app.get("/")
     def page() -> Response:
         return render_live("sink.html", str(sink.version), sink.context)
@@ -172,6 +169,9 @@ def sink(serve: Callable[[Flask], str]) -> Sink:
             sink.answers.append(response.status_code)
         return response
 
+    # After the page, which has the address of the dashboard's start.
+    for module in (assets, docs, dashboard):
+        module.register(app, None)
     sink.url = serve(app)
     return sink
 

@@ -1,0 +1,11 @@
+"""Browsers in which somebody is signed in."""
+
+import pytest
+from flask import Flask
+from people import WebClient, browser_for, make_member
+
+
+@pytest.fixture
+def web(app: Flask) -> WebClient:
+    """The browser of the owner of the organization ``acme``."""
+    return browser_for(app, make_member())
