@@ -13,6 +13,7 @@ from taskbadger.models.delivery import (
 )
 from taskbadger.models.idempotency import IdempotencyRecord
 from taskbadger.models.invitation import Invitation
+from taskbadger.models.monitor import Incident, Monitor, Slot, SlotRun
 from taskbadger.models.session import Identity, UserSession
 from taskbadger.models.task import Task, TaskEvent, TaskTag
 from taskbadger.models.throttle import RequestCount
@@ -29,11 +30,15 @@ __all__ = [
     "GlobalAction",
     "IdempotencyRecord",
     "Identity",
+    "Incident",
     "Invitation",
     "Membership",
+    "Monitor",
     "Organization",
     "Project",
     "RequestCount",
+    "Slot",
+    "SlotRun",
     "Task",
     "TaskEvent",
     "TaskTag",

@@ -317,6 +317,43 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "monitor",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("project_id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("type", sa.String(length=10), nullable=False),
+        sa.Column("schedule", sa.String(length=255), nullable=True),
+        sa.Column("interval", sa.Integer(), nullable=True),
+        sa.Column("anchor", sa.String(length=5), nullable=True),
+        sa.Column("timezone", sa.String(length=64), nullable=False),
+        sa.Column("start_grace", sa.Integer(), nullable=True),
+        sa.Column("max_runtime", sa.Integer(), nullable=True),
+        sa.Column("early_margin", sa.Integer(), nullable=True),
+        sa.Column("failure_threshold", sa.Integer(), nullable=False),
+        sa.Column("recovery_threshold", sa.Integer(), nullable=False),
+        sa.Column("status", sa.String(length=10), nullable=False),
+        sa.Column("muted_until", types.UTCDateTime(), nullable=True),
+        sa.Column("action", sa.Text(), nullable=False),
+        sa.Column("seen", sa.Boolean(), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("expected_at", types.UTCDateTime(), nullable=True),
+        sa.Column("created", types.UTCDateTime(), nullable=False),
+        sa.Column("updated", types.UTCDateTime(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["project_id"],
+            ["project.id"],
+            name=op.f("fk_monitor_project_id_project"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_monitor")),
+    )
+    with op.batch_alter_table("monitor", schema=None) as batch_op:
+        batch_op.create_index("ix_monitor_expected_at", ["expected_at"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_monitor_project_id_id"), ["project_id", "id"], unique=False
+        )
+
+    op.create_table(
         "task",
         sa.Column("id", types.TaskId(), nullable=False),
         sa.Column("project_id", sa.Integer(), nullable=False),
@@ -413,6 +450,67 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_action_task_id_id"), ["task_id", "id"], unique=False)
 
     op.create_table(
+        "incident",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("monitor_id", sa.Uuid(), nullable=False),
+        sa.Column("opened_at", types.UTCDateTime(), nullable=False),
+        sa.Column("closed_at", types.UTCDateTime(), nullable=True),
+        sa.Column("bad_slots", sa.Integer(), nullable=False),
+        sa.Column("told", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["monitor_id"],
+            ["monitor.id"],
+            name=op.f("fk_incident_monitor_id_monitor"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_incident")),
+    )
+    with op.batch_alter_table("incident", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_incident_monitor_id_id"), ["monitor_id", "id"], unique=False
+        )
+        batch_op.create_index(
+            "uq_incident_open",
+            ["monitor_id"],
+            unique=True,
+            sqlite_where=sa.text("closed_at IS NULL"),
+            postgresql_where=sa.text("closed_at IS NULL"),
+        )
+
+    op.create_table(
+        "slot",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("monitor_id", sa.Uuid(), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("expected_at", types.UTCDateTime(), nullable=False),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("last_expected_at", types.UTCDateTime(), nullable=True),
+        sa.Column("deadline_at", types.UTCDateTime(), nullable=True),
+        sa.Column("state", sa.String(length=10), nullable=False),
+        sa.Column("started_at", types.UTCDateTime(), nullable=True),
+        sa.Column("ended_at", types.UTCDateTime(), nullable=True),
+        sa.Column("extra_runs", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["monitor_id"],
+            ["monitor.id"],
+            name=op.f("fk_slot_monitor_id_monitor"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_slot")),
+        sa.UniqueConstraint(
+            "monitor_id", "expected_at", name=op.f("uq_slot_monitor_id_expected_at")
+        ),
+    )
+    with op.batch_alter_table("slot", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_slot_deadline_at",
+            ["deadline_at"],
+            unique=False,
+            sqlite_where=sa.text("deadline_at IS NOT NULL"),
+            postgresql_where=sa.text("deadline_at IS NOT NULL"),
+        )
+
+    op.create_table(
         "task_event",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("task_id", types.TaskId(), nullable=False),
@@ -492,6 +590,31 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("firing", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_firing_task_id_id"), ["task_id", "id"], unique=False)
+
+    op.create_table(
+        "slot_run",
+        sa.Column("task_id", types.TaskId(), nullable=False),
+        sa.Column("slot_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("monitor_id", sa.Uuid(), nullable=False),
+        sa.Column("is_extra", sa.Boolean(), nullable=False),
+        sa.Column("ended_at", types.UTCDateTime(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["slot_id"], ["slot.id"], name=op.f("fk_slot_run_slot_id_slot"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["task_id"], ["task.id"], name=op.f("fk_slot_run_task_id_task"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("task_id", name=op.f("pk_slot_run")),
+    )
+    with op.batch_alter_table("slot_run", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_slot_run_going",
+            ["monitor_id"],
+            unique=False,
+            sqlite_where=sa.text("ended_at IS NULL"),
+            postgresql_where=sa.text("ended_at IS NULL"),
+        )
+        batch_op.create_index(batch_op.f("ix_slot_run_slot_id"), ["slot_id"], unique=False)
 
     op.create_table(
         "delivery",
@@ -610,6 +733,15 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_delivery_finished"))
 
     op.drop_table("delivery")
+    with op.batch_alter_table("slot_run", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_slot_run_slot_id"))
+        batch_op.drop_index(
+            "ix_slot_run_going",
+            sqlite_where=sa.text("ended_at IS NULL"),
+            postgresql_where=sa.text("ended_at IS NULL"),
+        )
+
+    op.drop_table("slot_run")
     with op.batch_alter_table("firing", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_firing_task_id_id"))
 
@@ -622,6 +754,23 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_task_event_task_id_id"))
 
     op.drop_table("task_event")
+    with op.batch_alter_table("slot", schema=None) as batch_op:
+        batch_op.drop_index(
+            "ix_slot_deadline_at",
+            sqlite_where=sa.text("deadline_at IS NOT NULL"),
+            postgresql_where=sa.text("deadline_at IS NOT NULL"),
+        )
+
+    op.drop_table("slot")
+    with op.batch_alter_table("incident", schema=None) as batch_op:
+        batch_op.drop_index(
+            "uq_incident_open",
+            sqlite_where=sa.text("closed_at IS NULL"),
+            postgresql_where=sa.text("closed_at IS NULL"),
+        )
+        batch_op.drop_index(batch_op.f("ix_incident_monitor_id_id"))
+
+    op.drop_table("incident")
     with op.batch_alter_table("action", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_action_task_id_id"))
 
@@ -638,6 +787,11 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_task_monitor_id_created_id"))
 
     op.drop_table("task")
+    with op.batch_alter_table("monitor", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_monitor_project_id_id"))
+        batch_op.drop_index("ix_monitor_expected_at")
+
+    op.drop_table("monitor")
     with op.batch_alter_table("idempotency_record", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_idempotency_record_created"))
 
