@@ -186,3 +186,22 @@ def _read_moment(text: str, now: datetime) -> datetime:
         raise _Wrong(
             f"“{text}” is not a time. Use 30min, 2h, 7d, 2026-11-23 or 2026-11-23T10:00."
         ) from error
+
+
+def with_status(text: str, word: str) -> str:
+    """Return the search *text* with its states replaced by *word*; an empty one means any."""
+    kept = [token for token in _TOKEN.findall(text) if not token.lower().startswith("status:")]
+    return " ".join([*kept, f"status:{word}"] if word else kept)
+
+
+def with_term(text: str, *parts: str) -> str:
+    """Return the search *text* with a qualifier added: ``with_term("", "tag", "env", "prod")``."""
+    field, *values = parts
+    term = ":".join([field, *map(quoted, values)])
+    return text if term in _TOKEN.findall(text) else f"{text} {term}".strip()
+
+
+def quoted(value: str) -> str:
+    """Return *value* so that it is read as it is. A quotation mark in it can not be written."""
+    plain = value.replace('"', "")
+    return f'"{plain}"' if re.search(r"[\s,:*]", plain) else plain

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, bindparam, select, tuple_
+from sqlalchemy import Select, and_, bindparam, false, func, not_, or_, select, tuple_
 
 from taskbadger.clock import to_wire
 from taskbadger.domain import ids
@@ -37,6 +37,12 @@ class Filters:
     tags: tuple[tuple[str, str], ...] = ()
     moments: Mapping[str, datetime] = field(default_factory=dict)
     search: str = ""
+    words: tuple[str, ...] = ()
+    """All of these are in the name, without distinctions of case."""
+    prefixes: tuple[tuple[str, str], ...] = ()
+    """Fields (``name``, ``queue``, ``external_id``), each with how its value may also begin."""
+    without: tuple["Filters", ...] = ()
+    """What the tasks are none of."""
 
 
 NO_FILTERS = Filters()
@@ -146,32 +152,45 @@ def list_tasks(
     return _walk(_directions(query), {"project": project.id}, cursor, size)
 
 
-def conditions(filters: Filters) -> list[Any]:
-    """Return what *filters* ask of a task, as SQL."""
+def conditions(filters: Filters, task: Any = _task) -> list[Any]:
+    """Return what *filters* ask of a task, as SQL; *task* holds the columns to ask about."""
     found: list[Any] = []
-    for name in ("parent", "status", *_TEXTS):
+    for name in ("parent", "status"):
         values = getattr(filters, name)
         if values:
-            found.append(_any_of(_task[name], values))
+            found.append(_any_of(task[name], values))
+    for name in _TEXTS:
+        allowed = _texts_allowed(filters, name, task[name])
+        if allowed:
+            found.append(or_(*allowed))
     if filters.monitor:
-        found.append(_any_of(_task.monitor_id, filters.monitor))
-    for tag_name, tag_value in filters.tags:
-        found.append(
-            select(TaskTag.task_id)
-            .where(
-                TaskTag.project_id == _task.project_id,
-                TaskTag.name == tag_name,
-                TaskTag.value == tag_value,
-                TaskTag.task_id == _task.id,
-            )
-            .exists()
-        )
+        found.append(_any_of(task.monitor_id, filters.monitor))
+    found += [_has_tag(task, *tag) for tag in filters.tags]
     for name, moment in filters.moments.items():
-        column = _task[name.partition("_")[0]]
+        column = task[name.partition("_")[0]]
         found.append(column >= moment if name.endswith("_after") else column < moment)
-    if filters.search:
-        found.append(_task.name_folded.contains(filters.search.casefold(), autoescape=True))
+    for word in (filters.search, *filters.words):
+        if word:
+            found.append(task.name_folded.contains(word.casefold(), autoescape=True))
+    # A comparison with null is null: such a task is not excluded.
+    found += [not_(func.coalesce(and_(*conditions(one, task)), false())) for one in filters.without]
     return found
+
+
+def _texts_allowed(filters: Filters, name: str, column: Any) -> list[Any]:
+    values = getattr(filters, name)
+    found = [_any_of(column, values)] if values else []
+    # Not LIKE, which ignores case on SQLite.
+    starts = [start for field_name, start in filters.prefixes if field_name == name]
+    return found + [func.substr(column, 1, len(start)) == start for start in starts]
+
+
+def _has_tag(task: Any, name: str, value: str) -> Any:
+    """Ask for a tag; an empty *value* means any."""
+    query = select(TaskTag.task_id).where(
+        TaskTag.project_id == task.project_id, TaskTag.name == name, TaskTag.task_id == task.id
+    )
+    return (query.where(TaskTag.value == value) if value else query).exists()
 
 
 def _any_of(column: Any, values: tuple[Any, ...]) -> Any:
