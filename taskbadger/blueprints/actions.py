@@ -40,6 +40,7 @@ class ActionList(MethodView):
     """The actions of a task."""
 
     @blp.response(200, Action(many=True))
+    @blp.doc(operationId="action_list")
     def get(self, task_id: str) -> Response:
         """List Actions
 
@@ -50,6 +51,7 @@ class ActionList(MethodView):
 
     @blp.arguments(ActionRequest)
     @blp.response(201, Action)
+    @blp.doc(operationId="action_create")
     def post(self, data: dict[str, Any], task_id: str) -> Response:
         """Create Action
 
@@ -67,6 +69,7 @@ class ActionDetail(MethodView):
     """One action of a task."""
 
     @blp.response(200, Action)
+    @blp.doc(operationId="action_get")
     def get(self, task_id: str, id: str) -> Response:
         """Get Action
 
@@ -77,6 +80,7 @@ class ActionDetail(MethodView):
 
     @blp.arguments(ActionRequest)
     @blp.response(200, Action)
+    @blp.doc(operationId="action_update")
     def put(self, data: dict[str, Any], task_id: str, id: str) -> Response:
         """Update Action
 
@@ -84,8 +88,9 @@ class ActionDetail(MethodView):
         """
         return _update(data, task_id, id)
 
-    @blp.arguments(PatchedActionRequest)
+    @blp.arguments(PatchedActionRequest, required=False)
     @blp.response(200, Action)
+    @blp.doc(operationId="action_partial_update")
     def patch(self, data: dict[str, Any], task_id: str, id: str) -> Response:
         """Update Action (partial)
 
@@ -94,6 +99,7 @@ class ActionDetail(MethodView):
         return _update(data, task_id, id)
 
     @blp.response(204)
+    @blp.doc(operationId="action_cancel")
     def delete(self, task_id: str, id: str) -> Response:
         """Cancel Action
 

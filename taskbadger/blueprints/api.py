@@ -1,5 +1,6 @@
 """What all API endpoints share: the order of checks, reading bodies, and the OpenAPI document."""
 
+import json
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -14,7 +15,7 @@ from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.sansio.utils import get_current_url
 
-from taskbadger.blueprints import errors
+from taskbadger.blueprints import errors, openapi
 from taskbadger.clock import utcnow
 from taskbadger.errors import (
     NotAcceptable,
@@ -25,6 +26,7 @@ from taskbadger.errors import (
 )
 from taskbadger.extensions import db, writing
 from taskbadger.schemas.body import read_object
+from taskbadger.schemas.errors import Error
 from taskbadger.schemas.fields import field_errors
 from taskbadger.schemas.tasks import Place
 from taskbadger.services import accounts, throttle
@@ -37,11 +39,25 @@ _RATE_WINDOW_SECONDS = 60
 class Api(SmorestApi):
     """flask-smorest's Api, with the error shape of the contract; pages keep werkzeug's HTML."""
 
+    ERROR_SCHEMA = Error
+
     def handle_http_exception(self, error: HTTPException) -> Any:
         """Answer an HTTPException."""
         if errors.is_api_request():
             return errors.answer_http(error)
         return error
+
+    def document(self) -> dict[str, Any]:
+        """Return the OpenAPI document."""
+        if self._document is None:
+            self._document = openapi.polish(self.spec.to_dict())
+        return self._document
+
+    _document: dict[str, Any] | None = None
+
+    def _openapi_json(self) -> Response:
+        """Serve the document; flask-smorest calls this."""
+        return json_response(json.dumps(self.document(), indent=2))
 
 
 class BodyParser(FlaskParser):
@@ -284,4 +300,7 @@ def init_api(app: Flask) -> Api:
         OPENAPI_JSON_PATH="schema.json",
     )
     app.extensions["taskbadger_keys"] = KeyCache()
-    return Api(app)
+    api = Api(app)
+    openapi.describe_fields(api.spec, api.ma_plugin.converter)
+    app.extensions["taskbadger_api"] = api
+    return api

@@ -7,6 +7,7 @@ from flask import Flask, Response, g, request
 from flask.views import MethodView
 from flask_smorest import Api
 
+from taskbadger.blueprints import openapi
 from taskbadger.blueprints.api import (
     ApiBlueprint,
     base_url,
@@ -44,6 +45,7 @@ blp = ApiBlueprint(
     url_prefix="/api/<organization_slug>/<project_slug>/tasks",
     locate=locate,
 )
+_CREATE_HEADERS = [openapi.MONITOR_HEADER, openapi.IDEMPOTENCY_HEADER]
 
 
 @blp.route("/")
@@ -51,6 +53,7 @@ class TaskList(MethodView):
     """The tasks of a project."""
 
     @blp.response(200, PaginatedTaskList)
+    @blp.doc(operationId="task_list", parameters=[*openapi.PAGING, *openapi.TASK_FILTERS])
     def get(self) -> Response:
         """List Tasks
 
@@ -64,6 +67,7 @@ class TaskList(MethodView):
 
     @blp.arguments(TaskRequest)
     @blp.response(201, Task)
+    @blp.doc(operationId="task_create", parameters=_CREATE_HEADERS)
     def post(self, data: dict[str, Any]) -> Response:
         """Create Task
 
@@ -118,6 +122,7 @@ class TaskDetail(MethodView):
     """One task."""
 
     @blp.response(200, Task)
+    @blp.doc(operationId="task_get")
     def get(self, id: str) -> Response:
         """Get Task
 
@@ -127,6 +132,7 @@ class TaskDetail(MethodView):
 
     @blp.arguments(TaskRequest)
     @blp.response(200, Task)
+    @blp.doc(operationId="task_update")
     def put(self, data: dict[str, Any], id: str) -> Response:
         """Update Task
 
@@ -134,8 +140,9 @@ class TaskDetail(MethodView):
         """
         return _update(id, data, replace_tags=True)
 
-    @blp.arguments(PatchedTaskRequest)
+    @blp.arguments(PatchedTaskRequest, required=False)
     @blp.response(200, Task)
+    @blp.doc(operationId="task_partial_update")
     def patch(self, data: dict[str, Any], id: str) -> Response:
         """Update Task (partial)
 
@@ -144,6 +151,7 @@ class TaskDetail(MethodView):
         return _update(id, data)
 
     @blp.response(204)
+    @blp.doc(operationId="task_cancel")
     def delete(self, id: str) -> Response:
         """Cancel Task
 
@@ -182,6 +190,7 @@ class TaskEvents(MethodView):
     """The history of a task."""
 
     @blp.response(200, PaginatedTaskEventList)
+    @blp.doc(operationId="task_events", parameters=openapi.PAGING)
     def get(self, id: str) -> Response:
         """List Events
 

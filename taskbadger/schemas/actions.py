@@ -64,14 +64,14 @@ class PatchedActionRequest(ActionRequest):
 class Action(RequestSchema):
     """An action as the API shows it."""
 
-    id = fields.Integer(required=True)
-    task = fields.String(required=True)
-    trigger = fields.String(required=True)
-    integration = fields.String(required=True)
-    status = fields.String(required=True)
+    id = fields.Integer(required=True, dump_only=True)
+    task = fields.String(required=True, dump_only=True)
+    trigger = Text(required=True, max_length=255)
+    integration = Text(required=True, max_length=50)
+    status = fields.String(required=True, dump_only=True)
     config = fields.Raw()
-    created = Moment(required=True)
-    updated = Moment(required=True)
+    created = Moment(required=True, dump_only=True)
+    updated = Moment(required=True, dump_only=True)
 
 
 def checked_config(integration: str, config: Any) -> dict[str, Any]:

@@ -149,9 +149,9 @@ class PatchedTaskRequest(TaskRequest):
 class Task(RequestSchema):
     """A task as the API shows it."""
 
-    id = fields.String(required=True, metadata={"description": "Task ID"})
-    organization = fields.String(required=True)
-    project = fields.String(required=True)
+    id = fields.String(required=True, dump_only=True, metadata={"description": "Task ID"})
+    organization = fields.String(required=True, dump_only=True)
+    project = fields.String(required=True, dump_only=True)
     name = Text(required=True, max_length=255, metadata=NAME)
     parent = fields.String(allow_none=True, metadata=PARENT)
     queue = Text(max_length=255, metadata=QUEUE)
@@ -159,10 +159,10 @@ class Task(RequestSchema):
     status = Choice(STATUSES)
     value = WholeNumber(allow_none=True, metadata=VALUE)
     value_max = WholeNumber(metadata=VALUE_MAX)
-    value_percent = fields.Integer(required=True, allow_none=True)
+    value_percent = fields.Integer(required=True, allow_none=True, dump_only=True)
     data = fields.Raw(allow_none=True, metadata=DATA)
-    created = Moment(required=True)
-    updated = Moment(required=True)
+    created = Moment(required=True, dump_only=True)
+    updated = Moment(required=True, dump_only=True)
     start_time = Moment(allow_none=True, metadata=START_TIME)
     end_time = Moment(allow_none=True, metadata=END_TIME)
     time_to_start = fields.String(allow_none=True, metadata=TIME_TO_START)
@@ -172,8 +172,8 @@ class Task(RequestSchema):
     stale_timeout = WholeNumber(
         min_value=1, max_value=INT32_MAX, allow_none=True, metadata=STALE_TIMEOUT
     )
-    url = fields.String(required=True)
-    public_url = fields.String(required=True)
+    url = fields.String(required=True, dump_only=True)
+    public_url = fields.String(required=True, dump_only=True)
     tags = Tags(metadata=TAGS)
 
 
