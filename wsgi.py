@@ -1,5 +1,5 @@
 """The WSGI entry point: ``gunicorn wsgi:app`` and ``flask --app wsgi …``."""
 
-from taskbadger import create_app
+from taskbadger.cli import load_wsgi
 
-app = create_app()
+app = load_wsgi()

@@ -1,13 +1,16 @@
 """The application factory."""
 
 import os
+from ipaddress import ip_address
 
+import click
 from flask import Flask, Request, request
 from flask.sessions import NullSession, SecureCookieSession, SecureCookieSessionInterface
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from taskbadger import logs
 from taskbadger.blueprints.api import init_api
+from taskbadger.errors import SettingsError
 from taskbadger.extensions import init_database, set_read_only
 from taskbadger.plugins import register_all
 from taskbadger.settings import Settings
@@ -20,6 +23,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     """
     settings = settings or Settings.from_env()
     app = Flask("taskbadger", instance_path=os.path.abspath("instance"), static_folder=None)
+    if app.debug:
+        _check_debug()
     app.config.from_object(settings)
     app.config["MAX_CONTENT_LENGTH"] = settings.MAX_BODY_BYTES
     app.extensions["taskbadger_settings"] = settings
@@ -53,3 +58,22 @@ _NO_SESSION = NullSession()
 def _choose_transaction() -> None:
     """Let requests that only read do so without SQLite's write lock."""
     set_read_only(request.method in ("GET", "HEAD", "OPTIONS"))
+
+
+def _check_debug() -> None:
+    """Raise SettingsError unless only this machine can reach a server in debug mode.
+
+    Its error pages run code for whoever sees them. Of a WSGI server we know no address.
+    """
+    context = click.get_current_context(silent=True)
+    if context is not None and is_loopback(context.params.get("host") or "127.0.0.1"):
+        return
+    raise SettingsError("debug mode (FLASK_DEBUG) is for `flask run` on a loopback address only")
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether *host* is an address that only this machine reaches."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,4 +1,4 @@
-"""Structured logs to standard error. Never a token, a body or a query."""
+"""Structured logs to standard error. Never a token, a query or a body."""
 
 import logging
 import sys
@@ -21,27 +21,38 @@ def init_logs(app: Flask, settings: Settings) -> None:
 
 
 def configure(settings: Settings) -> None:
-    """Send the records of our loggers to standard error, as JSON or for people."""
-    logger = logging.getLogger("taskbadger")
-    logger.setLevel(settings.LOG_LEVEL)
-    renderer: structlog.types.Processor = structlog.processors.JSONRenderer()
-    if settings.LOG_FORMAT == "console":
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    """Send all records to standard error, as JSON or for people: ours from LOG_LEVEL on.
+
+    Those of libraries are shown from warnings on. Tests keep pytest's handlers.
+    """
+    logging.getLogger("taskbadger").setLevel(settings.LOG_LEVEL)
+    if settings.TESTING:
+        return
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[
-                structlog.stdlib.add_log_level,
-                structlog.stdlib.add_logger_name,
-                structlog.stdlib.ExtraAdder(),
-                structlog.processors.TimeStamper(fmt="iso", utc=True),
-                structlog.processors.format_exc_info,
-            ],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+    handler.setFormatter(formatter(settings))
+    logging.getLogger().handlers[:] = [handler]
+    logging.captureWarnings(capture=True)
+
+
+def formatter(settings: Settings) -> logging.Formatter:
+    """Return what writes a record as one line of JSON, or for people."""
+    renderer: structlog.types.Processor = structlog.processors.JSONRenderer(ensure_ascii=False)
+    errors: list[structlog.types.Processor] = [structlog.processors.format_exc_info]
+    if settings.LOG_FORMAT == "console":
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
+        errors = []
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[
+            structlog.stdlib.add_log_level,
+            structlog.stdlib.add_logger_name,
+            structlog.stdlib.ExtraAdder(),
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *errors,
+        ],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
     )
-    logger.handlers[:] = [handler]
-    logger.propagate = settings.TESTING  # pytest's caplog listens at the root
 
 
 def _start() -> None:
@@ -49,14 +60,13 @@ def _start() -> None:
 
 
 def _log_request(response: Response) -> Response:
-    log.info(
-        "request",
-        extra={
-            "method": request.method,
-            "path": request.path,
-            "status": response.status_code,
-            "ms": round((time.perf_counter() - g.started) * 1000, 1),
-            "address": request.remote_addr,
-        },
-    )
+    extra = {
+        "method": request.method,
+        "path": request.path,
+        "status": response.status_code,
+        "address": request.remote_addr,
+    }
+    if "started" in g:  # Not when the request failed before anything could be noted.
+        extra["ms"] = round((time.perf_counter() - g.started) * 1000, 1)
+    log.info("request", extra=extra)
     return response

@@ -1,24 +1,165 @@
-"""Demo and bulk data."""
+"""The first run's account, and demo and bulk data."""
 
 import itertools
+import json
 import random
-from collections.abc import Iterator
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import Table, insert
+from sqlalchemy import Table, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from taskbadger.domain import ids, status
 from taskbadger.domain.status import STATUSES
 from taskbadger.extensions import db
-from taskbadger.models import Task, TaskEvent, TaskTag
+from taskbadger.models import Organization, Task, TaskEvent, TaskTag
 from taskbadger.schemas.tasks import write_tags
-from taskbadger.services.accounts import ProjectRef
+from taskbadger.services import accounts, passwords, tasks
+from taskbadger.services.accounts import SERVER, Actor, ProjectRef
 
 _BATCH = 5_000
 _TASKS = cast(Table, Task.__table__)
 _TAGS = cast(Table, TaskTag.__table__)
 _EVENTS = cast(Table, TaskEvent.__table__)
+
+DEMO_EMAIL = "demo@example.com"
+
+
+@dataclass(frozen=True, slots=True)
+class FirstRun:
+    """What the first run made, to be shown once."""
+
+    key: str
+    password: str
+
+
+def first_run(*, now: datetime) -> FirstRun | None:
+    """Make organization and project ``demo``, a key and a login; None unless there is nothing yet.
+
+    Commits, so that of several servers that start at once only one makes them.
+    """
+    try:
+        if db.session.scalar(select(Organization.id).limit(1)) is not None:
+            return None
+        made = _make_account(now)
+        db.session.commit()
+    except IntegrityError:
+        db.session.rollback()
+        return None
+    return made
+
+
+def _make_account(now: datetime) -> FirstRun:
+    organization = accounts.ensure_organization("demo", now=now, name="Demo")
+    project = accounts.ensure_project(organization, "demo", now=now, name="Demo")
+    _, key = accounts.create_key(organization, project, name="first run", now=now)
+    password = secrets.token_urlsafe(12)
+    user = accounts.ensure_user(DEMO_EMAIL, now=now, name="Demo")
+    user.password_hash = passwords.hash_password(password)
+    accounts.set_membership(user, organization, "owner", now=now)
+    return FirstRun(key, password)
+
+
+def welcome(made: FirstRun | None, address: str) -> str:
+    """Return what ``serve --demo`` prints: all there is to know on the first run, else the URL."""
+    head = f"Task Badger is at {address}/ (API documentation: {address}/api/docs/)"
+    if made is None:
+        return head
+    return f"""
+{head}
+
+This is the first run, so there is an account for you. It is shown only now:
+
+  organization, project   demo, demo
+  API key                 {made.key}
+  dashboard               {address}/
+    e-mail                {DEMO_EMAIL}
+    password              {made.password}
+
+Point the official SDK here (pip install taskbadger, in an environment of its own).
+taskbadger.init() always uses the hosted service; these two lines do not:
+
+  import taskbadger.sdk
+  taskbadger.sdk._init(host="{address}", token="{made.key}")
+
+and its command line with
+
+  export TASKBADGER_HOST={address} TASKBADGER_API_KEY={made.key}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A demo task: what it is created with, and its updates, each some seconds after the last."""
+
+    name: str
+    minutes_ago: float
+    fields: dict[str, Any]
+    updates: Sequence[tuple[float, dict[str, Any]]] = ()
+
+
+def _progress(*values: int, every: float, last: str) -> list[tuple[float, dict[str, Any]]]:
+    """Return updates that start a task, move it along and end it as *last*."""
+    steps: list[tuple[float, dict[str, Any]]] = [(2, {"status": "processing", "value": 0})]
+    steps += [(every, {"value": value}) for value in values]
+    return [*steps, (every, {"status": last})] if last else steps
+
+
+_PROD, _TEST = {"env": "prod"}, {"env": "test"}
+STORIES = (
+    Story("Import customers", 50, {"tags": {**_PROD, "team": "sales"}, "data": {"rows": 1200}},
+          _progress(20, 45, 70, 100, every=60, last="success")),
+    Story("Nightly backup", 600, {"tags": _PROD, "queue": "nightly", "max_runtime": 3600},
+          _progress(25, 50, 75, 100, every=240, last="success")),
+    Story("Nightly backup", 2040, {"tags": _PROD, "queue": "nightly", "max_runtime": 3600},
+          _progress(25, 50, every=300, last="error")),
+    Story("Send newsletter", 4, {"tags": _PROD, "value_max": 5000, "data": {"list": "monthly"}},
+          _progress(600, 1400, 2300, every=45, last="")),
+    Story("Render video", 12, {"tags": {**_TEST, "codec": "av1"}, "queue": "render"},
+          _progress(10, 20, 35, 40, every=90, last="")),
+    Story("Fetch exchange rates", 3, {"tags": _PROD},
+          [(1, {"status": "pre_processing"}), (20, {"status": "processing", "value": 50})]),
+    Story("Build search index", 6, {"tags": _TEST},
+          [(1, {"status": "pre_processing"})]),
+    Story("Publish report", 9, {"tags": {**_PROD, "team": "finance"}},
+          [*_progress(40, 100, every=60, last=""), (30, {"status": "post_processing"})]),
+    Story("Resize images", 90, {"tags": _TEST, "external_id": "batch-77"},
+          _progress(15, every=120, last="cancelled")),
+    Story("Sync calendar", 180, {"tags": _TEST, "stale_timeout": 600},
+          [*_progress(30, every=60, last=""), (700, {"status": "stale"})]),
+    Story("Charge subscriptions", 1, {"tags": {**_PROD, "team": "finance"}, "queue": "billing"}),
+    Story("Clean temporary files", 0.5, {"queue": "low"}),
+)  # fmt: skip
+_CHILDREN = ("Import customers: file 1", "Import customers: file 2")
+
+
+def demo(project: ProjectRef, *, now: datetime) -> int:
+    """Add a task for each of STORIES, and children of the first; return how many there are."""
+    actor = Actor("key", "demo")
+    parent = None
+    for story in STORIES:
+        task_id = _tell(project, story, actor, now)
+        parent = parent or task_id
+    for name in _CHILDREN:
+        steps = _progress(50, 100, every=50, last="success")
+        _tell(project, Story(name, 49, {"parent": parent}, steps), actor, now)
+    return len(STORIES) + len(_CHILDREN)
+
+
+def _tell(project: ProjectRef, story: Story, actor: Actor, now: datetime) -> str:
+    moment = now - timedelta(minutes=story.minutes_ago)
+    fields = {"name": story.name, **story.fields}
+    if "data" in fields:
+        fields["data"] = json.dumps(fields["data"])
+    task = tasks.create_task(project, fields, now=moment, actor=actor)
+    for seconds, changes in story.updates:
+        moment += timedelta(seconds=seconds)
+        by = SERVER if changes.get("status") == status.STALE else actor
+        tasks.update_task(project, task.id, changes, now=moment, actor=by)
+    return str(task.id)
 
 
 def bulk(project: ProjectRef, count: int, *, now: datetime) -> None:

@@ -15,6 +15,8 @@ from taskbadger.errors import SettingsError
 
 PREFIX = "TASKBADGER_"
 SECRET_KEY_BYTES = 32
+SECRET_KEY_FILE = Path("instance/secret_key")
+"""Where ``make serve`` keeps a key that it made; read when none is set."""
 WELL_KNOWN_SECRETS = frozenset({"changeme", "change-me", "secret", "dev", "development", "test"})
 
 # Read by the official SDK and its CLI, so never a setting of the server.
@@ -26,7 +28,7 @@ class Settings:
     """The settings: each from ``TASKBADGER_<NAME>``, or the file in ``TASKBADGER_<NAME>_FILE``."""
 
     SECRET_KEY: str
-    """Signs sessions and tokens; at least 32 characters. Required."""
+    """Signs sessions and tokens; at least 32 characters. Required, or in SECRET_KEY_FILE."""
 
     DATABASE_URL: str = "sqlite:///instance/taskbadger.db"
     """``sqlite:///path`` (relative to the working directory) or ``postgresql://…``."""
@@ -42,6 +44,9 @@ class Settings:
 
     DATABASE_POOL_OPTIONS: bool = True
     """Send PostgreSQL its timeouts at connect; turn off behind PgBouncer, which refuses them."""
+
+    THREADS: int = 4
+    """How many requests one web worker answers at once; ``serve --threads`` sets it."""
 
     MAX_BODY_BYTES: int = 1024 * 1024
     """The largest request body, in bytes; a larger one is answered 413."""
@@ -110,7 +115,7 @@ class Settings:
         _check_choice("SQLITE_SYNCHRONOUS", self.SQLITE_SYNCHRONOUS, ("FULL", "NORMAL"))
         _check_database(self.DATABASE_URL)
         _check_base_url(self.BASE_URL)
-        for name in ("MAX_BODY_BYTES", "WORKER_THREADS", "SESSION_HOURS"):
+        for name in ("THREADS", "MAX_BODY_BYTES", "WORKER_THREADS", "SESSION_HOURS"):
             _check_least(name, getattr(self, name), 1)
         for name in ("RATE_LIMIT", "PROXY_HOPS"):
             _check_least(name, getattr(self, name), 0)
@@ -130,6 +135,8 @@ class Settings:
             text = _read(environ, PREFIX + field.name)
             if text is not None:
                 values[field.name] = _convert(PREFIX + field.name, text, field.type)
+        if "SECRET_KEY" not in values and SECRET_KEY_FILE.is_file():
+            values["SECRET_KEY"] = _read_file("TASKBADGER_SECRET_KEY", SECRET_KEY_FILE)
         if "SECRET_KEY" not in values:
             raise SettingsError(
                 "TASKBADGER_SECRET_KEY is not set. Make one with: "
@@ -155,10 +162,14 @@ def _read(environ: Mapping[str, str], name: str) -> str | None:
         return environ.get(name)
     if name in environ:
         raise SettingsError(f"{name} and {name}_FILE are both set; set one of them")
+    return _read_file(f"{name}_FILE", Path(path))
+
+
+def _read_file(name: str, path: Path) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise SettingsError(f"{name}_FILE: cannot read {path}: {error.strerror}") from error
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{name}: cannot read {path}: {error}") from error
 
 
 _PARSERS: dict[type, fields.Field[Any]] = {
