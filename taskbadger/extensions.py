@@ -102,11 +102,12 @@ def database_url(text: str) -> URL:
 
 def engine_options(config: dict[str, Any], url: URL) -> dict[str, Any]:
     """Return the arguments for ``create_engine``: pool sizes, timeouts and the driver."""
-    threads = config.get("THREADS", 8)
+    threads = max(config["THREADS"], config["WORKER_THREADS"])
     timeout = config["DATABASE_TIMEOUT"]
     if url.get_backend_name() == "sqlite":
         return {
             "module": sqlite_module(),
+            "hide_parameters": True,
             "pool_size": threads + 2,
             "max_overflow": 4,
             "pool_timeout": timeout,
@@ -128,6 +129,8 @@ def engine_options(config: dict[str, Any], url: URL) -> dict[str, Any]:
             f"-c idle_in_transaction_session_timeout=30000 -c timezone=UTC"
         )
     return {
+        # An error's text goes to the log, and what clients send must not.
+        "hide_parameters": True,
         "pool_size": threads + 2,
         "max_overflow": 4,
         "pool_timeout": timeout,
