@@ -62,12 +62,36 @@ def set_read_only(read_only: bool) -> None:
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """Let the transactions of a block write, also in a request that otherwise only reads."""
-    token = _read_only.set(False)
+    """Let a block write, also in a request that otherwise only reads; the block commits.
+
+    A read has no BEGIN, so what the session has open is ended on the way in, or else each
+    statement of the block would be a transaction of its own; likewise on the way out.
+    """
+    with _transactions(read_only=False):
+        yield
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Let a block read without a lock that would outlive it, also in a request that writes."""
+    with _transactions(read_only=True):
+        yield
+
+
+@contextmanager
+def _transactions(*, read_only: bool) -> Iterator[None]:
+    _end_transaction()
+    token = _read_only.set(read_only)
     try:
         yield
     finally:
+        _end_transaction()
         _read_only.reset(token)
+
+
+def _end_transaction() -> None:
+    if db.session.registry.has():
+        db.session.rollback()
 
 
 def fetch_all(statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:

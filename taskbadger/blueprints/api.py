@@ -24,7 +24,7 @@ from taskbadger.errors import (
     UnsupportedMediaType,
     ValidationFailed,
 )
-from taskbadger.extensions import db, writing
+from taskbadger.extensions import db, reading, writing
 from taskbadger.schemas.body import read_object
 from taskbadger.schemas.errors import Error
 from taskbadger.schemas.fields import field_errors
@@ -141,12 +141,14 @@ class ApiBlueprint(Blueprint):
             return
         check_accept(request.headers.get("Accept"))
         g.locate = self.locate
-        g.access = authenticate()
-        g.project = None
-        if "project_slug" in g:
-            g.project = accounts.open_project(
-                g.access, g.organization_slug, g.project_slug, key_cache()
-            )
+        # No lock while the body comes in, which the client may send as slowly as it likes.
+        with reading():
+            g.access = authenticate()
+            g.project = None
+            if "project_slug" in g:
+                g.project = accounts.open_project(
+                    g.access, g.organization_slug, g.project_slug, key_cache()
+                )
         _check_rate(g.access)
         _check_size()
         if request.method in ("POST", "PUT", "PATCH"):
@@ -196,7 +198,6 @@ def _verify(token: str | None) -> Access:
     access = accounts.authenticate(token or "", key_cache(), now=now)
     if accounts.use_is_noted(access, now=now):
         return access
-    db.session.rollback()
     with writing():
         accounts.touch_key(access, key_cache(), now=now)
         db.session.commit()
@@ -241,7 +242,6 @@ def _check_rate(access: Access) -> None:
     limit = current_app.config["RATE_LIMIT"]
     if not limit:
         return
-    db.session.rollback()
     with writing():
         wait = throttle.count(
             f"key:{access.key_id}", limit=limit, seconds=_RATE_WINDOW_SECONDS, now=utcnow()

@@ -15,7 +15,7 @@ from taskbadger.domain.status import STATUSES
 from taskbadger.schemas.fields import INT64_MAX, Choice, Duration, Text, WholeNumber
 from taskbadger.schemas.tasks import Tags
 
-SECURITY = [{"projectKeyAuth": []}, {"bearerAuth": []}]
+SECURITY: list[dict[str, list[str]]] = [{"projectKeyAuth": []}, {"bearerAuth": []}]
 TAGS = {"tasks": "Task Endpoints", "actions": "Action Endpoints"}
 PATH_DESCRIPTIONS = {
     "organization_slug": "Slug for your organization",
