@@ -1,7 +1,9 @@
 """The application factory."""
 
 import os
+from collections.abc import Callable
 from ipaddress import ip_address
+from typing import Any
 
 import click
 from flask import Flask, Request, request
@@ -22,7 +24,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     Raises SettingsError, and whatever a plug-in raises, with a note that names it.
     """
     settings = settings or Settings.from_env()
-    app = Flask("taskbadger", instance_path=os.path.abspath("instance"), static_folder=None)
+    app = _Server("taskbadger", instance_path=os.path.abspath("instance"), static_folder=None)
     if app.debug:
         _check_debug()
     app.config.from_object(settings)
@@ -41,6 +43,13 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.teardown_request(lambda _error: set_read_only(False))
     register_all(app, init_api(app))
     return app
+
+
+class _Server(Flask):
+    """Flask without asking, some fifteen times a request, whether a view is asynchronous."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        return func
 
 
 class _PageSessions(SecureCookieSessionInterface):
