@@ -14,6 +14,8 @@ from taskbadger.models.delivery import (
 from taskbadger.models.idempotency import IdempotencyRecord
 from taskbadger.models.invitation import Invitation
 from taskbadger.models.monitor import Incident, Monitor, Slot, SlotRun
+from taskbadger.models.run_stat import RunStat, RunStatCursor
+from taskbadger.models.saved_view import SavedView
 from taskbadger.models.session import Identity, UserSession
 from taskbadger.models.task import Task, TaskEvent, TaskTag
 from taskbadger.models.throttle import RequestCount
@@ -37,6 +39,9 @@ __all__ = [
     "Organization",
     "Project",
     "RequestCount",
+    "RunStat",
+    "RunStatCursor",
+    "SavedView",
     "Slot",
     "SlotRun",
     "Task",

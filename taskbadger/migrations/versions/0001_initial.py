@@ -42,6 +42,13 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_request_count_window"), ["window"], unique=False)
 
     op.create_table(
+        "run_stat_cursor",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("event_id", sa.BigInteger(), nullable=False),
+        sa.Column("counted_at", types.UTCDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_run_stat_cursor")),
+    )
+    op.create_table(
         "user_account",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("email", sa.String(length=254), nullable=False),
@@ -200,6 +207,25 @@ def upgrade() -> None:
         ),
     )
     op.create_table(
+        "saved_view",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("organization_id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=80), nullable=False),
+        sa.Column("search", sa.String(length=1000), nullable=False),
+        sa.Column("project", sa.String(length=50), nullable=False),
+        sa.Column("created", types.UTCDateTime(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["organization_id"],
+            ["organization.id"],
+            name=op.f("fk_saved_view_organization_id_organization"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_saved_view")),
+        sa.UniqueConstraint(
+            "organization_id", "name", name=op.f("uq_saved_view_organization_id_name")
+        ),
+    )
+    op.create_table(
         "user_session",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("user_id", sa.Integer(), nullable=False),
@@ -351,6 +377,31 @@ def upgrade() -> None:
         batch_op.create_index("ix_monitor_expected_at", ["expected_at"], unique=False)
         batch_op.create_index(
             batch_op.f("ix_monitor_project_id_id"), ["project_id", "id"], unique=False
+        )
+
+    op.create_table(
+        "run_stat",
+        sa.Column("project_id", sa.Integer(), nullable=False),
+        sa.Column("seconds", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("start", types.UTCDateTime(), nullable=False),
+        sa.Column("success", sa.BigInteger(), nullable=False),
+        sa.Column("error", sa.BigInteger(), nullable=False),
+        sa.Column("cancelled", sa.BigInteger(), nullable=False),
+        sa.Column("stale", sa.BigInteger(), nullable=False),
+        sa.Column("last", types.UTCDateTime(), nullable=False),
+        sa.Column("run_times", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["project_id"],
+            ["project.id"],
+            name=op.f("fk_run_stat_project_id_project"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("project_id", "seconds", "name", "start", name=op.f("pk_run_stat")),
+    )
+    with op.batch_alter_table("run_stat", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_run_stat_seconds_start"), ["seconds", "start"], unique=False
         )
 
     op.create_table(
@@ -508,6 +559,13 @@ def upgrade() -> None:
             unique=False,
             sqlite_where=sa.text("deadline_at IS NOT NULL"),
             postgresql_where=sa.text("deadline_at IS NOT NULL"),
+        )
+        batch_op.create_index(
+            "ix_slot_open",
+            ["monitor_id"],
+            unique=False,
+            sqlite_where=sa.text("state IN ('expected', 'running')"),
+            postgresql_where=sa.text("state IN ('expected', 'running')"),
         )
 
     op.create_table(
@@ -756,6 +814,11 @@ def downgrade() -> None:
     op.drop_table("task_event")
     with op.batch_alter_table("slot", schema=None) as batch_op:
         batch_op.drop_index(
+            "ix_slot_open",
+            sqlite_where=sa.text("state IN ('expected', 'running')"),
+            postgresql_where=sa.text("state IN ('expected', 'running')"),
+        )
+        batch_op.drop_index(
             "ix_slot_deadline_at",
             sqlite_where=sa.text("deadline_at IS NOT NULL"),
             postgresql_where=sa.text("deadline_at IS NOT NULL"),
@@ -787,6 +850,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_task_monitor_id_created_id"))
 
     op.drop_table("task")
+    with op.batch_alter_table("run_stat", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_run_stat_seconds_start"))
+
+    op.drop_table("run_stat")
     with op.batch_alter_table("monitor", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_monitor_project_id_id"))
         batch_op.drop_index("ix_monitor_expected_at")
@@ -811,6 +878,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_user_session_expires"))
 
     op.drop_table("user_session")
+    op.drop_table("saved_view")
     op.drop_table("project")
     with op.batch_alter_table("membership", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_membership_organization_id"))
@@ -831,6 +899,7 @@ def downgrade() -> None:
     op.drop_table("audit_entry")
     op.drop_table("worker_tick")
     op.drop_table("user_account")
+    op.drop_table("run_stat_cursor")
     with op.batch_alter_table("request_count", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_request_count_window"))
 

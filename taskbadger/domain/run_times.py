@@ -1,0 +1,62 @@
+"""Histograms of run times: bins that grow by a tenth, so a percentile is true within 5 %."""
+
+import math
+from collections.abc import Iterable, Mapping
+
+GROWTH = 1.1
+_STEP = math.log(GROWTH)
+BREADTHS = (0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 86400.0)
+"""The limits, in seconds, of the bars that people see."""
+BREADTH_NAMES = (
+    "< 0.1 s",
+    "0.1–1 s",
+    "1–10 s",
+    "10–60 s",
+    "1–10 min",
+    "10–60 min",
+    "1–24 h",
+    "> 24 h",
+)
+
+Histogram = Mapping[int, int]
+
+
+def bin_of(seconds: float) -> int:
+    """Return the bin of a run time; all up to a millisecond share the first."""
+    milliseconds = seconds * 1000
+    return 0 if milliseconds <= 1 else math.ceil(math.log(milliseconds) / _STEP)
+
+
+def seconds_of(number: int) -> float:
+    """Return the middle of a bin."""
+    return float(GROWTH ** (number - 0.5)) / 1000 if number else 0.0005
+
+
+def merged(histograms: Iterable[Histogram]) -> dict[int, int]:
+    """Return the sum of histograms."""
+    total: dict[int, int] = {}
+    for histogram in histograms:
+        for number, count in histogram.items():
+            total[number] = total.get(number, 0) + count
+    return total
+
+
+def percentile(histogram: Histogram, share: float) -> float | None:
+    """Return the run time in seconds that this *share* of the runs did not exceed; None of none."""
+    rank = math.ceil(sum(histogram.values()) * share)
+    seen = 0
+    for number in sorted(histogram):
+        seen += histogram[number]
+        if seen >= rank:
+            return seconds_of(number)
+    return None
+
+
+def breadths(histogram: Histogram) -> list[int]:
+    """Return how many runs fall into each of BREADTH_NAMES."""
+    found = [0] * len(BREADTH_NAMES)
+    for number, count in histogram.items():
+        seconds = seconds_of(number)
+        place = sum(seconds >= limit for limit in BREADTHS)
+        found[place] += count
+    return found

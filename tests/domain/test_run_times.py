@@ -1,0 +1,44 @@
+"""Histograms of run times."""
+
+import random
+
+import pytest
+
+from taskbadger.domain.run_times import (
+    BREADTH_NAMES,
+    bin_of,
+    breadths,
+    merged,
+    percentile,
+    seconds_of,
+)
+
+
+@pytest.mark.parametrize("seconds", [0.002, 0.5, 1, 3.3, 59, 3600, 1_000_000])
+def test_bin_tells_a_run_time_within_five_percent(seconds: float) -> None:
+    assert seconds_of(bin_of(seconds)) == pytest.approx(seconds, rel=0.05)
+
+
+def test_run_times_up_to_a_millisecond_share_a_bin() -> None:
+    assert {bin_of(0), bin_of(0.0005), bin_of(0.001)} == {0}
+
+
+def test_percentiles_come_near_the_true_ones() -> None:
+    random.seed(1)
+    runs = sorted(random.lognormvariate(1, 1) for _ in range(10_000))
+    histogram = merged({bin_of(run): 1} for run in runs)
+
+    assert percentile(histogram, 0.5) == pytest.approx(runs[5000], rel=0.06)
+    assert percentile(histogram, 0.95) == pytest.approx(runs[9500], rel=0.06)
+
+
+def test_nothing_has_no_percentile() -> None:
+    assert percentile({}, 0.5) is None
+
+
+def test_breadths_add_up() -> None:
+    runs = [0.05, 0.5, 0.6, 5, 30, 300, 1800, 7200, 90_000]
+    histogram = merged({bin_of(run): 1} for run in runs)
+
+    assert breadths(histogram) == [1, 2, 1, 1, 1, 1, 1, 1]
+    assert len(BREADTH_NAMES) == 8

@@ -1,0 +1,68 @@
+"""Exports of a search."""
+
+import csv
+import io
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from conftest import make_project
+
+from taskbadger.clock import to_wire
+from taskbadger.extensions import db
+from taskbadger.services import exports, tasks
+from taskbadger.services.accounts import Actor, ProjectRef
+from taskbadger.services.task_list import Filters
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+
+def make_task(project: ProjectRef, name: str, ago: int = 0, **data: object) -> str:
+    actor = Actor("user", "ada@example.org")
+    now = NOW - timedelta(seconds=ago)
+    task = tasks.create_task(project, {"name": name, **data}, now=now, actor=actor)
+    db.session.commit()
+    return str(task.id)
+
+
+@pytest.fixture
+def exported(project: ProjectRef) -> list[ProjectRef]:
+    other = make_project("acme", "worker")
+    make_task(project, "=cmd|' /C calc'!A0", queue="+1", external_id="@x")
+    make_task(other, 'a "b", c\nd', ago=1, value=1, value_max=3, tags={"env": "prod", "b": "é"})
+    make_task(project, "-2", ago=2, status="success")
+    return [project, other]
+
+
+def test_csv_holds_every_task_and_no_formula(exported: list[ProjectRef]) -> None:
+    parts = list(exports.export_csv(exported, Filters()))
+
+    rows = list(csv.DictReader(io.StringIO("".join(parts), newline="")))
+    assert [(row["project"], row["name"], row["queue"], row["external_id"]) for row in rows] == [
+        ("web", "'=cmd|' /C calc'!A0", "'+1", "'@x"),
+        ("worker", 'a "b", c\nd', "", ""),
+        ("web", "'-2", "", ""),
+    ]
+    assert rows[1]["tags"] == '{"b": "é", "env": "prod"}'
+    assert [rows[1][name] for name in ("value", "value_max", "value_percent")] == ["1", "3", "33"]
+    assert rows[2]["end_time"] == to_wire(NOW - timedelta(seconds=2))
+
+
+def test_json_lines_hold_every_task(
+    exported: list[ProjectRef], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exports, "PAGE_SIZE", 2)
+
+    parts = list(exports.export_json_lines(exported, Filters()))
+
+    assert len(parts) == 2
+    found = [json.loads(line) for line in "".join(parts).splitlines()]
+    assert [one["name"] for one in found] == ["=cmd|' /C calc'!A0", 'a "b", c\nd', "-2"]
+    assert found[1]["tags"] == {"b": "é", "env": "prod"}
+    assert list(found[0]) == list(exports.COLUMNS)
+
+
+def test_export_holds_only_what_matches(exported: list[ProjectRef]) -> None:
+    parts = exports.export_json_lines(exported, Filters(status=("success",)))
+
+    assert [json.loads(part)["name"] for part in parts] == ["-2"]

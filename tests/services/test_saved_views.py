@@ -1,0 +1,60 @@
+"""Saved views."""
+
+from datetime import UTC, datetime
+
+import pytest
+from conftest import make_project
+
+from taskbadger.errors import Conflict, NotFound, ValidationFailed
+from taskbadger.extensions import db
+from taskbadger.services import saved_views
+from taskbadger.services.accounts import ProjectRef
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+
+def names(project: ProjectRef) -> list[tuple[str, str, str]]:
+    found = saved_views.list_views(project.organization_id)
+    return [(view.name, view.search, view.project) for view in found]
+
+
+def test_views_are_kept_by_name_and_replaced(project: ProjectRef) -> None:
+    save = saved_views.save_view
+    other = make_project("other", "web")
+    save(project.organization_id, " Failures ", "status:error", "web", now=NOW)
+    save(project.organization_id, "All", "", "", now=NOW)
+    save(project.organization_id, "Failures", "status:failed", "", now=NOW)
+    save(other.organization_id, "Failures", "theirs", "", now=NOW)
+    db.session.commit()
+
+    assert names(project) == [("All", "", ""), ("Failures", "status:failed", "")]
+    assert names(other) == [("Failures", "theirs", "")]
+
+
+@pytest.mark.parametrize(
+    ("name", "search"), [("", ""), ("  ", ""), ("x" * 81, ""), ("a\x00", ""), ("a", "x" * 1001)]
+)
+def test_bad_view_is_refused(project: ProjectRef, name: str, search: str) -> None:
+    with pytest.raises(ValidationFailed):
+        saved_views.save_view(project.organization_id, name, search, "", now=NOW)
+
+
+def test_number_of_views_is_limited(project: ProjectRef, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saved_views, "MAX_VIEWS", 1)
+    saved_views.save_view(project.organization_id, "a", "", "", now=NOW)
+    saved_views.save_view(project.organization_id, "a", "b", "", now=NOW)
+
+    with pytest.raises(Conflict):
+        saved_views.save_view(project.organization_id, "b", "", "", now=NOW)
+
+
+def test_view_is_deleted_by_its_own_organization(project: ProjectRef) -> None:
+    other = make_project("other", "web")
+    view = saved_views.save_view(project.organization_id, "a", "", "", now=NOW)
+    db.session.commit()
+
+    with pytest.raises(NotFound):
+        saved_views.delete_view(other.organization_id, view.id)
+    assert saved_views.delete_view(project.organization_id, view.id) == "a"
+    db.session.commit()
+    assert names(project) == []
