@@ -50,7 +50,7 @@ def set_up(
         raise AlreadySetUp()
     user = accounts.ensure_user(email, name=name, now=now)
     user.password_hash = password_hash
-    owned = _all_organizations() or [_first_organization(organization, project, now=now)]
+    owned = list_organizations() or [_first_organization(organization, project, now=now)]
     for each in owned:
         accounts.set_membership(user, each, roles.OWNER, now=now)
         actor = Actor("user", user.email)
@@ -58,7 +58,8 @@ def set_up(
     return user
 
 
-def _all_organizations() -> Sequence[Organization]:
+def list_organizations() -> Sequence[Organization]:
+    """Return every organization of the server, oldest first."""
     return db.session.scalars(select(Organization).order_by(Organization.id)).all()
 
 

@@ -3,12 +3,26 @@
 from flask import Flask
 from flask_smorest import Api
 
-from taskbadger.blueprints.dashboard import accounts
+from taskbadger.blueprints.dashboard import (
+    accounts,
+    invited,
+    settings_keys,
+    settings_members,
+    settings_organization,
+    settings_projects,
+)
 from taskbadger.blueprints.dashboard.access import blp
 from taskbadger.blueprints.dashboard.formats import register_formats
 from taskbadger.blueprints.dashboard.live import is_live_request
 
-PAGES = (accounts,)
+PAGES = (
+    accounts,
+    invited,
+    settings_projects,
+    settings_keys,
+    settings_members,
+    settings_organization,
+)
 """The modules whose pages are served."""
 
 

@@ -222,10 +222,10 @@ def memberships_of(user: User) -> list[Membership]:
     return list(db.session.scalars(query))
 
 
-def to_sign_in() -> AnyResponse:
-    """Send the visitor to sign in, and back afterwards."""
-    wanted = request.full_path.rstrip("?")
-    if request.method not in ("GET", "HEAD"):
+def to_sign_in(path: str | None = None) -> AnyResponse:
+    """Send the visitor to sign in, and afterwards to *path*, or back to where they are."""
+    wanted = path or request.full_path.rstrip("?")
+    if path is None and request.method not in ("GET", "HEAD"):
         wanted = _referring_path()
     return redirect(url_for("dashboard.sign_in", next=wanted or None), 303)
 

@@ -151,7 +151,13 @@ def set_up() -> AnyResponse | str:
     """Ask for the first owner, as long as there is nobody."""
     if not members.needs_set_up():
         return redirect(url_for("dashboard.sign_in"), 303)
-    return render_template("dashboard/setup.html", form=Form())
+    return _set_up_page(Form())
+
+
+def _set_up_page(form: Form) -> str:
+    return render_template(
+        "dashboard/setup.html", form=form, organizations=members.list_organizations()
+    )
 
 
 @blp.page("/set-up", role=PUBLIC, methods=["POST"])
@@ -160,9 +166,9 @@ def set_up_owner() -> AnyResponse:
     if not members.needs_set_up():
         raise members.AlreadySetUp()
     form = read_form(SetUpForm)
-    password_hash = _new_hash(form, form.typed.get("email", ""))
+    password_hash = new_hash(form, form.typed.get("email", ""))
     if form.errors:
-        return make_response(render_template("dashboard/setup.html", form=form), 400)
+        return make_response(_set_up_page(form), 400)
     user = members.set_up(
         email=form.data["email"],
         name=form.data["name"],
@@ -177,7 +183,7 @@ def set_up_owner() -> AnyResponse:
     return response
 
 
-def _new_hash(form: Form, email: str) -> str:
+def new_hash(form: Form, email: str) -> str:
     """Return the hash of the form's new password; what is wrong with it goes into the form."""
     db.session.rollback()  # Nobody waits for the hash to be made.
     if form.errors:
@@ -216,7 +222,7 @@ def change_password() -> AnyResponse:
     _count_attempt(email)
     if not form.errors and _check_password(email, form.data["current"]) is None:
         form.errors = {"current": ["This is not your password."]}
-    password_hash = _new_hash(form, email)
+    password_hash = new_hash(form, email)
     if form.errors:
         return make_response(_account_page(form), 400)
     user = current_user()

@@ -1,0 +1,81 @@
+"""Accepting an invitation: by a new person, or by one who is signed in."""
+
+from flask import make_response, render_template, request
+from werkzeug.wrappers import Response
+
+from taskbadger.blueprints.dashboard.access import (
+    PUBLIC,
+    blp,
+    current_session,
+    to_next,
+    to_sign_in,
+)
+from taskbadger.blueprints.dashboard.accounts import begin_session, new_hash
+from taskbadger.blueprints.dashboard.forms import Form, read_form
+from taskbadger.clock import utcnow
+from taskbadger.extensions import db
+from taskbadger.models import Invitation, User
+from taskbadger.schemas.people import AcceptForm
+from taskbadger.services import accounts, invitations, members
+
+
+# The token is in the query, which the log of requests leaves out.
+@blp.page("/invitation", role=PUBLIC)
+def invitation() -> Response | str:
+    """Show who invites whom."""
+    found = invitations.find(request.args.get("token", ""), now=utcnow())
+    return _page(found, Form())
+
+
+def _page(found: Invitation, form: Form) -> str:
+    session = current_session()
+    return render_template(
+        "dashboard/invitation.html",
+        invitation=found,
+        form=form,
+        user=session.user if session else None,
+        known=members.find_user(found.email) is not None,
+    )
+
+
+@blp.page("/invitation", role=PUBLIC, methods=["POST"])
+def accept_invitation() -> Response:
+    """Make the visitor a member."""
+    found = invitations.find(request.args.get("token", ""), now=utcnow())
+    session = current_session()
+    if session is not None:
+        return _join(found, session.user)
+    if members.find_user(found.email) is not None:
+        return to_sign_in(request.full_path)
+    return _register(found)
+
+
+def _join(found: Invitation, user: User) -> Response:
+    """Let a user in, if it is they who were invited."""
+    if user.email != found.email:
+        return make_response(_page(found, Form()), 403)
+    now = utcnow()
+    invitations.take(found, now=now)
+    invitations.join(found, user, now=now)
+    slug = found.organization.slug
+    db.session.commit()
+    return to_next(f"/a/{slug}/")
+
+
+def _register(found: Invitation) -> Response:
+    """Make a user of the invited person, and sign them in."""
+    form = read_form(AcceptForm)
+    password_hash = new_hash(form, found.email)
+    if form.errors:
+        return make_response(_page(found, form), 400)
+    now = utcnow()
+    invitations.take(found, now=now)
+    if members.find_user(found.email) is not None:
+        raise invitations.InvitationGone()
+    user = accounts.ensure_user(found.email, name=form.data["name"], now=now)
+    user.password_hash = password_hash
+    invitations.join(found, user, now=now)
+    response = to_next(f"/a/{found.organization.slug}/")
+    begin_session(response, user)
+    db.session.commit()
+    return response

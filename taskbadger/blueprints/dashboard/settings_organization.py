@@ -1,0 +1,52 @@
+"""Settings: the organization's name, and its audit log."""
+
+from flask import flash, make_response, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from taskbadger.blueprints.dashboard.access import blp, current_actor, current_organization
+from taskbadger.blueprints.dashboard.forms import Form, read_form
+from taskbadger.blueprints.dashboard.settings_projects import BASE
+from taskbadger.clock import utcnow
+from taskbadger.domain import roles
+from taskbadger.errors import NotFound
+from taskbadger.extensions import db
+from taskbadger.schemas.people import NameForm
+from taskbadger.services import audit, members
+
+
+@blp.page(f"{BASE}/organization/", role=roles.MANAGE_ORGANIZATION)
+def organization() -> str:
+    """Show the organization's name."""
+    return render_template("dashboard/settings_organization.html", form=Form())
+
+
+@blp.page(f"{BASE}/organization/", role=roles.MANAGE_ORGANIZATION, methods=["POST"])
+def rename_organization() -> Response:
+    """Give the organization another name."""
+    form = read_form(NameForm)
+    if form.errors:
+        return make_response(
+            render_template("dashboard/settings_organization.html", form=form), 400
+        )
+    members.rename_organization(
+        current_organization(), form.data["name"], actor=current_actor(), now=utcnow()
+    )
+    db.session.commit()
+    flash("Saved.", "success")
+    return redirect(url_for("dashboard.organization"), 303)
+
+
+@blp.page(f"{BASE}/audit/", role=roles.READ_AUDIT_LOG)
+def audit_log() -> str:
+    """Show who changed what, newest first."""
+    before = request.args.get("before", type=int)
+    if before is not None and not 0 < before < 2**63:
+        raise NotFound()
+    entries = audit.list_entries(current_organization().id, before=before)
+    page, more = entries[: audit.PAGE_SIZE], len(entries) > audit.PAGE_SIZE
+    return render_template(
+        "dashboard/settings_audit.html",
+        entries=page,
+        older=url_for("dashboard.audit_log", before=page[-1].id) if more else None,
+        newest=url_for("dashboard.audit_log") if before is not None else None,
+    )

@@ -1,0 +1,76 @@
+"""Settings: projects, and what their public pages show."""
+
+from flask import flash, make_response, redirect, render_template, url_for
+from werkzeug.wrappers import Response
+
+from taskbadger.blueprints.dashboard.access import (
+    blp,
+    current_actor,
+    current_organization,
+    find_project,
+)
+from taskbadger.blueprints.dashboard.forms import Form, read_form
+from taskbadger.clock import utcnow
+from taskbadger.domain import roles
+from taskbadger.errors import ValidationFailed
+from taskbadger.extensions import db
+from taskbadger.models import Project
+from taskbadger.schemas.settings_forms import NewProjectForm, ProjectForm
+from taskbadger.services import members, projects
+from taskbadger.services.projects import NewProject
+
+BASE = "/a/<organization_slug>/settings"
+
+
+@blp.page(f"{BASE}/", role=roles.READ)
+def settings() -> str:
+    """Show the projects."""
+    return _list_page(Form())
+
+
+def _list_page(form: Form) -> str:
+    found = projects.list_projects(current_organization().id)
+    return render_template("dashboard/settings_projects.html", projects=found, form=form)
+
+
+@blp.page(f"{BASE}/", role=roles.MANAGE_PROJECTS, methods=["POST"])
+def create_project() -> Response:
+    """Make a project."""
+    form = read_form(NewProjectForm)
+    if not form.errors:
+        name = form.data["name"]
+        wanted = NewProject(name, form.data["slug"] or members.slug_for(name))
+        try:
+            projects.create_project(
+                current_organization(), wanted, actor=current_actor(), now=utcnow()
+            )
+        except ValidationFailed as error:
+            form.add(error)
+    if form.errors:
+        return make_response(_list_page(form), 400)
+    db.session.commit()
+    flash(f"Project {form.data['name']} is ready. Make a key for it next.", "success")
+    return redirect(url_for("dashboard.settings"), 303)
+
+
+@blp.page(f"{BASE}/projects/<slug>/", role=roles.MANAGE_PROJECTS)
+def project_settings(slug: str) -> str:
+    """Show one project's settings."""
+    return _project_page(find_project(slug), Form())
+
+
+def _project_page(project: Project, form: Form) -> str:
+    return render_template("dashboard/settings_project.html", project=project, form=form)
+
+
+@blp.page(f"{BASE}/projects/<slug>/", role=roles.MANAGE_PROJECTS, methods=["POST"])
+def change_project(slug: str) -> Response:
+    """Change one project's settings."""
+    project = find_project(slug)
+    form = read_form(ProjectForm)
+    if form.errors:
+        return make_response(_project_page(project, form), 400)
+    projects.change_project(project, form.data, actor=current_actor(), now=utcnow())
+    db.session.commit()
+    flash("Saved.", "success")
+    return redirect(url_for("dashboard.project_settings", slug=slug), 303)
