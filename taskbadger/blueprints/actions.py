@@ -13,6 +13,7 @@ from taskbadger.blueprints.api import (
     json_response,
 )
 from taskbadger.clock import to_wire, utcnow
+from taskbadger.domain import scopes
 from taskbadger.errors import NotFound
 from taskbadger.extensions import db
 from taskbadger.models import Action as ActionRow
@@ -32,6 +33,7 @@ blp = ApiBlueprint(
     __name__,
     url_prefix="/api/<organization_slug>/<project_slug>/tasks/<task_id>/actions",
     locate=locate,
+    changes=scopes.INGEST,
 )
 
 

@@ -17,9 +17,11 @@ from werkzeug.sansio.utils import get_current_url
 
 from taskbadger.blueprints import errors, openapi
 from taskbadger.clock import utcnow
+from taskbadger.domain import scopes
 from taskbadger.errors import (
     NotAcceptable,
     NotAuthenticated,
+    PermissionDenied,
     Throttled,
     UnsupportedMediaType,
     ValidationFailed,
@@ -101,7 +103,9 @@ def _read_body() -> bytes:
 class ApiBlueprint(Blueprint):
     """A blueprint whose endpoints ask for a key, in the contract's order of checks (section 3).
 
-    *locate* takes the view's arguments and raises NotFound where they name nothing.
+    *locate* takes the view's arguments and raises NotFound where they name nothing. *changes* is
+    the scope that a key needs for all but reading, which needs ``read``; each blueprint names one,
+    and one that does not asks for ``admin``. *organization_only* turns the keys of projects away.
     """
 
     ARGUMENTS_PARSER = BodyParser()
@@ -110,10 +114,14 @@ class ApiBlueprint(Blueprint):
         self,
         *args: Any,
         locate: Callable[[dict[str, Any]], None] = lambda view_args: None,
+        changes: str | None = None,
+        organization_only: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.locate = locate
+        self.changes = changes
+        self.organization_only = organization_only
         self.url_value_preprocessor(_take_slugs)
         self.before_request(self._admit)
 
@@ -149,10 +157,20 @@ class ApiBlueprint(Blueprint):
                 g.project = accounts.open_project(
                     g.access, g.organization_slug, g.project_slug, key_cache()
                 )
+            elif "organization_slug" in g:
+                accounts.open_organization(g.access, g.organization_slug)
+        self._check_scope(g.access)
         _check_rate(g.access)
         _check_size()
         if request.method in ("POST", "PUT", "PATCH"):
             check_media_type()
+
+    def _check_scope(self, access: Access) -> None:
+        changes = self.changes or scopes.ADMIN
+        if self.organization_only and access.project is not None:
+            raise PermissionDenied()
+        if not scopes.allows(access.scopes, request.method, changes=changes):
+            raise PermissionDenied()
 
 
 def _flask_options(options: dict[str, Any]) -> dict[str, Any]:
@@ -169,6 +187,12 @@ def current_project() -> ProjectRef:
     """Return the project that this request is about."""
     project: ProjectRef = g.project
     return project
+
+
+def current_access() -> Access:
+    """Return what the key of this request opens."""
+    access: Access = g.access
+    return access
 
 
 def current_actor() -> Actor:

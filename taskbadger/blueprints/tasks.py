@@ -17,6 +17,7 @@ from taskbadger.blueprints.api import (
     json_response,
 )
 from taskbadger.clock import utcnow
+from taskbadger.domain import scopes
 from taskbadger.errors import ValidationFailed
 from taskbadger.extensions import db
 from taskbadger.schemas.body import digest
@@ -44,6 +45,7 @@ blp = ApiBlueprint(
     __name__,
     url_prefix="/api/<organization_slug>/<project_slug>/tasks",
     locate=locate,
+    changes=scopes.INGEST,
 )
 _CREATE_HEADERS = [openapi.MONITOR_HEADER, openapi.IDEMPOTENCY_HEADER]
 

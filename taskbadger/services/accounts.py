@@ -154,6 +154,12 @@ def open_project(access: Access, organization: str, project: str, cache: KeyCach
     return found
 
 
+def open_organization(access: Access, organization: str) -> None:
+    """Raise NotFound unless *access* is to something of the organization of this slug."""
+    if organization != access.organization:
+        raise NotFound()
+
+
 def find_project(organization_id: int, organization: str, slug: str) -> ProjectRef:
     """Return the project *slug* of an organization; raises NotFound."""
     row = db.session.scalar(
