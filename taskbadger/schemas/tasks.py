@@ -70,7 +70,7 @@ class Tags(fields.Dict):
 
     def __init__(self, *, removable: bool = False, **kwargs: Any) -> None:
         self.names = Text(max_length=255, min_length=1)
-        self.values = Text(max_length=255, min_length=1)
+        self.values = Text(max_length=255, min_length=1, numbers=True)
         super().__init__(keys=self.names, values=self.values, **kwargs)
         self.removable = removable
 
@@ -118,8 +118,9 @@ class Actions(fields.List[Any]):
 class TaskRequest(RequestSchema):
     """A new task, or the whole of one."""
 
-    name = Text(required=True, max_length=255, min_length=1, metadata=NAME)
+    # In this order, because that of a generated PatchedTaskRequest's arguments follows from it.
     parent = TaskRef(allow_none=True, metadata=PARENT)
+    name = Text(required=True, max_length=255, min_length=1, metadata=NAME)
     queue = Text(max_length=255, blank=True, metadata=QUEUE)
     external_id = Text(max_length=255, blank=True, metadata=EXTERNAL_ID)
     status = Choice(STATUSES)
