@@ -14,6 +14,7 @@ from marshmallow import Schema
 
 from taskbadger.clock import utcnow
 from taskbadger.outbound import Sender
+from taskbadger.schemas.coded import coded
 from taskbadger.settings import Settings
 
 Config = Mapping[str, Any]
@@ -148,7 +149,7 @@ class Channel:
 
     def load_action(self, action_config: Any, config: Config) -> dict[str, Any]:
         """Return an action's config, checked; raises ValidationError. *config*: the channel's."""
-        loaded: dict[str, Any] = self.action_schema().load(action_config)
+        loaded: dict[str, Any] = coded(self.action_schema()).load(action_config)
         return loaded
 
     def destination(self, config: Config, action_config: Config) -> str:
@@ -185,6 +186,6 @@ def kinds() -> list[str]:
 
 def load_config(channel: Channel, config: Any, context: SendContext) -> dict[str, Any]:
     """Return *config* as it is to be saved, defaults filled in; raises ValidationError."""
-    loaded: dict[str, Any] = channel.config_schema().load(config)
+    loaded: dict[str, Any] = coded(channel.config_schema()).load(config)
     channel.check(loaded, context)
     return loaded

@@ -15,6 +15,7 @@ from marshmallow import Schema, ValidationError, fields, validate
 from taskbadger.channels import Channel, Config, DeliveryError, Message, SendContext, text
 from taskbadger.channels.smtp import hand_over, parse_smtp_url
 from taskbadger.errors import SettingsError
+from taskbadger.schemas.coded import coded
 
 MOST_ADDRESSES = 5
 SUBJECT_LENGTH = 150
@@ -102,7 +103,7 @@ class Email(Channel):
     def load_action(self, action_config: Any, config: Config) -> dict[str, Any]:
         """Ask for addresses, unless the channel has its own."""
         schema = self.action_schema(partial=("to",)) if config.get("to") else self.action_schema()
-        loaded: dict[str, Any] = schema.load(action_config)
+        loaded: dict[str, Any] = coded(schema).load(action_config)
         return loaded
 
     def destination(self, config: Config, action_config: Config) -> str:

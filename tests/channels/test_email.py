@@ -537,7 +537,7 @@ def test_action_needs_addresses_unless_the_channel_has_them() -> None:
     assert Email().load_action({}, config) == {}
     with pytest.raises(ValidationError) as caught:
         Email().load_action({}, {})
-    assert caught.value.normalized_messages() == {"to": ["Missing data for required field."]}
+    assert caught.value.normalized_messages() == {"to": ["This field is required."]}
 
 
 def test_mail_of_an_action_without_addresses_goes_to_those_of_the_channel() -> None:
