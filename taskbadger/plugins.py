@@ -16,6 +16,8 @@ from taskbadger.blueprints import (
     security,
     tasks,
 )
+from taskbadger.channels import builtin
+from taskbadger.worker import wakeup
 
 GROUP = "taskbadger.plugins"
 
@@ -28,6 +30,8 @@ BUILT_IN: tuple[Callable[[Flask, Api], None], ...] = (
     assets.register,
     docs.register,
     dashboard.register,
+    builtin.register,
+    wakeup.register,
 )
 
 

@@ -81,6 +81,9 @@ class Settings:
     WORKER_POLL_SECONDS: float = 1.0
     """How long the background worker sleeps when there is nothing to do, in seconds."""
 
+    WORKER_LEASE_SECONDS: float = 60.0
+    """After how long a delivery whose worker died is sent again; an attempt takes 20 s at most."""
+
     OUTBOUND_ALLOW: tuple[str, ...] = ()
     """Networks that webhooks may reach although they are special, as ``127.0.0.0/8,fd00::/8``."""
 
@@ -121,6 +124,7 @@ class Settings:
             _check_least(name, getattr(self, name), 0)
         for name in ("DATABASE_TIMEOUT", "WORKER_POLL_SECONDS"):
             _check_least(name, getattr(self, name), 0.05)
+        _check_least("WORKER_LEASE_SECONDS", self.WORKER_LEASE_SECONDS, 1)
         for network in self.OUTBOUND_ALLOW:
             _check_network(network)
 

@@ -1,5 +1,8 @@
 """The channels that come with the server."""
 
+from flask import Flask
+from flask_smorest import Api
+
 from taskbadger import channels
 from taskbadger.channels.apprise import Apprise
 from taskbadger.channels.discord import Discord
@@ -18,3 +21,8 @@ def add_all() -> None:
     """Make the built-in channels known."""
     for channel in BUILT_IN:
         channels.add(channel())
+
+
+def register(app: Flask, api: Api) -> None:
+    """Make the built-in channels known to the server."""
+    add_all()

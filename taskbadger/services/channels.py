@@ -1,25 +1,233 @@
 """The channels that someone set up for an organization."""
 
-from sqlalchemy import select
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
 
-from taskbadger.errors import ValidationFailed
+from marshmallow import Schema, ValidationError
+from sqlalchemy import ColumnElement, select, update
+
+from taskbadger import channels
+from taskbadger.channels import Channel, SendContext
+from taskbadger.errors import Conflict, NotFound, ValidationFailed
 from taskbadger.extensions import db
-from taskbadger.models import ChannelConfig
+from taskbadger.models import ChannelConfig, Membership, Organization, User
+from taskbadger.models.account import ROLES
+from taskbadger.schemas.fields import field_errors
+
+EMAIL = "email"
+FAILING_FOR = timedelta(days=5)
+"""How long a channel may fail before it is turned off."""
 
 
-def check_integration(organization_id: int, integration: str, attr: str = "integration") -> None:
-    """Raise ValidationFailed unless *integration* is ``email`` or names a channel."""
-    if integration == "email":
-        return
-    kind, _, slug = integration.partition(":")
-    found = db.session.scalar(
-        select(ChannelConfig.id).where(
-            ChannelConfig.organization_id == organization_id,
-            ChannelConfig.kind == kind,
-            ChannelConfig.slug == slug,
-        )
-    )
-    if found is None:
+class ChannelExists(Conflict):
+    """There is a channel of this kind with this slug already."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where an integration leads: a channel and its config."""
+
+    channel: Channel
+    config: dict[str, Any]
+    disabled: bool = False
+
+
+def check_integration(
+    organization_id: int,
+    integration: str,
+    attr: str = "integration",
+    config: Mapping[str, Any] | None = None,
+) -> None:
+    """Raise ValidationFailed unless *integration* is ``email`` or names a channel.
+
+    *config*, when given, is the action's: a channel that asks for something must find it there.
+    """
+    target = find_target(organization_id, integration)
+    if target is None:
         raise ValidationFailed.one(
             attr, f"There is no channel “{integration}” in this organization.", "does_not_exist"
         )
+    if config is None or integration == EMAIL or target.channel.action_schema is Schema:
+        return
+    try:
+        target.channel.load_action(config, target.config)
+    except ValidationError as error:
+        place = attr.removesuffix("integration") + "config"
+        raise ValidationFailed.one(place, _first_message(error)) from error
+
+
+def _first_message(error: ValidationError) -> str:
+    return next(field_errors(error.messages)).detail
+
+
+def find_target(organization_id: int, integration: str) -> Target | None:
+    """Return where ``email`` or ``kind:slug`` leads; None when there is no such channel."""
+    kind, _, slug = integration.partition(":")
+    channel = channels.get(kind)
+    if channel is None:
+        return None
+    if integration == EMAIL:
+        return Target(channel, {})
+    row = db.session.execute(
+        select(ChannelConfig.config, ChannelConfig.disabled).where(
+            *_named(organization_id, integration)
+        )
+    ).first()
+    if row is None or not slug:
+        return None
+    return Target(channel, json.loads(row.config), disabled=row.disabled is not None)
+
+
+def list_channels(organization_id: int) -> Sequence[ChannelConfig]:
+    """Return the channels of an organization, by kind and slug."""
+    return db.session.scalars(
+        select(ChannelConfig)
+        .where(ChannelConfig.organization_id == organization_id)
+        .order_by(ChannelConfig.kind, ChannelConfig.slug)
+    ).all()
+
+
+def get_channel(organization_id: int, integration: str) -> ChannelConfig:
+    """Return the channel ``kind:slug``; raises NotFound."""
+    channel = db.session.scalar(
+        select(ChannelConfig).where(*_named(organization_id, integration))
+    )
+    if channel is None:
+        raise NotFound()
+    return channel
+
+
+def create_channel(
+    organization_id: int,
+    kind: str,
+    slug: str,
+    name: str,
+    config: Any,
+    *,
+    context: SendContext,
+    now: datetime,
+) -> ChannelConfig:
+    """Set a channel up; raises ValidationFailed and ChannelExists."""
+    if db.session.scalar(
+        select(ChannelConfig.id).where(*_named(organization_id, f"{kind}:{slug}"))
+    ):
+        raise ChannelExists()
+    made = ChannelConfig(
+        organization_id=organization_id,
+        kind=kind,
+        slug=slug,
+        name=name,
+        config=json.dumps(_checked(kind, config, context)),
+        created=now,
+        updated=now,
+    )
+    db.session.add(made)
+    db.session.flush()
+    return made
+
+
+def update_channel(
+    channel: ChannelConfig,
+    *,
+    context: SendContext,
+    now: datetime,
+    name: str | None = None,
+    config: Any = None,
+) -> None:
+    """Change a channel; a new *config* is the whole of it. Raises ValidationFailed.
+
+    The caller calls ``deliveries.redirect`` when the config has changed.
+    """
+    if name is not None:
+        channel.name = name
+    if config is not None:
+        channel.config = json.dumps(_checked(channel.kind, config, context))
+        channel.failing_since = None
+    channel.updated = now
+    db.session.flush()
+
+
+def delete_channel(channel: ChannelConfig) -> None:
+    """Delete a channel: what waits for it is given up when its time comes."""
+    db.session.delete(channel)
+    db.session.flush()
+
+
+def set_enabled(channel: ChannelConfig, *, enabled: bool, now: datetime) -> None:
+    """Turn a channel on or off; turned on again it has five new days."""
+    channel.disabled = None if enabled else channel.disabled or now
+    channel.failing_since = None
+    channel.updated = now
+    db.session.flush()
+
+
+def note_success(organization_id: int, integration: str) -> None:
+    """Forget the failures of a channel."""
+    db.session.execute(
+        update(ChannelConfig)
+        .where(*_named(organization_id, integration), ChannelConfig.failing_since.isnot(None))
+        .values(failing_since=None)
+    )
+
+
+def note_failure(organization_id: int, integration: str, *, now: datetime) -> bool:
+    """Note a failure; return whether that turned the channel off, after FAILING_FOR of them."""
+    row = db.session.execute(
+        select(ChannelConfig.id, ChannelConfig.failing_since)
+        .where(*_named(organization_id, integration), ChannelConfig.disabled.is_(None))
+        .with_for_update()
+    ).first()
+    if row is None:
+        return False
+    over = row.failing_since is not None and row.failing_since <= now - FAILING_FOR
+    if row.failing_since is None or over:
+        values = {"disabled": now} if over else {"failing_since": now}
+        db.session.execute(
+            update(ChannelConfig).where(ChannelConfig.id == row.id).values(**values)
+        )
+    return over
+
+
+def admin_addresses(organization_id: int) -> list[str]:
+    """Return the addresses of the owners and admins of an organization, sorted."""
+    return list(
+        db.session.scalars(
+            select(User.email)
+            .join(Membership, Membership.user_id == User.id)
+            .where(
+                Membership.organization_id == organization_id,
+                Membership.role.in_(ROLES[:2]),
+                User.disabled.is_(None),
+            )
+            .order_by(User.email)
+        )
+    )
+
+
+def organization_slug(organization_id: int) -> str:
+    """Return the slug of an organization."""
+    return db.session.scalars(
+        select(Organization.slug).where(Organization.id == organization_id)
+    ).one()
+
+
+def _named(organization_id: int, integration: str) -> tuple[ColumnElement[bool], ...]:
+    kind, _, slug = integration.partition(":")
+    return (
+        ChannelConfig.organization_id == organization_id,
+        ChannelConfig.kind == kind,
+        ChannelConfig.slug == slug,
+    )
+
+
+def _checked(kind: str, config: Any, context: SendContext) -> dict[str, Any]:
+    channel = channels.get(kind)
+    if channel is None:
+        raise ValidationFailed.one("kind", f'"{kind}" is not a valid choice.', "invalid_choice")
+    try:
+        return channels.load_config(channel, config, context)
+    except ValidationError as error:
+        raise ValidationFailed(list(field_errors(error.messages, "config"))) from error

@@ -21,8 +21,8 @@ from taskbadger.extensions import db, fetch_all
 from taskbadger.models import Task, TaskTag
 from taskbadger.schemas.fields import field_errors, no_such_task
 from taskbadger.schemas.tasks import MAX_TAGS, too_many_tags, write_tags
-from taskbadger.services import actions, history
-from taskbadger.services.accounts import Actor, ProjectRef
+from taskbadger.services import actions, firing, history, runs
+from taskbadger.services.accounts import SERVER, Actor, ProjectRef
 
 _MICROSECOND = timedelta(microseconds=1)
 _TASKS = cast(Table, Task.__table__)
@@ -53,8 +53,12 @@ WIRE_COLUMNS = (
 _OF_PROJECT = (_task.id == bindparam("task_id"), _task.project_id == bindparam("project"))
 _GET = select(*WIRE_COLUMNS).where(*_OF_PROJECT)
 _EXISTS = select(_task.id).where(*_OF_PROJECT)
-_LOCK = select(_TASKS).where(*_OF_PROJECT).with_for_update()
-_INSERT = insert(_TASKS)
+_HAS_GLOBAL_ACTIONS = firing.HAS_GLOBAL_ACTIONS.label("has_global_actions")
+_LOCK = select(_TASKS, _HAS_GLOBAL_ACTIONS).where(*_OF_PROJECT).with_for_update()
+_DUE = select(_TASKS, _HAS_GLOBAL_ACTIONS).where(*_OF_PROJECT).with_for_update(skip_locked=True)
+_LOCK_STALE = _DUE.where(_task.stale_at <= bindparam("now"))
+_LOCK_OVERDUE = _DUE.where(_task.overdue_at <= bindparam("now"))
+_INSERT = insert(_TASKS).returning(_HAS_GLOBAL_ACTIONS)
 _INSERT_TAGS = insert(_TAGS)
 _UPDATE = update(_TASKS).where(_task.id == bindparam("task_id"))
 
@@ -93,7 +97,11 @@ def lock_task(project: ProjectRef, task_id: str) -> Any:
 def _parameters(project: ProjectRef, task_id: str) -> dict[str, Any]:
     if ids.to_bytes(task_id) is None:
         raise NotFound()
-    return {"task_id": task_id, "project": project.id}
+    return {
+        "task_id": task_id,
+        "project": project.id,
+        "organization": project.organization_id,
+    }
 
 
 def create_task(
@@ -135,15 +143,21 @@ def create_task(
         **_NULL_PROGRESS,
     }
     values.update(_standing(stand))
-    values.update(_due(values))
-    db.session.connection().execute(_INSERT, values)
-    task_id = values["id"]
+    after = SimpleNamespace(**values)
+    vars(after).update(_due(None, after))
+    inserted = db.session.connection().execute(
+        _INSERT, {**vars(after), "organization": project.organization_id}
+    )
+    has_global_actions = inserted.scalar_one()
+    task_id = after.id
     if tags:
         _insert_tags(project, task_id, tags)
     if added:
         actions.insert_actions(task_id, added, now=now)
-    after = SimpleNamespace(**values)
     history.record_creation(after, actor, now=now)
+    firing.fire(project, None, after, has_global_actions=has_global_actions, now=now)
+    if monitor_id is not None:
+        runs.follow_task(None, after, now=now)
     return after
 
 
@@ -173,7 +187,8 @@ def update_task(
     if added:
         actions.insert_actions(task_id, added, now=now)
         values["has_actions"] = True
-    return _save(before, {**values, **_move(before, data, now)}, now=now, actor=actor)
+    values.update(_move(before, data, now))
+    return _save(project, before, values, now=now, actor=actor)
 
 
 def cancel_task(project: ProjectRef, task_id: str, *, now: datetime, actor: Actor) -> None:
@@ -182,7 +197,35 @@ def cancel_task(project: ProjectRef, task_id: str, *, now: datetime, actor: Acto
     if before.status in status.TERMINAL:
         return
     changes = _move(before, {"status": status.CANCELLED}, now)
-    _save(before, changes, now=now, actor=actor)
+    _save(project, before, changes, now=now, actor=actor)
+
+
+def mark_stale(project: ProjectRef, task_id: str, *, now: datetime) -> bool:
+    """Let a task go stale if it still is time; return whether it was.
+
+    An update that came first has moved ``stale_at``; one that has the row right now wins too.
+    """
+    before = _lock_due(_LOCK_STALE, project, task_id, now)
+    if before is None:
+        return False
+    changes = _move(before, {"status": status.STALE}, now)
+    _save(project, before, changes, now=now, actor=SERVER)
+    return True
+
+
+def mark_overdue(project: ProjectRef, task_id: str, *, now: datetime) -> bool:
+    """Set a task to ``error`` for its max_runtime if it still is time; return whether it was."""
+    before = _lock_due(_LOCK_OVERDUE, project, task_id, now)
+    if before is None:
+        return False
+    changes = _move(before, {"status": status.ERROR}, now)
+    _save(project, before, changes, now=now, actor=SERVER, overrun=True)
+    return True
+
+
+def _lock_due(statement: Any, project: ProjectRef, task_id: str, now: datetime) -> Any:
+    parameters = {**_parameters(project, task_id), "now": now}
+    return db.session.connection().execute(statement, parameters).first()
 
 
 def _move(before: Any, data: Mapping[str, Any], now: datetime) -> dict[str, Any]:
@@ -209,28 +252,59 @@ def _standing(stand: Lifecycle) -> dict[str, Any]:
     }
 
 
-def _save(before: Any, values: dict[str, Any], *, now: datetime, actor: Actor) -> Any:
+def _save(
+    project: ProjectRef,
+    before: Any,
+    values: dict[str, Any],
+    *,
+    now: datetime,
+    actor: Actor,
+    overrun: bool = False,
+) -> Any:
     """Write the change of a locked task, its history and what follows from it; return its row."""
     after = SimpleNamespace(**before._mapping)
     vars(after).update(values)
     after.version = before.version + 1
     after.updated = max(now, before.updated + _MICROSECOND)
-    due = _due(vars(after))
+    due = _due(before, after)
     vars(after).update(due)
     progress = history.record_change(before, after, actor)
     vars(after).update(progress)
     changed = {**values, **due, **progress, "version": after.version, "updated": after.updated}
     db.session.connection().execute(_UPDATE, {**changed, "task_id": before.id})
+    firing.fire(
+        project,
+        before,
+        after,
+        has_global_actions=before.has_global_actions,
+        now=now,
+        overrun=overrun,
+    )
+    if before.monitor_id is not None and before.status != after.status:
+        runs.follow_task(before, after, now=now)
     return after
 
 
-def _due(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return when the task goes stale and overdue, as columns."""
-    current = values["status"]
+def _due(before: Any, after: Any) -> dict[str, Any]:
+    """Return when the task goes stale and overdue, as columns; *before* is None for a new one."""
     return {
-        "stale_at": status.stale_at(current, values["updated"], values["stale_timeout"]),
-        "overdue_at": status.overdue_at(current, values["start_time"], values["max_runtime"]),
+        "stale_at": status.stale_at(after.status, after.updated, after.stale_timeout),
+        "overdue_at": _overdue_at(before, after),
     }
+
+
+def _overdue_at(before: Any, after: Any) -> datetime | None:
+    due = status.overdue_at(after.status, after.start_time, after.max_runtime)
+    if due is None or before is None:
+        return due
+    if (before.start_time, before.max_runtime) != (after.start_time, after.max_runtime):
+        return due
+    if before.status in status.RUNNING:
+        kept: datetime | None = before.overdue_at  # An outage of ours may have moved it.
+        return kept
+    if before.status != status.STALE and due <= after.updated:
+        return None  # It was exceeded before the task took up its work again: once is enough.
+    return due
 
 
 def _new_parent(project: ProjectRef, task: Any, parent: str | None) -> str:

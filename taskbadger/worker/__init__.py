@@ -1,0 +1,1 @@
+"""The background worker: steps that know no engine, and two engines that run them."""

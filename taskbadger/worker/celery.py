@@ -1,0 +1,169 @@
+"""The distributed engine: the same steps as Celery tasks, for teams that run Celery already.
+
+``python -m taskbadger.worker.celery worker`` and ``… beat``. The broker carries hints: a message
+names a delivery, and the worker claims it in the database. What the broker loses is published
+again, so nothing depends on it.
+"""
+
+import hashlib
+import logging
+import sys
+import time
+from typing import Any
+
+from celery import Celery, Task
+from flask import Flask
+from flask.cli import ScriptInfo
+
+from taskbadger.errors import SettingsError
+from taskbadger.services import deliveries
+from taskbadger.worker import steps
+from taskbadger.worker.embedded import MOST_SLOW
+
+log = logging.getLogger(__name__)
+
+PUBLISH_SECONDS = 1.0
+"""How often deliveries are looked for that no worker was told of."""
+
+_MOST_SECONDS = 20.0
+"""How long one message keeps a worker's thread, if there is that much to deliver."""
+
+_SWEEPS = {step.__name__: (step, seconds) for step, seconds in steps.SWEEPS}
+
+
+def make_celery(app: Flask) -> Celery:
+    """Return the Celery application that belongs to *app*; its setting BROKER_URL names the broker.
+
+    The settings were tried with workers killed at random: docs/decisions.md.
+    """
+    celery = Celery("taskbadger", broker=app.config["BROKER_URL"], set_as_current=False)
+    celery.conf.update(
+        task_default_queue=_queue_name(app),
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_publish_retry=False,
+        task_serializer="json",
+        accept_content=["json"],
+        worker_prefetch_multiplier=1,
+        worker_enable_remote_control=False,
+        worker_hijack_root_logger=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_connection_timeout=3,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_pool_limit=2,
+        broker_transport_options=_transport_options(app.config["BROKER_URL"]),
+        beat_scheduler="celery.beat:Scheduler",
+        beat_max_loop_interval=1,
+        beat_schedule=_schedule(),
+    )
+    _add_tasks(celery, app)
+    return celery
+
+
+def _queue_name(app: Flask) -> str:
+    """Return a name of this installation's own: several may share a broker."""
+    key = f"taskbadger queue {app.config['SECRET_KEY']}"
+    return f"taskbadger-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+
+
+def _transport_options(url: str) -> dict[str, Any]:
+    if not url.startswith(("redis", "rediss")):
+        return {"confirm_publish": True}
+    return {
+        "visibility_timeout": 60,
+        "socket_timeout": 3,
+        "socket_connect_timeout": 2,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+        "retry_on_timeout": True,
+    }
+
+
+def _schedule() -> dict[str, dict[str, Any]]:
+    schedule: dict[str, dict[str, Any]] = {
+        name: {
+            "task": "taskbadger.sweep",
+            "schedule": max(seconds, 2.0),
+            "args": (name,),
+            "options": {"expires": max(seconds, 2.0)},
+        }
+        for name, (_, seconds) in _SWEEPS.items()
+    }
+    schedule["publish"] = {
+        "task": "taskbadger.publish",
+        "schedule": PUBLISH_SECONDS,
+        "options": {"expires": 2.0},
+    }
+    return schedule
+
+
+def _add_tasks(celery: Celery, app: Flask) -> None:
+    @celery.task(name="taskbadger.deliver")
+    def deliver(delivery_id: str) -> None:
+        with app.app_context():
+            _deliver(delivery_id)
+
+    @celery.task(name="taskbadger.sweep")
+    def sweep(name: str) -> None:
+        step = _SWEEPS.get(name)
+        if step is not None:
+            with app.app_context():
+                steps.run_safely(step[0])
+
+    @celery.task(name="taskbadger.publish")
+    def publish() -> None:
+        with app.app_context():
+            found = steps.run_safely(steps.publish) or []
+        for delivery_id in found:
+            deliver.delay(delivery_id)
+
+
+def _deliver(delivery_id: str) -> None:
+    """Send one delivery, and go on with whatever else is due for a while."""
+    deadline = time.monotonic() + _MOST_SECONDS
+    claimed = steps.run_safely(steps.claim_one, delivery_id)
+    while claimed:
+        for one in claimed:
+            steps.run_safely(steps.send, one)
+        if time.monotonic() > deadline:
+            return
+        claimed = steps.run_safely(steps.claim, 1)
+
+
+def make_publisher(app: Flask) -> deliveries.Poke:
+    """Return the function that gives ids to the broker; it raises when there is none."""
+    task: Task[Any, Any] = make_celery(app).tasks["taskbadger.deliver"]
+
+    def publish(delivery_ids: list[str]) -> None:
+        for delivery_id in delivery_ids:
+            task.apply_async((delivery_id,), retry=False)
+
+    return publish
+
+
+def main(arguments: list[str]) -> None:
+    """Run ``worker`` or ``beat``, with further options of Celery's own."""
+    try:
+        # By name, as ``flask --app taskbadger`` does: the application stands above its worker.
+        app = ScriptInfo(app_import_path="taskbadger:create_app").load_app()
+    except SettingsError as error:
+        sys.exit(f"Error: {error}")
+    if not app.config["BROKER_URL"]:
+        sys.exit("Error: TASKBADGER_BROKER_URL is not set")
+    celery = make_celery(app)
+    command, *options = arguments or ["worker"]
+    if command == "worker":
+        threads = app.config["WORKER_THREADS"] * MOST_SLOW
+        defaults = ["--pool=threads", f"--concurrency={threads}", "--loglevel=WARNING"]
+        quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+        celery.worker_main(["worker", *defaults, *quiet, *options])
+    elif command == "beat":
+        celery.start(["beat", "--loglevel=WARNING", "--pidfile=", *options])
+    else:
+        sys.exit(f"Error: {command!r} is neither worker nor beat")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

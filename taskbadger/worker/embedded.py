@@ -1,0 +1,125 @@
+"""The embedded engine: one process, a loop that claims deliveries, and threads that send them.
+
+Any number of them may run at once, beside the web server or on other machines; over SQLite, on
+the same machine.
+"""
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import TypeVar, TypeVarTuple
+
+from flask import Flask
+
+from taskbadger.services.claims import Claimed
+from taskbadger.worker import steps
+from taskbadger.worker.wakeup import Listener
+
+log = logging.getLogger(__name__)
+
+Arguments = TypeVarTuple("Arguments")
+Result = TypeVar("Result")
+
+SLOW_AFTER_SECONDS = 0.5
+"""A delivery that takes longer gets a thread of its own, and another may begin in its place."""
+
+MOST_SLOW = 8
+"""How many times WORKER_THREADS there may be of both kinds."""
+
+_GRACE_SECONDS = 25.0
+"""How long the deliveries that are under way may take when the worker is asked to stop."""
+
+
+def run(app: Flask) -> None:
+    """Work until SIGTERM or SIGINT; what is under way is then brought to its end."""
+    worker = Worker(app)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: worker.stop())
+    log.info("worker started", extra={"pid": os.getpid()})
+    worker.run()
+    log.info("worker stopped", extra={"pid": os.getpid()})
+
+
+class Worker:
+    """One background worker."""
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+        self.threads: int = app.config["WORKER_THREADS"]
+        self.poll_seconds: float = app.config["WORKER_POLL_SECONDS"]
+        self._stopping = threading.Event()
+        self._wake = threading.Event()
+        self._sending: dict[Future[None], float] = {}
+
+    def stop(self) -> None:
+        """Ask the worker to stop. Safe in a signal handler."""
+        self._stopping.set()
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Tell the worker that there may be something to deliver."""
+        self._wake.set()
+
+    def run(self) -> None:
+        """Work until `stop`."""
+        pool = ThreadPoolExecutor(self.threads * MOST_SLOW, thread_name_prefix="deliver")
+        sweeper = threading.Thread(target=self._sweep, name="sweep", daemon=True)
+        with ExitStack() as stack:
+            stack.enter_context(Listener(self.app, self.wake))
+            sweeper.start()
+            while not self._stopping.is_set():
+                self._turn(pool)
+        sweeper.join(_GRACE_SECONDS)
+        deadline = time.monotonic() + _GRACE_SECONDS
+        while self._sending and time.monotonic() < deadline:
+            self._forget_finished()
+            time.sleep(0.02)
+        pool.shutdown(wait=False, cancel_futures=True)
+
+    def _turn(self, pool: ThreadPoolExecutor) -> None:
+        self._wake.clear()
+        free = self._free()
+        claimed = self._in_context(steps.claim, free) if free else []
+        for one in claimed or ():
+            self._sending[pool.submit(self._send, one)] = time.monotonic()
+        if not free:
+            self._wake.wait(min(self.poll_seconds, SLOW_AFTER_SECONDS / 2))
+        elif not claimed:
+            self._wake.wait(self.poll_seconds)
+
+    def _free(self) -> int:
+        """Return how many deliveries may begin."""
+        self._forget_finished()
+        recent = time.monotonic() - SLOW_AFTER_SECONDS
+        quick = sum(1 for began in self._sending.values() if began > recent)
+        return min(self.threads - quick, self.threads * MOST_SLOW - len(self._sending))
+
+    def _forget_finished(self) -> None:
+        for future in [future for future in self._sending if future.done()]:
+            del self._sending[future]
+
+    def _send(self, claimed: Claimed) -> None:
+        self._in_context(steps.send, claimed)
+        self._wake.set()
+
+    def _sweep(self) -> None:
+        """Run each sweep when its time has come, and at once again while there is more to do."""
+        due = {step: 0.0 for step, _ in steps.SWEEPS}
+        while not self._stopping.is_set():
+            for step, seconds in steps.SWEEPS:
+                if time.monotonic() < due[step] or self._stopping.is_set():
+                    continue
+                more = self._in_context(step)
+                due[step] = 0.0 if more and seconds > 1 else time.monotonic() + seconds
+            self._stopping.wait(min(1.0, self.poll_seconds) / 2)
+
+    def _in_context(
+        self, step: Callable[[*Arguments], Result], *arguments: *Arguments
+    ) -> Result | None:
+        with self.app.app_context():
+            return steps.run_safely(step, *arguments)
