@@ -26,6 +26,7 @@ from taskbadger.models import ApiKey, Membership, Organization, Project
 from taskbadger.models.account import DEFAULT_SCOPES, ROLES
 from taskbadger.services import accounts, passwords, sessions
 from taskbadger.settings import Settings, unknown_variables
+from taskbadger.worker import embedded
 
 DATABASE_WAIT_SECONDS = 30
 """How long ``serve`` waits for a database that is still starting."""
@@ -172,10 +173,13 @@ def _upgrade() -> None:
 @click.command(cls=Command)
 @with_appcontext
 def worker() -> None:
-    """Run the background worker alone."""
-    from taskbadger.worker import embedded  # noqa: PLC0415
-
-    embedded.run(cast(Any, current_app)._get_current_object())
+    """Run the background worker alone; with TASKBADGER_BROKER_URL, Celery's worker and beat."""
+    _warn_of_unknown_variables()
+    settings = _settings()
+    if settings.BROKER_URL:
+        serving.Supervisor(serving.background(settings)).run()
+    else:
+        embedded.run(cast(Any, current_app)._get_current_object())
 
 
 @click.group(cls=Group)

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 from gunicorn import glogging
@@ -112,7 +113,7 @@ class Supervisor:
     """Keeps *children* running until TERM or INT; HUP is passed on."""
 
     children: Sequence[Child]
-    listener: socket.socket
+    listener: socket.socket | None = None
     _stopping: bool = field(default=False)
 
     def run(self) -> None:
@@ -149,7 +150,8 @@ class Supervisor:
 
     def _stop(self, wait: Callable[[float | None], set[int]]) -> None:
         log.info("stopping")
-        self.listener.close()  # New connections are refused at once, not left to wait.
+        if self.listener is not None:
+            self.listener.close()  # New connections are refused at once, not left to wait.
         for child in self.children:
             child.send(signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
@@ -226,7 +228,8 @@ def listen(bind: str) -> socket.socket:
     try:
         listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        # Python adds the address to the text of the system, which stands here already.
+        reason = os.strerror(error.errno) if getattr(error, "errno", 0) else str(error)
         raise SettingsError(f"cannot listen on {bind}: {reason}") from error
     listener.set_inheritable(True)
     return listener
@@ -276,9 +279,16 @@ def gunicorn(listener: socket.socket, *, workers: int, threads: int) -> Child:
 
 
 def background(settings: Settings) -> list[Child]:
-    """Return the background worker: ours, or Celery's two processes when there is a broker."""
+    """Return the background worker: ours, or Celery's two processes when there is a broker.
+
+    Raises SettingsError when there is a broker and no Celery.
+    """
     if not settings.BROKER_URL:
         return [_python("worker", "taskbadger.cli", "worker")]
+    if find_spec("celery") is None:
+        raise SettingsError(
+            "TASKBADGER_BROKER_URL needs Celery: pip install 'taskbadger-server[celery]'"
+        )
     return [
         _python("celery worker", "taskbadger.worker.celery", "worker"),
         _python("celery beat", "taskbadger.worker.celery", "beat"),

@@ -1,0 +1,157 @@
+"""Real processes of the server, for the tests that start, signal and kill them."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from conftest import SECRET_KEY
+
+PATIENCE = 60.0
+"""Seconds to wait for something that a busy machine may do slowly."""
+
+
+def wait_until(done: Callable[[], Any], what: str) -> Any:
+    """Return the first true result of *done*; raises AssertionError when there is never one."""
+    deadline = time.monotonic() + PATIENCE
+    while not (result := done()):
+        assert time.monotonic() < deadline, f"waited {PATIENCE:.0f} s in vain for {what}"
+        time.sleep(0.05)
+    return result
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Return the environment of a server: this one's, with nothing of ours but *variables*."""
+    clean = {name: value for name, value in os.environ.items() if "TASKBADGER" not in name}
+    return {**clean, "TASKBADGER_SECRET_KEY": SECRET_KEY, "PYTHONUNBUFFERED": "1", **variables}
+
+
+def run_server(
+    *arguments: str, home: Path, stdin: str = "", **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of ``taskbadger-server`` to its end, in the folder *home*."""
+    return subprocess.run(
+        [sys.executable, "-m", "taskbadger.cli", *arguments],
+        cwd=home,
+        env=environment(**variables),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+@dataclass
+class Server:
+    """A running ``taskbadger-server serve``."""
+
+    process: subprocess.Popen[bytes]
+    output: Path
+    log: Path
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """What it logged: each line is JSON."""
+        whole = self.log.read_text().rpartition("\n")[0].splitlines()
+        return [json.loads(line) for line in whole]
+
+    def said(self, event: str) -> list[dict[str, Any]]:
+        """Return the lines whose event begins so."""
+        return [line for line in self.lines if line["event"].startswith(event)]
+
+    @property
+    def address(self) -> str:
+        """The URL that it listens on."""
+        listening = re.compile(r"Listening at: (http://[0-9.:]+)")
+        found = wait_until(lambda: listening.search(self.log.read_text()), "a listener")
+        return str(found.group(1))
+
+    @property
+    def gunicorn(self) -> psutil.Process:
+        """The latest master process of gunicorn."""
+        started = [line for line in self.said("started") if line["child"] == "gunicorn"]
+        return psutil.Process(started[-1]["pid"])
+
+    def family(self) -> list[psutil.Process]:
+        """Return all processes below the supervisor."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def request(
+        self, method: str, path: str, *, key: str = "", json_body: Any = None
+    ) -> tuple[int, bytes]:
+        """Return status and body of an answer."""
+        data = None if json_body is None else json.dumps(json_body).encode()
+        request = urllib.request.Request(self.address + path, data=data, method=method)
+        request.add_header("Content-Type", "application/json")
+        if key:
+            request.add_header("Authorization", f"Bearer {key}")
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+                return response.status, response.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read()
+
+    def get(self, path: str, *, key: str = "") -> tuple[int, bytes]:
+        """Return status and body of a GET."""
+        return self.request("GET", path, key=key)
+
+    def stop(self) -> int:
+        """Send TERM; return the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE)
+
+
+def serve(home: Path, *arguments: str, **variables: str) -> AbstractContextManager[Server]:
+    """Run ``serve`` on a free port, in the folder *home*, until the block ends."""
+    command = ("taskbadger.cli", "serve", "--bind", "127.0.0.1:0", *arguments)
+    return run_module(home, command, variables)
+
+
+def gunicorn(home: Path, *options: str, **variables: str) -> AbstractContextManager[Server]:
+    """Run gunicorn by itself on a free port, in the folder *home*, until the block ends."""
+    command = ("gunicorn", "--no-control-socket", "--bind", "127.0.0.1:0", *options, "wsgi:app")
+    return run_module(home, command, variables)
+
+
+@contextmanager
+def run_module(home: Path, command: Sequence[str], variables: dict[str, str]) -> Iterator[Server]:
+    """Run ``python -m`` *command*, in the folder *home*, until the block ends."""
+    home.mkdir(exist_ok=True)
+    with (home / "output").open("wb") as output, (home / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd=home,
+            env=environment(**variables),
+            stdout=output,
+            stderr=log,
+        )
+    server = Server(process, home / "output", home / "log")
+    family: list[psutil.Process] = []
+    try:
+        yield server
+        if process.poll() is None:
+            family = server.family()
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(PATIENCE)
+            finally:
+                process.kill()
+                process.wait()
+        for member in family:
+            if member.is_running():
+                member.kill()

@@ -1,0 +1,359 @@
+"""``serve`` as a real process: what it starts, and what becomes of that under signals and kills."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+import psycopg
+import pytest
+from processes import PATIENCE, Server, gunicorn, run_server, serve, wait_until
+
+from taskbadger import serving
+from taskbadger.errors import SettingsError
+
+NewDatabase = Callable[[], str]
+
+
+@pytest.fixture
+def database(new_database: NewDatabase) -> str:
+    """The URL of an empty database, without any table."""
+    return new_database()
+
+
+def new_key(home: Path, database: str) -> str:
+    done = run_server("keys", "create", "acme/web", home=home, TASKBADGER_DATABASE_URL=database)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-1]
+
+
+def is_ready(server: Server) -> bool:
+    return server.get("/readyz") == (200, b'{"status":"ready"}\n')
+
+
+def test_serve_migrates_an_empty_database_and_answers(tmp_path: Path, database: str) -> None:
+    with serve(tmp_path, TASKBADGER_DATABASE_URL=database) as server:
+        assert is_ready(server)
+        key = new_key(tmp_path, database)
+
+        assert server.get("/healthz") == (200, b'{"status":"ok"}\n')
+        status, page = server.get("/api/acme/web/tasks/", key=key)
+        assert (status, json.loads(page)) == (200, {"next": None, "previous": None, "results": []})
+
+
+def test_term_stops_everything_and_exits_with_0(tmp_path: Path, database: str) -> None:
+    with serve(tmp_path, TASKBADGER_DATABASE_URL=database) as server:
+        assert is_ready(server)
+        family = server.family()
+
+        status = server.stop()
+
+        assert status == 0
+        assert [member for member in family if member.is_running()] == []
+
+
+def test_the_background_worker_runs_beside_gunicorn(tmp_path: Path) -> None:
+    with serve(tmp_path / "with") as both, serve(tmp_path / "without", "--no-worker") as alone:
+        assert is_ready(both)
+        assert is_ready(alone)
+
+        assert [line["child"] for line in both.said("started")] == ["gunicorn", "worker"]
+        assert [line["child"] for line in alone.said("started")] == ["gunicorn"]
+
+
+def test_all_that_is_logged_is_one_json_object_per_line(tmp_path: Path) -> None:
+    with serve(tmp_path, TASKBADGER_TYPO="1") as server:
+        server.get("/api/acme/web/tasks/?token=hidden-in-query", key="hidden-in-header")
+        server.stop()
+
+    requests = [line for line in server.lines if line["event"] == "request"]
+    assert [(line["method"], line["path"], line["status"]) for line in requests] == [
+        ("GET", "/api/acme/web/tasks/", 401)
+    ]
+    assert [line["variable"] for line in server.said("unknown setting")] == ["TASKBADGER_TYPO"]
+    assert "hidden" not in server.log.read_text()
+
+
+@contextmanager
+def clients(server: Server, key: str, count: int) -> Iterator[tuple[list[str], list[int]]]:
+    """Let *count* clients create tasks one after another; yield the failures and the statuses."""
+    failures: list[str] = []
+    statuses: list[int] = []
+    over = threading.Event()
+    parts = urlsplit(server.address)
+
+    def create() -> None:
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        while not over.is_set():
+            try:
+                connection.request("POST", "/api/acme/web/tasks/", '{"name": "job"}', headers)
+                response = connection.getresponse()
+                response.read()
+            except (OSError, http.client.HTTPException) as error:
+                failures.append(repr(error))
+                connection.close()
+                continue
+            statuses.append(response.status)
+        connection.close()
+
+    threads = [threading.Thread(target=create) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield failures, statuses
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_ten_reloads_under_load_fail_no_request(tmp_path: Path, database: str) -> None:
+    with serve(tmp_path, "--workers", "2", TASKBADGER_DATABASE_URL=database) as server:
+        assert is_ready(server)
+        key = new_key(tmp_path, database)
+        with clients(server, key, 8) as (failures, statuses):
+            for reload in range(1, 11):
+                server.process.send_signal(signal.SIGHUP)
+                workers = 2 * (reload + 1)
+                wait_until(
+                    lambda n=workers: len(server.said("Booting worker")) >= n,  # type: ignore[misc]
+                    f"reload {reload}",
+                )
+                served = len(statuses)
+                wait_until(lambda n=served: len(statuses) > n + 20, "requests")  # type: ignore[misc]
+
+        assert failures == []
+        assert set(statuses) == {201}
+        assert server.stop() == 0
+
+
+def test_reload_restarts_the_background_worker(tmp_path: Path) -> None:
+    with serve(tmp_path) as server:
+        assert is_ready(server)
+        wait_until(lambda: _workers(server), "the worker")
+        before = server.gunicorn.pid
+
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: len(_workers(server)) == 2, "another worker")
+
+        assert server.gunicorn.pid == before
+        assert is_ready(server)
+
+
+def _workers(server: Server) -> list[int]:
+    return [line["pid"] for line in server.said("started") if line["child"] == "worker"]
+
+
+def test_killed_supervisor_leaves_no_orphan(tmp_path: Path) -> None:
+    with serve(tmp_path) as server:
+        assert is_ready(server)
+        family = wait_until(lambda: len(found := server.family()) >= 4 and found, "the family")
+
+        server.process.kill()
+        server.process.wait()
+
+        wait_until(lambda: not any(_lives(member) for member in family), "the orphans to end")
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_killed_gunicorn_is_replaced_and_connections_wait(tmp_path: Path, database: str) -> None:
+    with serve(tmp_path, TASKBADGER_DATABASE_URL=database) as server:
+        assert is_ready(server)
+        killed = server.gunicorn
+        for process in [killed, *killed.children(recursive=True)]:
+            process.kill()
+
+        # Nobody answers at this moment, but the supervisor's socket takes the connection.
+        assert is_ready(server)
+        assert server.gunicorn.pid != killed.pid
+        assert [line["code"] for line in server.said("ended")] == [-signal.SIGKILL]
+
+
+def test_killed_background_worker_is_replaced(tmp_path: Path) -> None:
+    with serve(tmp_path) as server:
+        assert is_ready(server)
+        (pid,) = wait_until(lambda: _workers(server), "the worker")
+
+        os.kill(pid, signal.SIGKILL)
+
+        wait_until(lambda: len(_workers(server)) == 2, "another worker")
+
+
+def test_several_servers_start_at_once_on_an_empty_database(tmp_path: Path, database: str) -> None:
+    with ExitStack() as stack:
+        servers = [
+            stack.enter_context(
+                serve(tmp_path / str(number), "--demo", TASKBADGER_DATABASE_URL=database)
+            )
+            for number in range(3)
+        ]
+
+        assert [is_ready(server) for server in servers] == [True, True, True]
+        shown = [server.output.read_text() for server in servers]
+        assert sum("This is the first run" in text for text in shown) == 1
+        assert [server.stop() for server in servers] == [0, 0, 0]
+
+
+def test_the_first_run_shows_a_key_that_works_and_later_ones_none(tmp_path: Path) -> None:
+    with serve(tmp_path, "--demo") as server:
+        assert is_ready(server)
+        first = server.output.read_text()
+        key = next(line.split()[-1] for line in first.splitlines() if "API key" in line)
+        assert server.get("/api/demo/demo/tasks/", key=key)[0] == 200
+        assert f'taskbadger.sdk._init(host="{server.address}", token="{key}")' in first
+    with serve(tmp_path, "--demo") as server:
+        assert is_ready(server)
+
+        assert server.output.read_text() == (
+            f"Task Badger is at {server.address}/ (API documentation: {server.address}/api/docs/)\n"
+        )
+
+
+def test_serve_waits_for_a_database_that_is_still_starting(
+    tmp_path: Path, new_postgresql: NewDatabase, postgresql_server: str
+) -> None:
+    database = new_postgresql()
+    name = psycopg.conninfo.conninfo_to_dict(database)["dbname"]
+    with psycopg.connect(postgresql_server, autocommit=True) as admin:
+        admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        with serve(tmp_path, "--no-worker", TASKBADGER_DATABASE_URL=database) as server:
+            wait_until(lambda: server.said("cannot migrate yet"), "the first attempt")
+            admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+
+            assert is_ready(server)
+
+
+def test_wrong_settings_end_serve_with_one_line(tmp_path: Path) -> None:
+    taken = socket.create_server(("127.0.0.1", 0))
+    port = taken.getsockname()[1]
+    with taken:
+        busy = run_server("serve", "--bind", f"127.0.0.1:{port}", home=tmp_path)
+    secret = run_server("serve", home=tmp_path, TASKBADGER_SECRET_KEY="changeme")
+    debug = run_server("serve", "--bind", "0.0.0.0:0", home=tmp_path, FLASK_DEBUG="1")
+
+    assert (busy.returncode, busy.stderr) == (
+        1,
+        f"Error: cannot listen on 127.0.0.1:{port}: Address already in use\n",
+    )
+    assert (secret.returncode, secret.stderr) == (
+        1,
+        "Error: TASKBADGER_SECRET_KEY must have at least 32 characters\n",
+    )
+    assert (debug.returncode, debug.stderr) == (
+        1,
+        "Error: debug mode is refused on 0.0.0.0:0: others than this machine reach it\n",
+    )
+
+
+def test_gunicorn_alone_serves_the_application(tmp_path: Path) -> None:
+    run_server("db", "upgrade", home=tmp_path)
+
+    with gunicorn(tmp_path) as server:
+        assert is_ready(server)
+
+
+def test_gunicorn_alone_refuses_bad_settings_in_one_line(tmp_path: Path) -> None:
+    with gunicorn(tmp_path, TASKBADGER_SECRET_KEY="") as server:
+        status = server.process.wait(PATIENCE)
+
+    log = server.log.read_text()
+    assert status == 4
+    assert "Error: TASKBADGER_SECRET_KEY must have at least 32 characters\n" in log
+    assert "Traceback" not in log
+
+
+def test_gunicorn_alone_refuses_debug_mode(tmp_path: Path) -> None:
+    with gunicorn(tmp_path, FLASK_DEBUG="1") as server:
+        status = server.process.wait(PATIENCE)
+
+    assert status == 4
+    assert "Error: debug mode (FLASK_DEBUG) is for `flask run`" in server.log.read_text()
+
+
+FORK_WITH_OPEN_CONNECTIONS = '''
+from sqlalchemy import text
+
+from taskbadger.extensions import db
+from wsgi import app
+
+
+def pre_fork(server, worker):
+    """Leave a connection in the pool that all workers inherit."""
+    with app.app_context():
+        db.session.execute(text("SELECT 1"))
+        db.session.remove()
+'''
+
+
+def test_workers_forked_with_open_connections_never_mix_their_answers(
+    tmp_path: Path, database: str
+) -> None:
+    """Without the guard in extensions.py, one worker reads what another one asked for."""
+    settings = {"TASKBADGER_DATABASE_URL": database}
+    run_server("db", "upgrade", home=tmp_path, **settings)
+    key = new_key(tmp_path, database)
+    (tmp_path / "forking.py").write_text(FORK_WITH_OPEN_CONNECTIONS)
+    wrong: list[tuple[str, int, bytes]] = []
+    options = ("--preload", "--workers", "4", "--threads", "2", "--config", "forking.py")
+    with gunicorn(tmp_path, *options, **settings) as server:
+
+        def work(number: int) -> None:
+            for turn in range(20):
+                name = f"job {number}.{turn}"
+                _, made = server.request(
+                    "POST", "/api/acme/web/tasks/", key=key, json_body={"name": name}
+                )
+                task = json.loads(made)
+                status, read = server.get(f"/api/acme/web/tasks/{task['id']}/", key=key)
+                if (status, json.loads(read)) != (200, task):
+                    wrong.append((name, status, read))
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("bind", "parsed"),
+    [
+        ("127.0.0.1:8000", ("127.0.0.1", 8000)),
+        ("[::1]:80", ("::1", 80)),
+        (":9000", ("", 9000)),
+    ],
+)
+def test_bind_is_host_and_port(bind: str, parsed: tuple[str, int]) -> None:
+    assert serving.parse_bind(bind) == parsed
+
+
+@pytest.mark.parametrize("bind", ["8000", "localhost", "localhost:http", "", "[::1]"])
+def test_bind_without_a_port_is_refused(bind: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        serving.parse_bind(bind)
+
+    assert str(error.value) == f"--bind: {bind!r} is not HOST:PORT"
+
+
+def test_address_for_people_is_one_that_a_browser_takes() -> None:
+    with serving.listen("0.0.0.0:0") as anywhere, serving.listen("[::1]:0") as six:
+        port, six_port = anywhere.getsockname()[1], six.getsockname()[1]
+
+        assert serving.address_of(anywhere) == f"http://127.0.0.1:{port}"
+        assert serving.address_of(six) == f"http://[::1]:{six_port}"
