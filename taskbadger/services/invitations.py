@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import select, update
-from sqlalchemy.orm import contains_eager
+from sqlalchemy.orm import contains_eager, joinedload
 
 from taskbadger.domain import roles
 from taskbadger.domain.keys import digest
@@ -65,6 +65,16 @@ def list_open(organization_id: int, *, now: datetime) -> Sequence[Invitation]:
             Invitation.used.is_(None),
             Invitation.expires > now,
         )
+        .order_by(Invitation.id)
+    ).all()
+
+
+def list_for(email: str, *, now: datetime) -> Sequence[Invitation]:
+    """Return the invitations of an address that still work, with their organizations."""
+    return db.session.scalars(
+        select(Invitation)
+        .where(Invitation.email == email, Invitation.used.is_(None), Invitation.expires > now)
+        .options(joinedload(Invitation.organization))
         .order_by(Invitation.id)
     ).all()
 

@@ -10,13 +10,16 @@ from taskbadger.blueprints.dashboard import (
     settings_members,
     settings_organization,
     settings_projects,
+    sign_on,
 )
 from taskbadger.blueprints.dashboard.access import blp
 from taskbadger.blueprints.dashboard.formats import register_formats
 from taskbadger.blueprints.dashboard.live import is_live_request
+from taskbadger.services import oidc
 
 PAGES = (
     accounts,
+    sign_on,
     invited,
     settings_projects,
     settings_keys,
@@ -27,6 +30,8 @@ PAGES = (
 
 
 def register(app: Flask, api: Api) -> None:
+    if app.config.get("OIDC_ISSUER"):
+        oidc.check_installed()
     register_formats(app)
     app.add_template_global(is_live_request)
     app.register_blueprint(blp)
