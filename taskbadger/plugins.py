@@ -13,6 +13,7 @@ from taskbadger.blueprints import (
     docs,
     errors,
     health,
+    monitors,
     security,
     tasks,
 )
@@ -27,6 +28,7 @@ BUILT_IN: tuple[Callable[[Flask, Api], None], ...] = (
     health.register,
     tasks.register,
     actions.register,
+    monitors.register,
     assets.register,
     docs.register,
     dashboard.register,

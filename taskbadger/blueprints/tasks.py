@@ -18,7 +18,7 @@ from taskbadger.blueprints.api import (
 )
 from taskbadger.clock import utcnow
 from taskbadger.domain import scopes
-from taskbadger.errors import ValidationFailed
+from taskbadger.errors import Conflict, ValidationFailed
 from taskbadger.extensions import db
 from taskbadger.schemas.body import digest
 from taskbadger.schemas.pagination import PaginatedTaskEventList, PaginatedTaskList
@@ -30,7 +30,7 @@ from taskbadger.schemas.tasks import (
     write_page,
     write_task,
 )
-from taskbadger.services import history, idempotency, pagination, task_list, tasks
+from taskbadger.services import history, idempotency, monitors, pagination, task_list, tasks
 from taskbadger.services.pagination import Page
 
 
@@ -61,7 +61,7 @@ class TaskList(MethodView):
 
         List all tasks
         """
-        filters = task_list.read_filters(request.args.to_dict(flat=False))
+        filters = _read_filters()
         cursor, size = read_paging(parts=2)
         page = task_list.list_tasks(current_project(), filters, cursor, size)
         place = current_place()
@@ -83,6 +83,19 @@ class TaskList(MethodView):
         return json_response(text, 201)
 
 
+def _read_filters() -> task_list.Filters:
+    """Return the filters of this request; raises ValidationFailed, for its page size too."""
+    try:
+        return task_list.read_filters(request.args.to_dict(flat=False))
+    except ValidationFailed as error:
+        wrong = list(error.errors)
+    try:
+        pagination.read_page_size(request.args.get("page_size"))
+    except ValidationFailed as error:
+        wrong += error.errors
+    raise ValidationFailed(wrong)
+
+
 def _create(data: dict[str, Any]) -> str:
     task = tasks.create_task(
         current_project(),
@@ -98,7 +111,12 @@ def _create_once(key: str, data: dict[str, Any]) -> Response:
     now = utcnow()
     project_id = current_project().id
     body = digest(g.body)
-    answered = idempotency.find_answer(project_id, key, body, now=now)
+    try:
+        answered = idempotency.find_answer(project_id, key, body, now=now)
+    except Conflict:
+        _create(data)  # What is wrong with the fields comes before a conflict.
+        db.session.rollback()
+        raise
     if answered is not None:
         status, text = answered
         response = json_response(text, status)
@@ -111,12 +129,8 @@ def _create_once(key: str, data: dict[str, Any]) -> Response:
 
 
 def _monitor_id() -> UUID | None:
-    text = request.headers.get("X-TASKBADGER-MONITOR")
-    if text is None:
-        return None
-    raise ValidationFailed.one(
-        "X-TASKBADGER-MONITOR", f"There is no monitor “{text}” in this project.", "does_not_exist"
-    )
+    text = request.headers.get(monitors.HEADER)
+    return None if text is None else monitors.find_monitor(current_project(), text)
 
 
 @blp.route("/<id>/")
@@ -198,8 +212,8 @@ class TaskEvents(MethodView):
 
         List the history of a task, oldest first
         """
-        cursor, size = read_paging(parts=1)
         tasks.check_exists(current_project(), id)
+        cursor, size = read_paging(parts=1)
         page = history.list_events(id, cursor, size)
         return page_response(page, [write_event(row) for row in page.rows], size)
 

@@ -6,18 +6,9 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from taskbadger.domain.monitors import ACTIVE
 from taskbadger.extensions import Base
 from taskbadger.models.types import BigId, TaskId, UTCDateTime
-
-CRON = "cron"
-INTERVAL = "interval"
-TYPES = (CRON, INTERVAL)
-ANCHORS = ("start", "end")
-
-ACTIVE = "active"
-PAUSED = "paused"
-MUTED = "muted"
-STATUSES = (ACTIVE, PAUSED, MUTED)
 
 
 class Monitor(Base):
@@ -34,13 +25,13 @@ class Monitor(Base):
     project_id: Mapped[int] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
     name: Mapped[str] = mapped_column(String(255))
     type: Mapped[str] = mapped_column(String(10))
-    """One of TYPES."""
+    """One of `domain.monitors.TYPES`."""
     schedule: Mapped[str | None] = mapped_column(String(255))
     """Cron only: the expression, as it was written."""
     interval: Mapped[int | None] = mapped_column()
     """Interval only: seconds."""
     anchor: Mapped[str | None] = mapped_column(String(5))
-    """Interval only: one of ANCHORS, the end of the last run from which it counts."""
+    """Interval only: the end of the last run from which it counts, ``start`` or ``end``."""
     timezone: Mapped[str] = mapped_column(String(64), default="UTC")
     start_grace: Mapped[int | None] = mapped_column()
     """Seconds that a start may be late; None for the default."""
@@ -51,7 +42,7 @@ class Monitor(Base):
     failure_threshold: Mapped[int] = mapped_column(default=1)
     recovery_threshold: Mapped[int] = mapped_column(default=1)
     status: Mapped[str] = mapped_column(String(10), default=ACTIVE)
-    """One of STATUSES; see `services.monitors.status_at` for a mute that has run out."""
+    """One of `domain.monitors.STATUSES`; see ``status_at`` there for a mute that has run out."""
     muted_until: Mapped[datetime | None] = mapped_column(UTCDateTime)
     action: Mapped[str] = mapped_column(Text, default="[]")
     """JSON: where notices go, a list of ``{"integration", "config"}``."""
@@ -72,6 +63,12 @@ class Slot(Base):
     __tablename__ = "slot"
     __table_args__ = (
         UniqueConstraint("monitor_id", "expected_at"),
+        Index(
+            "ix_slot_open",
+            "monitor_id",
+            sqlite_where=text("state IN ('expected', 'running')"),
+            postgresql_where=text("state IN ('expected', 'running')"),
+        ),
         Index(
             "ix_slot_deadline_at",
             "deadline_at",

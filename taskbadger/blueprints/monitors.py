@@ -1,0 +1,240 @@
+"""The monitor endpoints."""
+
+import json
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from flask import Flask, Response, request
+from flask.views import MethodView
+from flask_smorest import Api
+
+from taskbadger.blueprints import openapi
+from taskbadger.blueprints.api import (
+    ApiBlueprint,
+    current_actor,
+    current_project,
+    json_response,
+)
+from taskbadger.blueprints.tasks import page_response, read_paging
+from taskbadger.clock import utcnow
+from taskbadger.domain import scopes
+from taskbadger.domain.monitors import health, status_at
+from taskbadger.errors import NotFound, ValidationFailed
+from taskbadger.extensions import db
+from taskbadger.models import Monitor as MonitorRow
+from taskbadger.schemas.monitors import (
+    ExpectedRun,
+    Monitor,
+    MonitorRequest,
+    PaginatedMonitorIncidentList,
+    PaginatedMonitorList,
+    PaginatedMonitorSlotList,
+    PatchedMonitorRequest,
+    show_expected_run,
+    show_incident,
+    show_monitor,
+    show_slot,
+)
+from taskbadger.services import monitors
+
+DEFAULT_EXPECTED = 5
+MAX_EXPECTED = 100
+
+
+def locate(view_args: dict[str, Any]) -> None:
+    """Raise NotFound unless the monitor of the URL exists."""
+    if "id" in view_args:
+        _monitor(view_args["id"])
+
+
+blp = ApiBlueprint(
+    "monitors",
+    __name__,
+    url_prefix="/api/<organization_slug>/<project_slug>/monitors",
+    locate=locate,
+    changes=scopes.ADMIN,
+)
+
+
+@blp.route("/")
+class MonitorList(MethodView):
+    """The monitors of a project."""
+
+    @blp.response(200, PaginatedMonitorList)
+    @blp.doc(operationId="monitor_list", parameters=openapi.PAGING)
+    def get(self) -> Response:
+        """List Monitors
+
+        List all monitors, newest first
+        """
+        cursor, size = read_paging(parts=1)
+        page = monitors.list_monitors(current_project(), cursor, size)
+        now = utcnow()
+        shown = [_show(monitor, now, is_failing=failing) for monitor, failing in page.rows]
+        return page_response(page, [json.dumps(one) for one in shown], size)
+
+    @blp.arguments(MonitorRequest)
+    @blp.response(201, Monitor)
+    @blp.doc(operationId="monitor_create")
+    def post(self, data: dict[str, Any]) -> Response:
+        """Create Monitor
+
+        Create a monitor
+        """
+        now = utcnow()
+        monitor = monitors.create_monitor(current_project(), data, now=now, actor=current_actor())
+        shown = _show(monitor, now, is_failing=False)
+        db.session.commit()
+        return _json(shown, 201)
+
+
+@blp.route("/<id>/")
+class MonitorDetail(MethodView):
+    """One monitor."""
+
+    @blp.response(200, Monitor)
+    @blp.doc(operationId="monitor_get")
+    def get(self, id: str) -> Response:
+        """Get Monitor
+
+        Fetch a monitor
+        """
+        monitor = _monitor(id)
+        return _json(_show(monitor, utcnow(), is_failing=monitors.is_failing(monitor)))
+
+    @blp.arguments(MonitorRequest)
+    @blp.response(200, Monitor)
+    @blp.doc(operationId="monitor_update")
+    def put(self, data: dict[str, Any], id: str) -> Response:
+        """Update Monitor
+
+        Update a monitor; fields that are left out keep their value
+        """
+        return _update(id, data)
+
+    @blp.arguments(PatchedMonitorRequest)
+    @blp.response(200, Monitor)
+    @blp.doc(operationId="monitor_partial_update")
+    def patch(self, data: dict[str, Any], id: str) -> Response:
+        """Update Monitor (partial)
+
+        Update a monitor with partial data; its status pauses, mutes and resumes it
+        """
+        return _update(id, data)
+
+    @blp.response(204)
+    @blp.doc(operationId="monitor_delete")
+    def delete(self, id: str) -> Response:
+        """Delete Monitor
+
+        Delete a monitor with its slots and incidents; tasks stay
+        """
+        monitors.delete_monitor(
+            current_project(), _monitor_id(id), now=utcnow(), actor=current_actor()
+        )
+        db.session.commit()
+        return Response(status=204)
+
+
+@blp.route("/<id>/slots/")
+class MonitorSlots(MethodView):
+    """The slots of a monitor."""
+
+    @blp.response(200, PaginatedMonitorSlotList)
+    @blp.doc(operationId="monitor_slots", parameters=openapi.PAGING)
+    def get(self, id: str) -> Response:
+        """List Slots
+
+        List the expected runs of a monitor and what became of them, newest first
+        """
+        monitor = _monitor(id)
+        cursor, size = read_paging(parts=1)
+        page = monitors.list_slots(monitor.id, cursor, size)
+        return page_response(page, [json.dumps(show_slot(*row)) for row in page.rows], size)
+
+
+@blp.route("/<id>/incidents/")
+class MonitorIncidents(MethodView):
+    """The incidents of a monitor."""
+
+    @blp.response(200, PaginatedMonitorIncidentList)
+    @blp.doc(operationId="monitor_incidents", parameters=openapi.PAGING)
+    def get(self, id: str) -> Response:
+        """List Incidents
+
+        List the times in which a monitor was failing, newest first
+        """
+        monitor = _monitor(id)
+        cursor, size = read_paging(parts=1)
+        page = monitors.list_incidents(monitor.id, cursor, size)
+        return page_response(page, [json.dumps(show_incident(row)) for row in page.rows], size)
+
+
+_COUNT = openapi.query("count", "integer", "How many runs, 1 to 100; 5 unless given.")
+
+
+@blp.route("/<id>/expected/")
+class MonitorExpected(MethodView):
+    """The next runs of a monitor."""
+
+    @blp.response(200, ExpectedRun(many=True))
+    @blp.doc(operationId="monitor_expected", parameters=[_COUNT])
+    def get(self, id: str) -> Response:
+        """List Expected Runs
+
+        List when the next runs of a monitor are expected, soonest first
+        """
+        monitor = _monitor(id)
+        runs = monitors.expected_runs(monitor, _read_count())
+        return _json([show_expected_run(run, monitor.timezone) for run in runs])
+
+
+def _read_count() -> int:
+    text = request.args.get("count", str(DEFAULT_EXPECTED))
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_EXPECTED):
+        raise ValidationFailed.one("count", f"A whole number, 1 to {MAX_EXPECTED}, is required.")
+    return int(text)
+
+
+def _update(id: str, data: dict[str, Any]) -> Response:
+    now = utcnow()
+    monitor = monitors.update_monitor(
+        current_project(), _monitor_id(id), data, now=now, actor=current_actor()
+    )
+    shown = _show(monitor, now, is_failing=monitors.is_failing(monitor))
+    db.session.commit()
+    return _json(shown)
+
+
+def _monitor(text: str) -> MonitorRow:
+    return monitors.get_monitor(current_project(), _monitor_id(text))
+
+
+def _monitor_id(text: str) -> UUID:
+    """Read the id of a monitor; anything that is none names no monitor."""
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise NotFound() from error
+
+
+def _show(monitor: MonitorRow, now: datetime, *, is_failing: bool) -> dict[str, Any]:
+    project = current_project()
+    status = status_at(monitor.status, monitor.muted_until, now)
+    return show_monitor(
+        monitor,
+        organization=project.organization,
+        project=project.slug,
+        status=status,
+        health=health(status, seen=monitor.seen, failing=is_failing),
+    )
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return json_response(json.dumps(value), status)
+
+
+def register(app: Flask, api: Api) -> None:
+    """Add the monitor endpoints."""
+    api.register_blueprint(blp)

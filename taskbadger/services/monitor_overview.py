@@ -1,0 +1,83 @@
+"""What a page about many monitors shows: few queries, however many there are."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import aliased
+
+from taskbadger.domain.monitors import PAUSED
+from taskbadger.extensions import db
+from taskbadger.models import Incident, Monitor, Project, Slot
+
+
+def list_failing(organization_id: int, limit: int) -> list[tuple[Monitor, str, Incident]]:
+    """Return the monitors of an organization that are failing, the latest first.
+
+    Each with its project's slug and its incident.
+    """
+    rows = db.session.execute(
+        select(Monitor, Project.slug, Incident)
+        .join(Incident, Incident.monitor_id == Monitor.id)
+        .join(Project, Project.id == Monitor.project_id)
+        .where(Project.organization_id == organization_id, Incident.closed_at.is_(None))
+        .order_by(Incident.opened_at.desc(), Incident.id.desc())
+        .limit(limit)
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+def count_failing(organization_id: int) -> int:
+    """Return how many monitors of an organization are failing."""
+    return db.session.execute(
+        select(func.count())
+        .select_from(Incident)
+        .join(Monitor, Monitor.id == Incident.monitor_id)
+        .join(Project, Project.id == Monitor.project_id)
+        .where(Project.organization_id == organization_id, Incident.closed_at.is_(None))
+    ).scalar_one()
+
+
+def list_next_expected(organization_id: int, limit: int) -> list[tuple[Monitor, str]]:
+    """Return the monitors whose runs are expected next, the soonest first.
+
+    Each with its project's slug; ``monitor.expected_at`` says when.
+    """
+    rows = db.session.execute(
+        select(Monitor, Project.slug)
+        .join(Project, Project.id == Monitor.project_id)
+        .where(
+            Project.organization_id == organization_id,
+            Monitor.expected_at.isnot(None),
+            Monitor.status != PAUSED,
+        )
+        .order_by(Monitor.expected_at, Monitor.id)
+        .limit(limit)
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def recent_slots(monitor_ids: Sequence[UUID], count: int) -> dict[UUID, list[Slot]]:
+    """Return the last *count* slots of each monitor, oldest first: what a strip shows."""
+    newest = aliased(Slot)
+    # The one that is so many from the end, from the index; a window would read all slots.
+    first = (
+        select(newest.expected_at)
+        .where(newest.monitor_id == Monitor.id)
+        .order_by(newest.expected_at.desc())
+        .offset(count - 1)
+        .limit(1)
+        .correlate(Monitor)
+        .scalar_subquery()
+    )
+    rows = db.session.scalars(
+        select(Slot)
+        .join(Monitor, Monitor.id == Slot.monitor_id)
+        .where(Monitor.id.in_(monitor_ids))
+        .where(Slot.expected_at >= func.coalesce(first, Slot.expected_at))
+        .order_by(Slot.expected_at)
+    )
+    found: dict[UUID, list[Slot]] = {monitor_id: [] for monitor_id in monitor_ids}
+    for slot in rows:
+        found[slot.monitor_id].append(slot)
+    return found
