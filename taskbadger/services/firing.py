@@ -119,7 +119,7 @@ class _Scene:
     def shown(self) -> dict[str, Any]:
         """The task as the API shows it."""
         if self._shown is None:
-            place = Place(self.project.organization, self.project.slug, _base_url())
+            place = Place(self.project.organization, self.project.slug, base_url())
             self._shown = json.loads(write_task(self.task, place))
         return self._shown
 
@@ -141,7 +141,7 @@ class _Scene:
         )
 
 
-def _base_url() -> str:
+def base_url() -> str:
     """Return what links start with; empty in a worker that nobody has told its address."""
     setting = str(current_app.config["BASE_URL"])
     if setting or not has_request_context():

@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from flask import current_app
 from sqlalchemy import select
 
 from taskbadger.channels import Message
@@ -20,7 +19,7 @@ from taskbadger.domain.monitors import ACTIVE, PAUSED, status_at
 from taskbadger.domain.slots import OUTCOMES, SlotState
 from taskbadger.extensions import db
 from taskbadger.models import Incident, Monitor, Organization, Project, Slot
-from taskbadger.services import deliveries
+from taskbadger.services import deliveries, firing
 
 _OUTCOMES = sorted(outcome.value for outcome in OUTCOMES)
 
@@ -128,7 +127,7 @@ def _message(kind: str, monitor: Monitor, incident: Incident, now: datetime) -> 
         .join(Organization)
         .where(Project.id == monitor.project_id)
     ).one()
-    base_url = current_app.config["BASE_URL"]
+    base_url = firing.base_url()
     path = f"/a/{quote(organization)}/monitors/{monitor.id}/"
     message = Message(
         id="",

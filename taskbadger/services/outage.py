@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from taskbadger.extensions import db
 from taskbadger.models import Task, WorkerTick
-from taskbadger.services import claims
+from taskbadger.services import claims, slot_sweep
 
 TICK = timedelta(seconds=2)
 """How often the worker notes the time."""
@@ -52,7 +52,10 @@ def _move(name: str, due: Any, by: timedelta) -> None:
     db.session.connection().execute(statement, parameters)
 
 
-EXTENDERS: list[Callable[[datetime, datetime], None]] = [extend_task_deadlines]
+EXTENDERS: list[Callable[[datetime, datetime], None]] = [
+    extend_task_deadlines,
+    slot_sweep.extend_deadlines,
+]
 """What to call with the start and the end of an outage."""
 
 
@@ -79,6 +82,7 @@ def tick(*, now: datetime) -> bool:
         return False
     if last > now:
         claims.step_back(last - now, now=now)
+        slot_sweep.rewind(now=now)
     elif now - last > GAP:
         for extend in EXTENDERS:
             extend(last, now)

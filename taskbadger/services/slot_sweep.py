@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, exists, func, select, update
 
 from taskbadger.domain.monitors import CRON, INTERVAL, PAUSED
 from taskbadger.domain.schedule import ScheduleError
@@ -22,6 +22,11 @@ from taskbadger.models import Monitor, Slot, SlotRun
 from taskbadger.services import incidents, slots
 
 log = logging.getLogger(__name__)
+
+
+def has_due_slots(*, now: datetime) -> bool:
+    """Say whether there is something to close. Only reads."""
+    return bool(db.session.scalar(select(exists().where(Slot.deadline_at <= now))))
 
 
 def close_due_slots(*, now: datetime, limit: int = 100) -> int:

@@ -26,6 +26,7 @@ from taskbadger.services import (
     idempotency,
     outage,
     outcomes,
+    slot_sweep,
     sweeps,
     tasks,
     throttle,
@@ -41,6 +42,9 @@ Result = TypeVar("Result")
 
 BATCH = 100
 """Tasks that one turn of a sweep looks at."""
+
+MONITOR_BATCH = 20
+"""Monitors whose slots one transaction closes: SQLite has but one writer at a time."""
 
 _FINISH_PAUSES = (0.2, 1.0, 3.0, 8.0)
 """Seconds between the tries to write an outcome down; in all less than the rest of a lease."""
@@ -229,6 +233,23 @@ def _sweep(
     return len(due) == BATCH and marked > 0
 
 
+def close_slots() -> bool:
+    """Give expected runs their outcomes where their deadlines have passed."""
+    tick()
+    now = database_now()
+    set_read_only(True)
+    try:
+        idle = not slot_sweep.has_due_slots(now=now)
+    finally:
+        db.session.rollback()
+        set_read_only(False)
+    if idle:
+        return False
+    closed = slot_sweep.close_due_slots(now=now, limit=MONITOR_BATCH)
+    db.session.commit()
+    return closed == MONITOR_BATCH
+
+
 def purge() -> bool:
     """Delete what is too old to matter, a small batch of each kind."""
     now = database_now()
@@ -249,6 +270,7 @@ SWEEPS: tuple[tuple[Callable[[], bool], float], ...] = (
     (tick, 1.0),
     (mark_stale, 1.0),
     (mark_overdue, 1.0),
+    (close_slots, 1.0),
     (purge, 60.0),
 )
 """What has to be done again and again, and after how many seconds."""
