@@ -1,5 +1,6 @@
 """The commands of ``taskbadger-server``, which ``flask --app wsgi …`` has as well."""
 
+import json
 import os
 import secrets
 import sys
@@ -12,7 +13,7 @@ from typing import IO, Any, cast
 import click
 import email_validator
 import flask_migrate
-from flask import Flask, current_app, json
+from flask import Flask, current_app
 from flask.cli import FlaskGroup, ScriptInfo, with_appcontext
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -290,8 +291,7 @@ def _checked_email(text: str) -> str:
 
 def _ask_password(*, stdin: bool) -> str:
     if stdin:
-        line: str = click.get_text_stream("stdin").readline()
-        return line.rstrip("\r\n")
+        return sys.stdin.readline().rstrip("\r\n")
     return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
 
 
@@ -310,11 +310,13 @@ def openapi() -> None:
 def write_openapi(file: IO[str]) -> None:
     """Write the document as JSON; needs no server, database or settings."""
     # The address is never connected to; unlike a path it makes no folder.
-    settings = Settings(SECRET_KEY=secrets.token_hex(32), DATABASE_URL="postgresql://localhost/")
-    app = create_app(settings)
-    with app.app_context():
-        api = app.extensions["flask-smorest"]["apis"][""]["ext_obj"]
-        file.write(json.dumps(api.spec.to_dict(), indent=2, sort_keys=False) + "\n")
+    settings = Settings(
+        SECRET_KEY=secrets.token_hex(32),
+        DATABASE_URL="postgresql://localhost/",
+        LOG_REQUESTS=False,
+    )
+    document = create_app(settings).test_client().get("/api/schema.json").json
+    file.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 @click.command("seed", cls=Command)

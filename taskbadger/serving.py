@@ -229,7 +229,8 @@ def listen(bind: str) -> socket.socket:
         listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except (OSError, OverflowError) as error:
         # Python adds the address to the text of the system, which stands here already.
-        reason = os.strerror(error.errno) if getattr(error, "errno", 0) else str(error)
+        number = getattr(error, "errno", None)
+        reason = os.strerror(number) if number else str(error)
         raise SettingsError(f"cannot listen on {bind}: {reason}") from error
     listener.set_inheritable(True)
     return listener

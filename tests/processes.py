@@ -38,11 +38,15 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 def run_server(
-    *arguments: str, home: Path, stdin: str = "", **variables: str
+    *arguments: str,
+    home: Path,
+    stdin: str = "",
+    module: Sequence[str] = ("taskbadger.cli",),
+    **variables: str,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command of ``taskbadger-server`` to its end, in the folder *home*."""
     return subprocess.run(
-        [sys.executable, "-m", "taskbadger.cli", *arguments],
+        [sys.executable, "-m", *module, *arguments],
         cwd=home,
         env=environment(**variables),
         input=stdin,

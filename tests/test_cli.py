@@ -1,0 +1,269 @@
+"""The commands of ``taskbadger-server``, each run on a real database."""
+
+import base64
+import json
+from datetime import timedelta
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+from click.testing import Result
+from conftest import ApiClient, make_key, make_project
+from flask import Flask
+from processes import run_server
+from sqlalchemy import func, select
+
+from taskbadger.cli import cli
+from taskbadger.clock import utcnow
+from taskbadger.domain.status import STATUSES
+from taskbadger.extensions import db
+from taskbadger.models import ApiKey, Membership, Organization, Task, TaskEvent, TaskTag, User
+from taskbadger.services import accounts, passwords, sessions
+
+GOOD_PASSWORD = "correct horse battery"
+
+
+def run(app: Flask, *arguments: str, stdin: str | None = None) -> Result:
+    """Run a command on the test's database."""
+    db.session.rollback()
+    return app.test_cli_runner().invoke(cli, arguments, input=stdin)
+
+
+def test_keys_create_prints_a_project_key_alone_as_the_last_line(app: Flask) -> None:
+    done = run(app, "keys", "create", "new-org/new-project", "--name", "ci")
+
+    assert done.exit_code == 0
+    key = done.stdout.splitlines()[-1]
+    assert base64.b64decode(key).decode().rpartition("/")[0] == "new-org/new-project"
+    client = ApiClient(app.test_client(), key, base="/api/new-org/new-project")
+    assert client.post(json={"name": "job"}).status_code == 201
+    row = db.session.scalars(select(ApiKey)).one()
+    assert (row.name, row.scopes) == ("ci", "ingest,read")
+
+
+def test_keys_create_with_an_organization_makes_a_key_of_all_its_projects(app: Flask) -> None:
+    make_project("acme", "web")
+    make_project("acme", "mobile")
+
+    key = run(app, "keys", "create", "acme").stdout.splitlines()[-1]
+
+    pages = [
+        ApiClient(app.test_client(), key, base=f"/api/acme/{slug}").get().status_code
+        for slug in ("web", "mobile")
+    ]
+    assert pages == [200, 200]
+
+
+def test_keys_create_leaves_what_is_there_as_it_is(app: Flask) -> None:
+    make_project("acme", "web")
+
+    run(app, "keys", "create", "acme/web")
+
+    assert db.session.scalars(select(Organization.slug)).all() == ["acme"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("Not A Slug/web",), "Error: “Not A Slug” is not a slug: use 1 to 50 of a-z, 0-9"),
+        (("acme/",), "Error: “” is not a slug"),
+        (("acme/web", "--scopes", "everything"), "Error: Scopes are ingest, read, admin."),
+    ],
+)
+def test_keys_create_refuses_nonsense_in_one_line(
+    app: Flask, arguments: tuple[str, ...], message: str
+) -> None:
+    done = run(app, "keys", "create", *arguments)
+
+    assert done.exit_code == 1
+    assert done.stderr.startswith(message)
+    assert done.stderr.count("\n") == 1
+    assert db.session.scalars(select(ApiKey)).all() == []
+
+
+def test_keys_list_shows_no_secret(app: Flask) -> None:
+    key = make_key(name="shown name")
+    make_key(slug=None, name="old", expires=utcnow() - timedelta(days=1))
+    secret = base64.b64decode(key).decode().rpartition("/")[2]
+    prefix, _, rest = secret.partition(".")
+
+    listed = run(app, "keys", "list").stdout
+
+    lines = [line.split() for line in listed.splitlines()]
+    assert lines[0] == ["ID", "OPENS", "NAME", "BEGINS", "SCOPES", "LAST", "USED", "STATE"]
+    assert lines[1][1:] == ["acme/web", "shown", "name", prefix, "ingest,read", "never", "active"]
+    assert [lines[2][1], lines[2][-1]] == ["acme/*", "expired"]
+    assert rest not in listed
+
+
+def test_keys_revoke_refuses_the_key_from_then_on(app: Flask) -> None:
+    key = make_key()
+    (row,) = accounts.list_keys()
+
+    done = run(app, "keys", "revoke", str(row.id))
+
+    assert (done.exit_code, done.stdout) == (0, f"Key {row.id} is revoked.\n")
+    assert ApiClient(app.test_client(), key).get().status_code == 401
+    assert run(app, "keys", "list").stdout.splitlines()[1].endswith("revoked")
+
+
+def test_keys_revoke_names_a_key_that_is_not_there(app: Flask) -> None:
+    done = run(app, "keys", "revoke", "4711")
+
+    assert (done.exit_code, done.stderr) == (1, "Error: there is no key 4711\n")
+
+
+def test_users_create_makes_an_owner_first_and_members_then(app: Flask) -> None:
+    first = run(app, "users", "create", "Ann@Example.org", "--org", "acme", stdin=twice())
+    second = run(
+        app, "users", "create", "bob@example.org", "--org", "acme", "--password-stdin",
+        stdin=GOOD_PASSWORD + "\n",
+    )  # fmt: skip
+
+    assert first.stdout.splitlines()[-1] == "ann@example.org is owner of acme."
+    assert second.stdout == "bob@example.org is member of acme.\n"
+    user = db.session.scalars(select(User).where(User.email == "ann@example.org")).one()
+    assert passwords.verify_password(user.password_hash, GOOD_PASSWORD)
+    assert GOOD_PASSWORD not in first.output
+
+
+def twice() -> str:
+    """Return what someone types who is asked for a password, and for it again."""
+    return f"{GOOD_PASSWORD}\n{GOOD_PASSWORD}\n"
+
+
+def test_users_create_for_a_user_gives_another_password_and_ends_the_sessions(app: Flask) -> None:
+    now = utcnow()
+    run(app, "users", "create", "ann@example.org", "--org", "acme", stdin=twice())
+    user = accounts.ensure_user("ann@example.org", now=now)
+    token = sessions.start(user, idle=timedelta(hours=1), now=now)
+    db.session.commit()
+
+    done = run(
+        app, "users", "create", "ann@example.org", "--org", "acme", "--role", "viewer",
+        "--password-stdin", stdin="another good one\n",
+    )  # fmt: skip
+
+    assert done.stdout == "ann@example.org is viewer of acme.\n"
+    db.session.expire_all()
+    assert passwords.verify_password(user.password_hash, "another good one")
+    assert sessions.find(token, idle=timedelta(hours=1), now=now) is None
+    assert db.session.scalars(select(Membership.role)).all() == ["viewer"]
+
+
+@pytest.mark.parametrize(
+    ("email", "password", "message"),
+    [
+        ("nobody", GOOD_PASSWORD, "Error: nobody: An email address must have an @-sign.\n"),
+        ("ann@example.org", "short", "Error: Use at least 10 characters.\n"),
+    ],
+)
+def test_users_create_refuses_bad_input_in_one_line(
+    app: Flask, email: str, password: str, message: str
+) -> None:
+    done = run(
+        app, "users", "create", email, "--org", "acme", "--password-stdin", stdin=password + "\n"
+    )
+
+    assert (done.exit_code, done.stderr) == (1, message)
+    assert db.session.scalars(select(User)).all() == []
+
+
+def test_seed_makes_tasks_in_every_status_with_history_and_tags(app: Flask) -> None:
+    done = run(app, "seed")
+
+    assert done.stdout == "14 tasks added to demo/demo.\n"
+    assert set(db.session.scalars(select(Task.status))) == set(STATUSES)
+    assert count(TaskTag) > 10
+    kinds = db.session.execute(
+        select(TaskEvent.type, func.count()).group_by(TaskEvent.type).order_by(TaskEvent.type)
+    ).all()
+    assert [kind for kind, _ in kinds] == ["created", "progress", "status"]
+    assert count(Task, Task.parent.is_not(None)) == 2
+    assert db.session.scalar(select(func.max(Task.updated))) <= utcnow()
+
+
+def test_seed_adds_as_many_plain_tasks_as_asked_for(app: Flask) -> None:
+    done = run(app, "seed", "acme/web", "--tasks", "6000")
+
+    assert done.stdout == "6000 tasks added to acme/web.\n"
+    assert (count(Task), count(TaskTag), count(TaskEvent)) == (6000, 6000, 6000)
+
+
+def count(model: type[Task] | type[TaskTag] | type[TaskEvent], *where: object) -> int:
+    query = select(func.count()).select_from(model)
+    return db.session.scalar(query.where(*where)) or 0  # type: ignore[arg-type]
+
+
+def test_seed_without_a_project_says_so(app: Flask) -> None:
+    done = run(app, "seed", "acme")
+
+    assert done.exit_code == 2
+    assert done.stderr.endswith("Error: seed needs ORG/PROJECT\n")
+
+
+def test_openapi_write_needs_no_settings_and_touches_no_database(tmp_path: Path) -> None:
+    done = run_server("openapi", "write", "document.json", home=tmp_path, TASKBADGER_SECRET_KEY="")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [path.name for path in tmp_path.iterdir()] == ["document.json"]
+    document = json.loads((tmp_path / "document.json").read_text())
+    assert document["info"] == {"title": "Taskbadger API", "version": "0.1"}
+
+
+def test_openapi_write_writes_what_the_server_answers(app: Flask, tmp_path: Path) -> None:
+    run(app, "openapi", "write", str(tmp_path / "document.json"))
+
+    written = json.loads((tmp_path / "document.json").read_text())
+    assert written == app.test_client().get("/api/schema.json").json
+
+
+def test_commands_say_how_to_make_missing_tables(tmp_path: Path) -> None:
+    done = run_server("keys", "list", home=tmp_path)
+
+    assert (done.returncode, done.stdout, done.stderr) == (
+        1,
+        "",
+        "Error: the database has no tables yet; run: taskbadger-server db upgrade\n",
+    )
+
+
+def test_a_database_that_is_away_is_one_line(tmp_path: Path) -> None:
+    done = run_server(
+        "keys", "list", home=tmp_path, TASKBADGER_DATABASE_URL="postgresql://127.0.0.1:1/none"
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: the database: connection failed: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_help_lists_the_commands_without_any_setting(tmp_path: Path) -> None:
+    done = run_server("--help", home=tmp_path, TASKBADGER_SECRET_KEY="")
+
+    assert done.returncode == 0
+    assert done.stderr == "Error: TASKBADGER_SECRET_KEY must have at least 32 characters\n"
+    listed = done.stdout.partition("Commands:")[2].split()
+    assert {"serve", "worker", "keys", "users", "openapi", "seed"} <= set(listed)
+
+
+def test_all_commands_are_flasks_too(tmp_path: Path) -> None:
+    upgraded = run_flask("db", "upgrade", home=tmp_path)
+    made = run_flask("keys", "create", "acme/web", home=tmp_path)
+    listed = run_flask("keys", "list", home=tmp_path)
+
+    assert (upgraded.returncode, made.returncode) == (0, 0)
+    assert len(listed.stdout.splitlines()) == 2
+
+
+def test_flask_run_refuses_debug_mode_for_others_than_this_machine(tmp_path: Path) -> None:
+    done = run_flask("run", "--debug", "--no-reload", "--host", "0.0.0.0", home=tmp_path)
+
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        4,
+        "Error: debug mode (FLASK_DEBUG) is for `flask run` on a loopback address only",
+    )
+
+
+def run_flask(*arguments: str, home: Path) -> CompletedProcess[str]:
+    return run_server(*arguments, home=home, module=("flask", "--app", "wsgi"))
