@@ -14,6 +14,7 @@ from taskbadger.blueprints import (
     errors,
     health,
     monitors,
+    public,
     security,
     tasks,
 )
@@ -32,6 +33,7 @@ BUILT_IN: tuple[Callable[[Flask, Api], None], ...] = (
     assets.register,
     docs.register,
     dashboard.register,
+    public.register,
     builtin.register,
     wakeup.register,
 )

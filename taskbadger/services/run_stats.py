@@ -224,3 +224,8 @@ def counted_until() -> datetime | None:
     after = db.session.scalar(select(_cursor.c.event_id)) or 0
     query = select(_event.created).where(_event.id > after).order_by(_event.id).limit(1)
     return db.session.scalar(query)
+
+
+def last_counted() -> int:
+    """Return the last entry of the history that is counted: it changes when the counts do."""
+    return db.session.scalar(select(_cursor.c.event_id)) or 0

@@ -6,21 +6,30 @@ from flask_smorest import Api
 from taskbadger.blueprints.dashboard import (
     accounts,
     invited,
+    names,
+    overview,
     settings_keys,
     settings_members,
     settings_organization,
     settings_projects,
     sign_on,
+    task,
+    tasks,
 )
 from taskbadger.blueprints.dashboard.access import blp
 from taskbadger.blueprints.dashboard.formats import register_formats
 from taskbadger.blueprints.dashboard.live import is_live_request
+from taskbadger.blueprints.dashboard.shared import init_sharing
 from taskbadger.services import oidc
 
 PAGES = (
     accounts,
     sign_on,
     invited,
+    overview,
+    tasks,
+    task,
+    names,
     settings_projects,
     settings_keys,
     settings_members,
@@ -34,4 +43,5 @@ def register(app: Flask, api: Api) -> None:
         oidc.check_installed()
     register_formats(app)
     app.add_template_global(is_live_request)
+    init_sharing(app)
     app.register_blueprint(blp)

@@ -17,17 +17,33 @@ def live_anchor() -> str | None:
     return request.headers.get("X-Live-Anchor") if is_live_request() else None
 
 
-def render_live(template: str, version: str, context: Callable[[], dict[str, Any]]) -> Response:
+def _make_anew(_etag: str, make: Callable[[], str]) -> str:
+    return make()
+
+
+def render_live(
+    template: str,
+    version: str,
+    context: Callable[[], dict[str, Any]],
+    keep: Callable[[str, Callable[[], str]], str] = _make_anew,
+) -> Response:
     """Answer with the page, or with 304 when it already shows this *version*.
 
     *version* changes whenever the page would: make it from index look-ups. *context* makes the
-    template's variables and is only called when they are needed.
+    template's variables and is only called when they are needed. *keep* takes an ETag and what
+    makes the answer, and may give the answer that it made before; it is asked for open pages only.
     """
     etag = hashlib.sha256(f"{version}|{live_anchor()}".encode()).hexdigest()[:16]
-    if is_live_request() and request.if_none_match.contains(etag):
+
+    def make() -> str:
+        return render_template(template, live_etag=etag, **context())
+
+    if not is_live_request():
+        response = make_response(make())
+    elif request.if_none_match.contains(etag):
         response = Response(status=304)
     else:
-        response = make_response(render_template(template, live_etag=etag, **context()))
+        response = make_response(keep(etag, make))
     if is_live_request():
         response.set_etag(etag)
     response.headers["Cache-Control"] = "no-store"

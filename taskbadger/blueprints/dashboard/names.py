@@ -1,0 +1,85 @@
+"""Names: how the tasks of each name fare."""
+
+from typing import Any
+
+from flask import Response, request, url_for
+
+from taskbadger.blueprints.dashboard.access import blp
+from taskbadger.blueprints.dashboard.overview import run_times, throughput
+from taskbadger.blueprints.dashboard.rows import make_row
+from taskbadger.blueprints.dashboard.shared import (
+    chosen_projects,
+    last_change,
+    organization_projects,
+    render_shared,
+    share,
+)
+from taskbadger.clock import utcnow
+from taskbadger.domain import roles
+from taskbadger.domain.run_times import BREADTH_NAMES
+from taskbadger.domain.search import with_term
+from taskbadger.errors import NotFound
+from taskbadger.services import names as service
+from taskbadger.services import run_stats, task_search, task_stats
+from taskbadger.services.accounts import ProjectRef
+from taskbadger.services.task_list import Filters
+
+RUNS = 10
+
+
+@blp.page("/a/<organization_slug>/names/", role=roles.READ)
+def names() -> Response:
+    """Show the names with the most runs."""
+    counted = share("counted", run_stats.last_counted)
+    day = utcnow().date()
+    return render_shared("dashboard/names.html", f"{counted}|{day}", _names_context)
+
+
+def _names_context() -> dict[str, Any]:
+    slug, search = request.args.get("project", ""), request.args.get("q", "").strip()
+    projects = chosen_projects(slug)
+    found, more = service.list_names(projects, now=utcnow(), search=search)
+    return {
+        "names": found,
+        "more": more,
+        "q": search,
+        "project": slug,
+        "projects": organization_projects(),
+        "days": service.DAYS,
+        "most": service.MAX_NAMES,
+    }
+
+
+@blp.page("/a/<organization_slug>/names/<project_slug>/", role=roles.READ)
+def name(project_slug: str) -> Response:
+    """Show one name: its charts and its latest runs."""
+    wanted = request.args.get("name", "")
+    projects = chosen_projects(project_slug)
+    if not wanted or "\x00" in wanted or not projects:
+        raise NotFound()
+    counted = share("counted", run_stats.last_counted)
+    version = f"{last_change(projects)}|{counted}|{utcnow():%H}"
+    return render_shared("dashboard/name.html", version, lambda: _context(projects[0], wanted))
+
+
+def _context(project: ProjectRef, wanted: str) -> dict[str, Any]:
+    now = utcnow()
+    found = task_search.search_tasks([project], Filters(name=(wanted,)), None, RUNS)
+    stats = service.find_name(project, wanted, now=now)
+    if stats is None and not found.rows:
+        raise NotFound()
+    series = task_stats.read_series([project], "7d", now=now, name=wanted)
+    return {
+        "wanted": wanted,
+        "project": project,
+        "stats": stats,
+        "runs": [make_row(row, {project.id: project.slug}) for row in found.rows],
+        "series": series,
+        "throughput": throughput(series),
+        "run_times": run_times(series),
+        "breadths": list(BREADTH_NAMES),
+        "days": service.DAYS,
+        "list_href": url_for(
+            "dashboard.task_list", q=with_term("", "name", wanted), project=project.slug
+        ),
+    }

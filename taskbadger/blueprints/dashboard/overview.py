@@ -1,0 +1,173 @@
+"""The overview: what runs and what failed; for a new organization, how to begin."""
+
+from datetime import timedelta
+from typing import Any
+
+from flask import Response, flash, make_response, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from taskbadger.blueprints.api import base_url
+from taskbadger.blueprints.dashboard.access import (
+    blp,
+    current_actor,
+    current_organization,
+    find_project,
+)
+from taskbadger.blueprints.dashboard.live import live_anchor
+from taskbadger.blueprints.dashboard.rows import TaskRow, make_row
+from taskbadger.blueprints.dashboard.shared import (
+    last_change,
+    organization_projects,
+    render_shared,
+    share,
+)
+from taskbadger.clock import utcnow
+from taskbadger.domain import roles
+from taskbadger.domain.search import GROUPS
+from taskbadger.errors import NotFound
+from taskbadger.extensions import db
+from taskbadger.services import accounts, audit, run_stats, task_search, task_stats, tasks
+from taskbadger.services.accounts import ProjectRef
+from taskbadger.services.task_list import Filters
+from taskbadger.services.task_stats import Series
+
+ROWS = 8
+"""How many running and failed tasks are shown."""
+BEHIND = timedelta(minutes=1)
+"""Charts that are further behind than this say so."""
+PLACEHOLDER = "YOUR-KEY"
+WELCOME = "welcome"
+"""What the page for a new organization sends as its anchor: it stays when the first task comes."""
+
+
+@blp.page("/a/<organization_slug>/", role=roles.READ)
+def overview() -> Response:
+    """Show how things are."""
+    projects = organization_projects()
+    change = last_change(projects)
+    arrived = bool(change.strip("|"))
+    if not arrived or live_anchor() == WELCOME:
+        return render_shared(
+            "dashboard/welcome.html", f"{arrived}", lambda: _welcome(PLACEHOLDER, arrived=arrived)
+        )
+    span = request.args.get("range", "24h")
+    if span not in task_stats.RANGES:
+        raise NotFound()
+    counted = share("counted", run_stats.last_counted)
+    minute = utcnow().strftime("%H:%M")
+    return render_shared(
+        "dashboard/overview.html",
+        f"{change}|{counted}|{minute}",
+        lambda: _context(projects, span),
+    )
+
+
+def _context(projects: list[ProjectRef], span: str) -> dict[str, Any]:
+    now = utcnow()
+    series = task_stats.read_series(projects, span, now=now)
+    return {
+        "figures": task_stats.read_figures(projects, now=now),
+        "running": _rows(projects, Filters(status=GROUPS["running"])),
+        "failed": _rows(projects, Filters(status=("error",))),
+        "span": span,
+        "ranges": [(one, url_for("dashboard.overview", range=one)) for one in task_stats.RANGES],
+        "series": series,
+        "throughput": throughput(series),
+        "run_times": run_times(series),
+        "behind": _behind(now),
+        "many_projects": len(projects) > 1,
+        "list_href": lambda text: url_for("dashboard.task_list", q=text),
+    }
+
+
+def _rows(projects: list[ProjectRef], filters: Filters) -> list[TaskRow]:
+    slugs = {project.id: project.slug for project in projects}
+    found = task_search.search_tasks(projects, filters, None, ROWS)
+    return [make_row(row, slugs) for row in found.rows]
+
+
+def _behind(now: Any) -> Any:
+    """Return since when the worker has not counted, where that is too long ago."""
+    since = run_stats.counted_until()
+    return since if since is not None and since < now - BEHIND else None
+
+
+_TONES = (("success", "ok"), ("error", "bad"), ("stale", "warn"), ("cancelled", "idle"))
+
+
+def throughput(series: Series) -> list[dict[str, Any]]:
+    """Return the bars of the chart of what ended how."""
+    return [
+        {"label": outcome, "tone": tone, "values": series.outcomes[outcome]}
+        for outcome, tone in _TONES
+    ]
+
+
+def run_times(series: Series) -> list[dict[str, Any]]:
+    """Return the lines of the chart of run times."""
+    return [
+        {"label": "p50", "tone": "run", "values": _rounded(series.p50)},
+        {"label": "p95", "tone": "warn", "dash": True, "values": _rounded(series.p95)},
+    ]
+
+
+def _rounded(values: list[float | None]) -> list[float | None]:
+    return [None if value is None else float(f"{value:.3g}") for value in values]
+
+
+def _welcome(key: str, project: str = "", *, arrived: bool = False) -> dict[str, Any]:
+    projects = organization_projects()
+    chosen = project or (projects[0].slug if projects else "")
+    return {
+        "host": base_url(),
+        "organization": current_organization().slug,
+        "projects": projects,
+        "project": chosen,
+        "key": key,
+        "is_placeholder": key == PLACEHOLDER,
+        "anchor": WELCOME,
+        "arrived": arrived,
+        "moving": not arrived,
+    }
+
+
+# At the address of the overview, where the page then asks for news of the first task.
+@blp.page("/a/<organization_slug>/", role=roles.MANAGE_KEYS, methods=["POST"])
+def make_first_key() -> Response:
+    """Make a key and show it, this once, in the snippets."""
+    now, organization = utcnow(), current_organization()
+    project = find_project(request.form.get("project", ""))
+    key, secret = accounts.create_key(organization, project, name="first key", now=now)
+    detail = f"{key.prefix}, {key.scopes}, {project.slug}"
+    audit.record(current_actor(), organization.id, "key.create", key.name, detail, now=now)
+    slug = project.slug
+    db.session.commit()
+    page = render_template("dashboard/welcome.html", live_etag="new", **_welcome(secret, slug))
+    return make_response(page)
+
+
+@blp.page("/a/<organization_slug>/demo-task", role=roles.CHANGE_TASKS, methods=["POST"])
+def send_demo_task() -> AnyResponse:
+    """Let a small task run, from its creation to its success, in the seconds before now."""
+    now, actor = utcnow(), current_actor()
+    found = find_project(request.form.get("project", ""))
+    project = accounts.project_ref(found, current_organization())
+    task = tasks.create_task(project, DEMO, now=now - timedelta(seconds=6), actor=actor)
+    for seconds, changes in (
+        (5, {"status": "processing", "value": 10}),
+        (3, {"value": 55}),
+        (1, {"value": 100, "status": "success"}),
+    ):
+        at = now - timedelta(seconds=seconds)
+        tasks.update_task(project, task.id, changes, now=at, actor=actor)
+    db.session.commit()
+    flash("Here it is: this is what a task looks like.", "success")
+    return redirect(url_for("dashboard.task", id=task.id), 303)
+
+
+DEMO = {
+    "name": "demo task",
+    "queue": "demo",
+    "data": '{"rows":1200,"source":"the dashboard","api_token":"not shown on pages"}',
+    "tags": {"demo": "yes"},
+}

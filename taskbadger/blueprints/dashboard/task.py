@@ -1,0 +1,137 @@
+"""One task: where it stands, how it came there, and all that is known of it."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from flask import Response, flash, redirect, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from taskbadger.blueprints.dashboard.access import (
+    blp,
+    current_actor,
+)
+from taskbadger.blueprints.dashboard.live import render_live
+from taskbadger.blueprints.dashboard.rows import make_row
+from taskbadger.blueprints.dashboard.shared import organization_projects
+from taskbadger.clock import utcnow
+from taskbadger.domain import roles, search, secrets
+from taskbadger.domain.status import RUNNING, TERMINAL, value_percent
+from taskbadger.extensions import db
+from taskbadger.services import history, names, task_search, task_view, tasks
+from taskbadger.services.accounts import ProjectRef
+from taskbadger.services.task_list import Filters
+
+MAX_EVENTS = 1000
+MAX_CHILDREN = 50
+MAX_SHOWN_EVENTS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A stay in one state."""
+
+    status: str
+    began: datetime
+    lasted: timedelta | None
+    """None while the task is in it, and for the end."""
+    by: str
+
+
+@blp.page("/a/<organization_slug>/tasks/<id>/", role=roles.READ)
+def task(id: str) -> Response:
+    """Show a task."""
+    projects = organization_projects()
+    stamp = task_view.find_stamp([project.id for project in projects], id)
+    project = next(one for one in projects if one.id == stamp.project_id)
+    return render_live("dashboard/task.html", stamp.version, lambda: _context(project, id))
+
+
+def _context(project: ProjectRef, task_id: str) -> dict[str, Any]:
+    row = task_view.get_task(project, task_id)
+    events = history.list_events(task_id, None, MAX_EVENTS).rows
+    before, after = names.neighbours(project.id, row)
+    steps = make_steps(events)
+    children = _children(project, task_id) if row.has_children else []
+    text = row.data or ""
+    return {
+        "task": row,
+        "project": project,
+        "value_percent": value_percent(row.value, row.value_max),
+        "tags": json.loads(row.tags),
+        "steps": steps,
+        "took": run_time(row),
+        "events": list(events)[-MAX_SHOWN_EVENTS:][::-1],
+        "hidden_events": max(len(events) - MAX_SHOWN_EVENTS, 0),
+        "progress": progress_series(events),
+        "data": secrets.masked(json.loads(text)) if text else None,
+        "data_text": json.dumps(secrets.masked(json.loads(text)), indent=2, ensure_ascii=False)
+        if text
+        else "",
+        "children": children[:MAX_CHILDREN],
+        "more_children": len(children) > MAX_CHILDREN,
+        "before": before,
+        "after": after,
+        "is_open": row.status not in TERMINAL,
+        "moving": row.status in RUNNING,
+        "tag_href": lambda name, value: _list_href("tag", name, value),
+        "same_href": _list_href("name", row.name),
+        "queue_href": _list_href("queue", row.queue),
+        "children_href": _list_href("parent", task_id),
+    }
+
+
+def _list_href(*term: str) -> str:
+    return url_for("dashboard.task_list", q=search.with_term("", *term))
+
+
+def _children(project: ProjectRef, task_id: str) -> list[Any]:
+    found = task_search.search_tasks([project], Filters(parent=(task_id,)), None, MAX_CHILDREN + 1)
+    return [make_row(row, {project.id: project.slug}) for row in found.rows]
+
+
+def make_steps(events: Any) -> list[Step]:
+    """Return the stays of a task in its states, from its history."""
+    changes = [event for event in events if event.type != "progress"]
+    ends: list[Any] = [*(event.created for event in changes[1:]), None]
+    return [
+        Step(
+            event.status,
+            event.created,
+            None if end is None else end - event.created,
+            f"by {event.actor_name}" if event.actor_type != "server" else "by the server",
+        )
+        for event, end in zip(changes, ends, strict=True)
+    ]
+
+
+def run_time(row: Any) -> timedelta | None:
+    """Return how long a task has run, or ran; None before it starts."""
+    if row.start_time is None:
+        return None
+    lasted: timedelta = (row.end_time or utcnow()) - row.start_time
+    return max(lasted, timedelta())
+
+
+def progress_series(events: Any) -> dict[str, Any] | None:
+    """Return the chart of progress; None where it would have less than three points."""
+    points = [event for event in events if event.value is not None]
+    if len(points) < 3:
+        return None
+    return {
+        "x": [round(event.created.timestamp(), 3) for event in points],
+        "values": [event.value for event in points],
+    }
+
+
+@blp.page("/a/<organization_slug>/tasks/<id>/cancel", role=roles.CHANGE_TASKS, methods=["POST"])
+def cancel_task(id: str) -> AnyResponse:
+    """Cancel a task."""
+    projects = organization_projects()
+    stamp = task_view.find_stamp([project.id for project in projects], id)
+    project = next(one for one in projects if one.id == stamp.project_id)
+    tasks.cancel_task(project, id, now=utcnow(), actor=current_actor())
+    db.session.commit()
+    flash("The task is cancelled.", "success")
+    return redirect(url_for("dashboard.task", id=id), 303)

@@ -1,0 +1,338 @@
+"""The list of tasks: search, tabs, saved views, cancelling and exports."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from flask import Response, current_app, flash, redirect, request, stream_with_context, url_for
+from markupsafe import Markup
+from werkzeug.wrappers import Response as AnyResponse
+
+from taskbadger.blueprints.dashboard.access import (
+    blp,
+    current_actor,
+    current_organization,
+    may,
+)
+from taskbadger.blueprints.dashboard.live import live_anchor
+from taskbadger.blueprints.dashboard.rows import TaskRow, make_row
+from taskbadger.blueprints.dashboard.shared import (
+    chosen_projects,
+    last_change,
+    organization_projects,
+    render_shared,
+    share,
+    shared_row,
+)
+from taskbadger.clock import utcnow
+from taskbadger.domain import roles, search
+from taskbadger.errors import NotFound, TaskBadgerError
+from taskbadger.extensions import db
+from taskbadger.services import audit, exports, saved_views, task_search
+from taskbadger.services.accounts import ProjectRef
+from taskbadger.services.pagination import Cursor, read_cursor
+from taskbadger.services.task_list import Filters
+
+PAGE_SIZE = 50
+NEWCOMERS = 1000
+"""Newcomers are counted up to this."""
+CANCEL_BATCH = 200
+CANCEL_SECONDS = 15
+"""A request that cancels all matching tasks stops after so long, and says so."""
+_WORDS_KEPT = 100
+
+TABS = (
+    ("All", "", ()),
+    ("Running", "running", search.GROUPS["running"]),
+    ("Pending", "pending", ("pending",)),
+    ("Failed", "error", ("error",)),
+    ("Stale", "stale", ("stale",)),
+    ("Success", "success", ("success",)),
+    ("Cancelled", "cancelled", ("cancelled",)),
+)
+"""The tabs: the label, the word for the search, and the states."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """What the list is narrowed to, by its URL."""
+
+    text: str
+    project: str
+    projects: list[ProjectRef]
+    filters: Filters
+    problems: tuple[search.Problem, ...]
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The parts of the URL that are set."""
+        found = {"q": self.text, "project": self.project}
+        return {name: value for name, value in found.items() if value}
+
+    def href(self, text: str) -> str:
+        """Return the address of the list with another search."""
+        return list_url({**self.arguments, "q": text})
+
+    def tag_href(self, name: str, value: str) -> str:
+        """Return the address of the list narrowed to a tag."""
+        return self.href(search.with_term(self.text, "tag", name, value))
+
+
+def list_url(arguments: dict[str, Any]) -> str:
+    """Return the address of the list with those of the arguments that are set."""
+    given = {name: value for name, value in arguments.items() if value}
+    return url_for("dashboard.task_list", **given)
+
+
+def read_query(values: Any) -> Query:
+    """Read the search and the project from arguments or a form; raises NotFound."""
+    text, project = values.get("q", "").strip(), values.get("project", "")
+    projects = chosen_projects(project)
+    if project and not projects:
+        raise NotFound()
+    filters, found = task_search.read_search(text, now=utcnow())
+    return Query(text, project, projects, filters, found.problems)
+
+
+@blp.page("/a/<organization_slug>/tasks/", role=roles.READ)
+def task_list() -> Response:
+    """Show the tasks that match."""
+    query = read_query(request.args)
+    # A relative time moves on by itself.
+    minute = utcnow().replace(second=0, microsecond=0) if query.filters.moments else ""
+    views = [(view.id, view.name, view.search, view.project) for view in _views()]
+    return render_shared(
+        "dashboard/tasks.html",
+        f"{last_change(query.projects)}|{minute}|{views}",
+        lambda: _list_context(query, views),
+    )
+
+
+def _views() -> list[Any]:
+    organization_id = current_organization().id
+    return share(("views", organization_id), lambda: saved_views.list_views(organization_id))
+
+
+def _list_context(query: Query, views: list[tuple[int, str, str, str]]) -> dict[str, Any]:
+    cursor = _cursor(request.args.get("cursor"))
+    anchor = _cursor(live_anchor())
+    newcomers = 0
+    first_page = cursor is None
+    if first_page and anchor is not None:
+        newcomers = task_search.count_newer(query.projects, query.filters, anchor, NEWCOMERS)
+        cursor = task_search.at_and_below(anchor)
+    found = _find(query, cursor)
+    slugs = {project.id: project.slug for project in organization_projects()}
+    rows = [make_row(row, slugs) for row in found.rows]
+    counts = _count(query)
+    chosen = query.filters.status or ()
+    return {
+        "query": query,
+        "rows": rows,
+        "row_html": _row_renderer(query),
+        "anchor": task_search.key_of(found.rows[0]).write() if found.rows and first_page else "",
+        "newcomers": newcomers,
+        "newer": None if first_page else _page_href(query, found.previous),
+        "older": _page_href(query, found.next),
+        "is_first": first_page,
+        "looked_back_to": found.looked_back_to,
+        "tabs": _tabs(query, counts),
+        "matching": counts.of(chosen or tuple(counts.by_status)),
+        "is_at_least": counts.is_at_least(chosen or tuple(counts.by_status)),
+        "moving": any(row.is_open and row.status != "pending" for row in rows),
+        "projects": organization_projects(),
+        "views": [_view_link(*view) for view in views],
+        "many_projects": len(query.projects) > 1,
+        "marks": _marks(query),
+    }
+
+
+def _find(query: Query, cursor: Cursor | None) -> task_search.Found:
+    if query.problems:
+        return task_search.Found([], None, None)
+    return task_search.search_tasks(query.projects, query.filters, cursor, PAGE_SIZE)
+
+
+def _count(query: Query) -> task_search.Counts:
+    if query.problems:
+        return task_search.Counts({}, capped=False)
+    name = ("counts", tuple(one.id for one in query.projects), query.text)
+    return share(
+        name,
+        lambda: task_search.count_by_status(query.projects, query.filters),
+        place="counts",
+    )
+
+
+def _cursor(text: str | None) -> Cursor | None:
+    return read_cursor(text, parts=2) if text else None
+
+
+def _page_href(query: Query, cursor: Cursor | None) -> str | None:
+    if cursor is None:
+        return None
+    return url_for("dashboard.task_list", **query.arguments, cursor=cursor.write())
+
+
+def _tabs(query: Query, counts: task_search.Counts) -> list[tuple[str, str, str, bool]]:
+    chosen = set(query.filters.status)
+    tabs = []
+    for label, word, statuses in TABS:
+        states = statuses or tuple(counts.by_status)
+        number = counts.of(states)
+        text = _count_text(number, at_least=counts.is_at_least(states))
+        href = query.href(search.with_status(query.text, word))
+        tabs.append((label, href, text, chosen == set(statuses)))
+    return tabs
+
+
+def _count_text(number: int, *, at_least: bool) -> str:
+    if not at_least:
+        return f"{number:,}"
+    return f"{number // 1000}k+" if number >= 1000 else f"{number}+"
+
+
+def _view_link(view_id: int, name: str, text: str, project: str) -> dict[str, Any]:
+    href = list_url({"q": text, "project": project})
+    return {"id": view_id, "name": name, "href": href, "q": text, "project": project}
+
+
+def _marks(query: Query) -> list[dict[str, Any]]:
+    """Return what is wrong with the search, with the place of each problem."""
+    return [
+        {
+            "before": query.text[max(one.start - 20, 0) : one.start],
+            "wrong": query.text[one.start : one.end][:_WORDS_KEPT],
+            "position": one.start + 1,
+            "message": one.message,
+        }
+        for one in query.problems
+    ]
+
+
+def _row_renderer(query: Query) -> Any:
+    """Return what renders a row, once for all open pages that show it in the same way."""
+    macro = current_app.jinja_env.get_template("dashboard/_task_row.html").module.row  # type: ignore[attr-defined]
+    pick, with_project = may(roles.CHANGE_TASKS), len(query.projects) > 1
+
+    def render(row: TaskRow) -> Markup:
+        base = url_for("dashboard.task_list")
+
+        def make() -> Markup:
+            return Markup(macro(row, base, query, pick, with_project))  # noqa: S704 - escaped by the template
+
+        key = (row.id, row.version, row.status, base, query.text, query.project, pick, with_project)
+        return Markup(shared_row(key, make))  # noqa: S704 - escaped by the template
+
+    return render
+
+
+@blp.page("/a/<organization_slug>/tasks/cancel", role=roles.CHANGE_TASKS, methods=["POST"])
+def cancel_tasks() -> AnyResponse:
+    """Cancel the selected tasks, or all that match."""
+    query = read_query(request.form)
+    if request.form.get("all"):
+        number, is_done = _cancel_matching(query)
+    else:
+        number, is_done = _cancel_selected(query, request.form.getlist("task")), True
+    words = f"{number:,} task{'' if number == 1 else 's'}"
+    if is_done:
+        flash(f"Cancelled {words}; those that had ended stay as they are.", "success")
+    else:
+        flash(f"Cancelled {words}, and there are more: do it again to go on.", "warning")
+    return redirect(url_for("dashboard.task_list", **query.arguments), 303)
+
+
+def _cancel_selected(query: Query, task_ids: list[str]) -> int:
+    now = utcnow()
+    number = task_search.cancel_selected(
+        organization_projects(), task_ids[:1000], now=now, actor=current_actor()
+    )
+    _note(number, f"{len(task_ids)} selected")
+    db.session.commit()
+    return number
+
+
+def _cancel_matching(query: Query) -> tuple[int, bool]:
+    """Cancel batch by batch, each in a transaction of its own."""
+    filters = task_search.open_matching(query.filters)
+    if query.problems or filters is None:
+        return 0, True
+    deadline = utcnow() + timedelta(seconds=CANCEL_SECONDS)
+    actor, projects = current_actor(), query.projects
+    cursor, total = None, 0
+    while True:
+        found = task_search.search_tasks(projects, filters, cursor, CANCEL_BATCH)
+        chosen = [row.id for row in found.rows]
+        db.session.rollback()
+        total += task_search.cancel_selected(projects, chosen, now=utcnow(), actor=actor)
+        db.session.commit()
+        cursor = found.next
+        if cursor is None or utcnow() > deadline:
+            break
+    _note(total, f"all matching “{query.text}”")
+    db.session.commit()
+    return total, cursor is None
+
+
+def _note(number: int, detail: str) -> None:
+    if number:
+        audit.record(
+            current_actor(),
+            current_organization().id,
+            "task.cancel",
+            f"{number} task{'' if number == 1 else 's'}",
+            detail,
+            now=utcnow(),
+        )
+
+
+@blp.page("/a/<organization_slug>/tasks/export.<kind>", role=roles.READ)
+def export_tasks(kind: str) -> Response:
+    """Send all that match as a file, as it is read."""
+    if kind not in exports.EXPORTS:
+        raise NotFound()
+    query = read_query(request.args)
+    if query.problems:
+        raise BadSearch(query.problems[0].message)
+    make, mimetype = exports.EXPORTS[kind]
+    response = Response(stream_with_context(make(query.projects, query.filters)), mimetype=mimetype)
+    name = f"tasks-{current_organization().slug}.{kind}"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+class BadSearch(TaskBadgerError):
+    """The search cannot be read."""
+
+    status = 400
+    code = "invalid"
+
+
+@blp.page("/a/<organization_slug>/tasks/views", role=roles.CHANGE_TASKS, methods=["POST"])
+def save_view() -> AnyResponse:
+    """Keep the search under a name."""
+    query = read_query(request.form)
+    view = saved_views.save_view(
+        current_organization().id,
+        request.form.get("name", ""),
+        query.text,
+        query.project,
+        now=utcnow(),
+    )
+    db.session.commit()
+    flash(f"The view “{view.name}” is saved for the team.", "success")
+    return redirect(url_for("dashboard.task_list", **query.arguments), 303)
+
+
+@blp.page(
+    "/a/<organization_slug>/tasks/views/<int:view_id>/delete",
+    role=roles.CHANGE_TASKS,
+    methods=["POST"],
+)
+def delete_view(view_id: int) -> AnyResponse:
+    """Delete a saved view."""
+    name = saved_views.delete_view(current_organization().id, view_id)
+    db.session.commit()
+    flash(f"The view “{name}” is deleted.", "success")
+    return redirect(url_for("dashboard.task_list"), 303)

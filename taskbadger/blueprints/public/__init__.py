@@ -1,0 +1,134 @@
+"""What anyone with a task's link may see: its public page and its badge."""
+
+import hashlib
+import json
+from typing import Any
+
+from flask import Blueprint, Flask, Response, render_template, request
+from flask_smorest import Api
+from markupsafe import escape
+
+from taskbadger.blueprints.dashboard.live import render_live
+from taskbadger.blueprints.dashboard.task import make_steps, run_time
+from taskbadger.domain import secrets
+from taskbadger.domain.status import RUNNING, value_percent
+from taskbadger.errors import NotFound
+from taskbadger.services import history, task_view
+
+BADGE_SECONDS = 10
+"""How long others may keep a badge."""
+MAX_EVENTS = 1000
+COLOURS = {
+    "success": "#1a7f37",
+    "error": "#b3202f",
+    "stale": "#8a5a00",
+    "cancelled": "#59616d",
+    "pending": "#59616d",
+}
+RUNNING_COLOUR = "#2456b3"
+UNKNOWN = "unknown"
+# Verdana's widths at 11 px, near enough for any text.
+_CHARACTER, _WIDE_CHARACTER, _PADDING = 6.6, 11.0, 10
+
+blp = Blueprint("public", __name__, template_folder="templates", url_prefix="/public")
+
+
+@blp.get("/tasks/<id>/")
+def task(id: str) -> Response:
+    """Show what the project lets everyone see of a task."""
+    try:
+        version = task_view.find_public_version(id)
+    except NotFound:
+        response = Response(render_template("public/missing.html"), 404)
+        response.headers["Cache-Control"] = "no-store"
+        return response
+    return render_live("public/task.html", version, lambda: _context(id))
+
+
+def _context(task_id: str) -> dict[str, Any]:
+    found = task_view.find_public_task(task_id)
+    row = found.row
+    events = history.list_events(task_id, None, MAX_EVENTS).rows
+    has_data = found.shows_data and row.data is not None
+    return {
+        "name": row.name,
+        "status": row.status,
+        "value": row.value,
+        "value_max": row.value_max,
+        "value_percent": value_percent(row.value, row.value_max),
+        "created": row.created,
+        "started": row.start_time,
+        "ended": row.end_time,
+        "updated": row.updated,
+        "waited": row.time_to_start,
+        "took": run_time(row),
+        "steps": make_steps(events),
+        "organization": found.organization,
+        "project": found.project,
+        "has_data": has_data,
+        "data": secrets.masked(json.loads(row.data)) if has_data else None,
+        "tags": json.loads(row.tags) if found.shows_tags else {},
+        "moving": row.status in RUNNING,
+    }
+
+
+@blp.get("/tasks/<id>/badge.svg")
+def badge(id: str) -> Response:
+    """Draw the state of a task, for other pages to embed."""
+    try:
+        row = task_view.find_public_task(id).row
+    except NotFound:
+        return _badge("task", UNKNOWN, "#59616d", 404)
+    percent = value_percent(row.value, row.value_max)
+    words = row.status.replace("_", "-")
+    if percent is not None and row.status not in ("success", "cancelled"):
+        words = f"{words} {percent}%"
+    return _badge(_short(row.name), words, COLOURS.get(row.status, RUNNING_COLOUR), 200)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 40 else f"{name[:39]}…"
+
+
+def _width(text: str) -> int:
+    wide = sum(_WIDE_CHARACTER if ord(one) > 0x2E7F else _CHARACTER for one in text)
+    return round(wide) + _PADDING
+
+
+def _badge(label: str, words: str, colour: str, status: int) -> Response:
+    label = "".join(one if one.isprintable() else "�" for one in label)
+    left, right = _width(label), _width(words)
+    title = escape(f"{label}: {words}")
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + right}" height="20" role="img" '
+        f'aria-label="{title}"><title>{title}</title>'
+        f'<clipPath id="r"><rect width="{left + right}" height="20" rx="3"/></clipPath>'
+        f'<g clip-path="url(#r)"><rect width="{left}" height="20" fill="#404853"/>'
+        f'<rect x="{left}" width="{right}" height="20" fill="{colour}"/></g>'
+        '<g fill="#fff" text-anchor="middle" font-family="Verdana,DejaVu Sans,sans-serif" '
+        f'font-size="11"><text x="{left / 2}" y="14">{escape(label)}</text>'
+        f'<text x="{left + right / 2}" y="14">{escape(words)}</text></g></svg>'
+    )
+    response = Response(svg, status, mimetype="image/svg+xml")
+    response.headers["Cache-Control"] = f"public, max-age={BADGE_SECONDS}"
+    response.headers["Content-Security-Policy"] = "default-src 'none'"
+    response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    response.set_etag(f"{_hash(svg)}")
+    response.make_conditional(request)
+    return response
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@blp.after_request
+def _hide(response: Response) -> Response:
+    """Keep the link out of search engines and of other sites' logs."""
+    response.headers["X-Robots-Tag"] = "noindex, nofollow"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+def register(app: Flask, api: Api) -> None:
+    app.register_blueprint(blp)

@@ -1,0 +1,32 @@
+"""Which values in a task's data are secrets, so that pages do not show them."""
+
+import re
+from typing import Any
+
+MASK = "••••••"
+MAX_DEPTH = 100
+_KEY = re.compile(
+    r"passw|passphrase|pwd|secret|token|authori[sz]ation|credential|cookie|private.?key|"
+    r"api.?key|access.?key|session.?id|signature|^auth$|^dsn$|^bearer$",
+    re.IGNORECASE,
+)
+_URL_PASSWORD = re.compile(r"(?<=://)([^\s/:@]*):[^\s/@]+(?=@)")
+
+
+def masked(value: Any, depth: int = MAX_DEPTH) -> Any:
+    """Return JSON with the values of telling keys masked, and the passwords in URLs."""
+    if depth == 0:
+        return value
+    if isinstance(value, dict):
+        return {key: _of_key(key, one, depth) for key, one in value.items()}
+    if isinstance(value, list):
+        return [masked(one, depth - 1) for one in value]
+    if isinstance(value, str):
+        return _URL_PASSWORD.sub(rf"\1:{MASK}", value)
+    return value
+
+
+def _of_key(key: str, value: Any, depth: int) -> Any:
+    if value not in (None, "", True, False) and _KEY.search(key):
+        return MASK
+    return masked(value, depth - 1)

@@ -1,0 +1,363 @@
+"""The list of tasks."""
+
+import csv
+import io
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from conftest import count_queries, make_project
+from flask import Flask
+from people import WebClient, browser_for, make_member
+from sqlalchemy import select
+
+from taskbadger.blueprints.dashboard import tasks as pages
+from taskbadger.clock import utcnow
+from taskbadger.extensions import db
+from taskbadger.models import AuditEntry, SavedView, Task
+from taskbadger.services import task_search, tasks
+from taskbadger.services.accounts import Actor, ProjectRef
+
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+LIST = "/a/acme/tasks/"
+
+
+def make_task(project: ProjectRef, name: str = "job", *, ago: float = 0, **data: Any) -> str:
+    now = utcnow() - timedelta(seconds=ago)
+    actor = Actor("user", "ada@example.org")
+    task = tasks.create_task(project, {"name": name, **data}, now=now, actor=actor)
+    db.session.commit()
+    return str(task.id)
+
+
+def shown(text: str) -> list[str]:
+    """Return the names of the rows of a page."""
+    return re.findall(r"data-row-link href=\"[^\"]*\">([^<]*)</a>", text)
+
+
+def statuses() -> dict[str, str]:
+    db.session.rollback()
+    found = {row.name: row.status for row in db.session.scalars(select(Task))}
+    db.session.rollback()
+    return found
+
+
+@pytest.fixture
+def viewer(app: Flask) -> WebClient:
+    return browser_for(app, make_member("vi@example.org", "viewer"))
+
+
+def live(web: WebClient, path: str, etag: str = "", anchor: str = "") -> Any:
+    headers = {"X-Live": "1"}
+    if etag:
+        headers["If-None-Match"] = etag
+    if anchor:
+        headers["X-Live-Anchor"] = anchor
+    return web.get(path, headers=headers)
+
+
+def test_list_shows_the_tasks_of_all_projects(web: WebClient, project: ProjectRef) -> None:
+    make_task(project, "import", ago=5, status="processing", value=40, tags={"env": "prod"})
+    make_task(make_project("acme", "worker"), "export", queue="high")
+    make_task(make_project("other", "web"), "foreign")
+
+    response = web.get(LIST)
+
+    assert (response.status_code, shown(response.text)) == (200, ["export", "import"])
+    assert '<progress value="40" max="100"' in response.text
+    assert 'href="/a/acme/tasks/?q=tag:env:prod"' in response.text
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("?q=status:error", ["broken"]),
+        ("?q=name:im*&project=web", ["import"]),
+        ("?project=worker", ["export"]),
+        ("?q=nothing", []),
+    ],
+)
+def test_url_narrows_the_list(
+    web: WebClient, project: ProjectRef, query: str, names: list[str]
+) -> None:
+    make_task(project, "import", ago=5)
+    make_task(project, "broken", ago=6, status="error")
+    make_task(make_project("acme", "worker"), "export")
+
+    assert shown(web.get(LIST + query).text) == names
+
+
+def test_problem_of_a_search_is_shown_where_it_is(web: WebClient, project: ProjectRef) -> None:
+    make_task(project)
+
+    page = web.get(LIST + "?q=import+staus:error").text
+
+    assert "At character 8:" in page
+    assert "<mark>staus:error</mark>" in page
+    assert shown(page) == []
+
+
+def test_tabs_count_and_replace_the_status(web: WebClient, project: ProjectRef) -> None:
+    for status in ("error", "error", "processing", "success"):
+        make_task(project, status=status)
+
+    page = web.get(LIST + "?q=job+status:error").text
+
+    counts = re.findall(r'data-key="tab-(\w+)">\w+<span class="tab-count">([^<]*)', page)
+    assert counts == [
+        ("All", "4"),
+        ("Running", "1"),
+        ("Pending", "0"),
+        ("Failed", "2"),
+        ("Stale", "0"),
+        ("Success", "1"),
+        ("Cancelled", "0"),
+    ]
+    assert 'href="/a/acme/tasks/?q=job+status:running"' in page
+    assert re.search(r'status:error" aria-current="page" data-key="tab-Failed"', page)
+
+
+def test_counts_beyond_the_cap_are_short(
+    web: WebClient, project: ProjectRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task_search, "COUNT_CAP", 2)
+    for _ in range(3):
+        make_task(project)
+
+    assert '<span class="tab-count">2+</span>' in web.get(LIST).text
+    assert pages._count_text(10_000, at_least=True) == "10k+"
+
+
+def test_pages_lead_to_each_other(
+    web: WebClient, project: ProjectRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "PAGE_SIZE", 2)
+    for number in range(5):
+        make_task(project, f"job {number}", ago=number)
+
+    first = web.get(LIST + "?q=job").text
+    older = re.findall(r'rel="next" href="([^"]*)"', first)[0].replace("&amp;", "&")
+    second = web.get(older).text
+    newer = re.findall(r'rel="prev" href="([^"]*)"', second)[0].replace("&amp;", "&")
+
+    assert shown(first) == ["job 0", "job 1"]
+    assert shown(second) == ["job 2", "job 3"]
+    assert shown(web.get(newer).text) == ["job 0", "job 1"]
+    assert "data-anchor" not in second
+
+
+def test_bad_cursor_and_foreign_project_are_not_found(web: WebClient, project: ProjectRef) -> None:
+    make_project("other", "secret")
+
+    assert web.get(LIST + "?cursor=nonsense").status_code == 404
+    assert web.get(LIST + "?project=secret").status_code == 404
+    assert live(web, LIST, anchor="nonsense").status_code == 404
+
+
+def test_empty_list_says_what_to_do(web: WebClient, project: ProjectRef) -> None:
+    assert "No tasks yet" in web.get(LIST).text
+    make_task(project)
+    assert "No task matches" in web.get(LIST + "?q=nothing").text
+
+
+def test_hostile_text_is_escaped(web: WebClient, project: ProjectRef) -> None:
+    make_task(project, HOSTILE, queue=HOSTILE, tags={HOSTILE: HOSTILE})
+
+    page = web.get(LIST, query_string={"q": HOSTILE}).text
+
+    assert "<script>alert" not in page
+    assert "<img" not in page
+
+
+def test_open_page_gets_304_after_at_most_two_look_ups_of_tasks(
+    web: WebClient, project: ProjectRef
+) -> None:
+    make_task(project)
+    etag = live(web, LIST).headers["ETag"]
+
+    with count_queries() as statements:
+        again = live(web, LIST, etag)
+
+    assert (again.status_code, again.data) == (304, b"")
+    assert len([one for one in statements if "FROM task" in one]) <= 1
+
+
+def test_open_page_sees_a_change(
+    app: Flask, web: WebClient, project: ProjectRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.extensions["taskbadger_versions"], "seconds", 0.0)
+    task_id = make_task(project, status="processing", value=1)
+    first = live(web, LIST)
+    actor = Actor("key", "ci")
+    tasks.update_task(project, task_id, {"value": 77}, now=utcnow(), actor=actor)
+    db.session.commit()
+
+    second = live(web, LIST, first.headers["ETag"])
+
+    assert second.status_code == 200
+    assert '<progress value="77"' in second.text
+    assert "<html" not in second.text
+    assert "csrf_token" not in second.text
+
+
+def test_newcomers_wait_above_the_anchor(
+    app: Flask, web: WebClient, project: ProjectRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.extensions["taskbadger_versions"], "seconds", 0.0)
+    make_task(project, "old", ago=5)
+    anchor = re.findall(r'data-anchor="([^"]*)"', web.get(LIST).text)[0]
+    make_task(project, "new")
+
+    page = live(web, LIST, anchor=anchor).text
+
+    assert shown(page) == ["old"]
+    assert "1 new — show" in page
+    assert shown(live(web, LIST).text) == ["new", "old"]
+
+
+def test_open_pages_share_an_answer_but_not_across_roles(
+    web: WebClient, viewer: WebClient, project: ProjectRef
+) -> None:
+    make_task(project)
+    other = browser_for(web.client.application, make_member("bo@example.org", "owner"))
+    first = live(web, LIST)
+
+    with count_queries() as statements:
+        second = live(other, LIST)
+
+    assert second.data == first.data
+    assert [one for one in statements if "FROM task" in one] == []
+    assert "data-select-page" in first.text
+    assert "data-select-page" not in live(viewer, LIST).text
+
+
+def test_queries_of_a_page_do_not_grow_with_its_rows(web: WebClient, project: ProjectRef) -> None:
+    numbers = []
+    for count in (1, 5):
+        for _ in range(count):
+            make_task(project, tags={"a": "b"})
+        with count_queries() as statements:
+            web.get(LIST)
+        numbers.append(len(statements))
+
+    assert numbers[0] == numbers[1] <= 9
+
+
+def test_selected_tasks_are_cancelled(web: WebClient, project: ProjectRef) -> None:
+    first, second = make_task(project, "a", status="processing"), make_task(project, "b")
+    make_task(project, "c")
+
+    response = web.post(LIST + "cancel", {"task": [first, second], "q": "job", "all": ""})
+
+    assert (response.status_code, response.location) == (303, "/a/acme/tasks/?q=job")
+    assert statuses() == {"a": "cancelled", "b": "cancelled", "c": "pending"}
+    [entry] = db.session.scalars(select(AuditEntry))
+    assert (entry.verb, entry.subject, entry.detail) == ("task.cancel", "2 tasks", "2 selected")
+    db.session.rollback()
+    assert "Cancelled 2 tasks" in web.get(LIST).text
+
+
+def test_all_matching_tasks_are_cancelled_in_batches(
+    web: WebClient, project: ProjectRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "CANCEL_BATCH", 2)
+    for number in range(5):
+        make_task(project, f"job {number}", ago=number)
+    make_task(project, "other")
+    make_task(project, "job done", status="success")
+
+    web.post(LIST + "cancel", {"q": "job", "all": "1"})
+
+    expected = {f"job {number}": "cancelled" for number in range(5)}
+    assert statuses() == {**expected, "other": "pending", "job done": "success"}
+
+
+def test_long_cancellation_stops_and_says_so(
+    web: WebClient, project: ProjectRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "CANCEL_BATCH", 2)
+    monkeypatch.setattr(pages, "CANCEL_SECONDS", -1)
+    for number in range(3):
+        make_task(project, f"job {number}", ago=number)
+
+    web.post(LIST + "cancel", {"q": "", "all": "1"})
+
+    assert "Cancelled 2 tasks, and there are more" in web.get(LIST).text
+    assert sorted(statuses().values()) == ["cancelled", "cancelled", "pending"]
+
+
+@pytest.mark.parametrize("search", ["status:error", "staus:x"])
+def test_nothing_is_cancelled_where_nothing_can_be(
+    web: WebClient, project: ProjectRef, search: str
+) -> None:
+    make_task(project, "a", status="error")
+    make_task(project, "b")
+
+    web.post(LIST + "cancel", {"q": search, "all": "1"})
+
+    assert statuses() == {"a": "error", "b": "pending"}
+
+
+def test_viewer_may_look_and_export_but_not_change(viewer: WebClient, project: ProjectRef) -> None:
+    task = make_task(project)
+
+    assert viewer.get(LIST).status_code == 200
+    assert viewer.get(LIST + "export.csv").status_code == 200
+    for path in ("cancel", "views", "views/1/delete"):
+        assert viewer.post(LIST + path, {"task": task, "all": "1"}).status_code == 403
+    assert statuses() == {"job": "pending"}
+
+
+def test_export_streams_what_matches(web: WebClient, project: ProjectRef) -> None:
+    make_task(project, "=1+1", status="error")
+    make_task(project, "fine")
+
+    response = web.get(LIST + "export.csv?q=status:error")
+
+    assert response.is_streamed
+    assert response.headers["Content-Disposition"] == 'attachment; filename="tasks-acme.csv"'
+    rows = list(csv.DictReader(io.StringIO(response.text, newline="")))
+    assert [row["name"] for row in rows] == ["'=1+1"]
+    assert web.get(LIST + "export.jsonl").text.count("\n") == 2
+    assert web.get(LIST + "export.xls").status_code == 404
+    assert web.get(LIST + "export.csv?q=staus:x").status_code == 400
+
+
+def test_views_are_saved_listed_and_deleted(web: WebClient, project: ProjectRef) -> None:
+    web.post(LIST + "views", {"name": HOSTILE[:80], "q": "status:error", "project": "web"})
+
+    page = web.get(LIST).text
+    assert "/a/acme/tasks/?q=status:error&amp;project=web" in page
+    assert "<script>alert" not in page
+    [view] = db.session.scalars(select(SavedView))
+    db.session.rollback()
+    assert web.post(LIST + f"views/{view.id}/delete").status_code == 303
+    assert list(db.session.scalars(select(SavedView))) == []
+    db.session.rollback()
+    assert web.post(LIST + "views", {"name": ""}).status_code == 400
+
+
+def test_page_says_how_far_it_looked(
+    web: WebClient, project: ProjectRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task_search, "WINDOW", 2)
+    monkeypatch.setattr(task_search, "LEAST_WINDOW", 2)
+    for number in range(4):
+        make_task(project, f"job {number}", ago=number, queue="rare" if number == 3 else "")
+
+    page = web.get(LIST + "?q=queue:rare").text
+
+    assert "none of them matches" in page
+    further = re.findall(r'href="([^"]*)">Look further back', page)[0].replace("&amp;", "&")
+    assert shown(web.get(further).text) == ["job 3"]
+
+
+@pytest.fixture(autouse=True)
+def fresh_answers(app: Flask) -> None:
+    """Forget what the tests before have shared."""
+    for name in ("answers", "rows"):
+        app.extensions[f"taskbadger_{name}"]._kept.clear()
+    for name in ("versions", "counts"):
+        app.extensions[f"taskbadger_{name}"]._known.clear()
