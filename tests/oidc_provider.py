@@ -38,7 +38,7 @@ class OidcProvider:
     """Claims that a token gets in place of the right ones."""
     issuer: str | None = None
     """What the description says in place of the right issuer."""
-    signing_key: RSAKey = KEY
+    signing_key: RSAKey = field(default_factory=lambda: KEY)
     """What signs tokens; the published one is KEY."""
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
 

@@ -1,0 +1,271 @@
+"""Who gets in, route by route: from the route table, so that no new route is forgotten."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+from flask import Flask
+from people import PASSWORD, WebClient, browser_for, make_member
+from werkzeug.routing import BaseConverter, IntegerConverter, Rule, UUIDConverter
+
+from taskbadger.blueprints.dashboard.access import PUBLIC, SIGNED_IN, Pages, safe_path
+from taskbadger.blueprints.security import HEADERS
+from taskbadger.domain import roles
+
+OPEN = {
+    "assets.file",  # the files of the pages
+    "docs.page",  # the documentation of the API, below /api/ but a page
+    "health.healthz",
+    "health.readyz",
+    "metrics.metrics",  # has a token of its own
+}
+"""The routes outside of the API that are for programs and have no rule. They only read."""
+
+UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
+
+
+def page_rules(app: Flask) -> Iterator[tuple[Rule, str]]:
+    """Go through the routes that are no API, with the role that each asks for."""
+    for rule in app.url_map.iter_rules():
+        if rule.rule.startswith("/api/") or rule.endpoint in OPEN:
+            continue
+        name, _, endpoint = rule.endpoint.rpartition(".")
+        pages = app.blueprints.get(name)
+        assert isinstance(pages, Pages), f"{rule.rule} has no rule: who may use it?"
+        yield rule, pages.rules[endpoint]
+
+
+def path_of(rule: Rule, organization: str = "acme") -> str:
+    """Return an address of *rule*, with something made up for each part."""
+    values = {name: example(rule._converters[name]) for name in rule.arguments}
+    if "organization_slug" in values:
+        values["organization_slug"] = organization
+    built = rule.build(values)
+    assert built is not None
+    return built[1]
+
+
+def example(converter: BaseConverter) -> Any:
+    if isinstance(converter, IntegerConverter):
+        return 1
+    if isinstance(converter, UUIDConverter):
+        return UUID(int=1)
+    return "x"
+
+
+def method_of(rule: Rule) -> str:
+    unsafe = sorted(UNSAFE & (rule.methods or set()))
+    return unsafe[0] if unsafe else "GET"
+
+
+def test_routes_without_a_rule_only_read(app: Flask) -> None:
+    rules = [rule for rule in app.url_map.iter_rules() if rule.endpoint in OPEN]
+
+    assert [rule.rule for rule in rules if UNSAFE & (rule.methods or set())] == []
+
+
+def test_route_that_names_no_role_does_not_start() -> None:
+    pages = Pages("new", __name__)
+
+    with pytest.raises(ValueError, match="say who may use it"):
+        pages.add_url_rule("/new", view_func=lambda: "")
+    with pytest.raises(ValueError, match="only those"):
+        pages.page("/new", role=roles.READ)(lambda: "")
+    with pytest.raises(ValueError, match="only those"):
+        pages.page("/a/<organization_slug>/new", role=SIGNED_IN)(lambda: "")
+
+
+def test_every_unsafe_route_refuses_a_form_without_a_token(app: Flask) -> None:
+    browser = browser_for(app, make_member())
+    rules = [rule for rule, _ in page_rules(app) if method_of(rule) != "GET"]
+
+    answers = {
+        rule.rule: browser.open(method_of(rule), path_of(rule)).status_code for rule in rules
+    }
+
+    assert answers == {rule.rule: 400 for rule in rules}
+    assert len(answers) > 10
+
+
+def test_every_page_that_is_not_public_sends_strangers_to_sign_in(app: Flask) -> None:
+    make_member()
+    stranger = browser_for(app)
+    rules = [rule for rule, role in page_rules(app) if role != PUBLIC]
+
+    for rule in rules:
+        answer = stranger.open(
+            method_of(rule), path_of(rule), headers={"X-CSRFToken": stranger.token()}
+        )
+        assert (answer.status_code, answer.location.split("?")[0]) == (303, "/sign-in"), rule
+
+
+def test_every_page_of_another_organization_does_not_exist(app: Flask) -> None:
+    make_member("grace@example.org", organization="other")
+    browser = browser_for(app, make_member())
+    rules = [rule for rule, role in page_rules(app) if role in roles.ROLES]
+
+    for rule in rules:
+        for organization in ("other", "missing"):
+            answer = browser.open(
+                method_of(rule),
+                path_of(rule, organization),
+                headers={"X-CSRFToken": browser.token()},
+            )
+            assert answer.status_code == 404, (rule, organization)
+            assert "other" not in answer.text
+
+
+@pytest.mark.parametrize("role", roles.ROLES[1:])
+def test_every_page_refuses_a_lower_role(app: Flask, role: str) -> None:
+    browser = browser_for(app, make_member(role=role))
+    rules = [
+        (rule, least)
+        for rule, least in page_rules(app)
+        if least in roles.ROLES and not roles.includes(role, least)
+    ]
+
+    for rule, least in rules:
+        answer = browser.open(
+            method_of(rule), path_of(rule), headers={"X-CSRFToken": browser.token()}
+        )
+        assert answer.status_code == 403, rule
+        assert f"This needs the role {least}; yours is {role}." in answer.text
+    assert rules
+
+
+def test_token_of_another_browser_is_refused(app: Flask) -> None:
+    user = make_member()
+    browser, other = browser_for(app, user), browser_for(app, user)
+    other.token()
+
+    with other.client.session_transaction() as state:
+        state["csrf_token"] = "something else"
+    answer = other.open("POST", "/sign-out", data={"csrf_token": browser.token()})
+
+    assert answer.status_code == 400
+    assert "The form was too old" in answer.text
+    assert other.get("/account").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/sign-in", "/account", "/a/acme/settings/", "/missing"])
+def test_every_page_carries_the_security_headers(app: Flask, path: str) -> None:
+    response = browser_for(app, make_member()).get(path)
+
+    assert {name: response.headers[name] for name in HEADERS} == HEADERS
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["Cache-Control"] == "no-store"
+    assert "Strict-Transport-Security" not in response.headers
+    assert not re.search(r"<script(?![^>]*\bsrc=)|\son\w+=|style=", response.text)
+
+
+def test_cookies_over_http_are_hidden_from_scripts(app: Flask) -> None:
+    make_member()
+    browser = browser_for(app)
+
+    answer = browser.post("/sign-in", {"email": "ada@example.org", "password": PASSWORD})
+
+    session = next(one for one in cookies(answer) if one.startswith("taskbadger_session="))
+    assert attributes(session) == {"HttpOnly", "Path=/", "SameSite=Lax", "Max-Age=34560000"}
+
+
+def cookies(answer: Any) -> list[str]:
+    found: list[str] = answer.headers.getlist("Set-Cookie")
+    return found
+
+
+def attributes(cookie: str) -> set[str]:
+    return {part for part in cookie.split("; ")[1:] if not part.startswith("Expires=")}
+
+
+def test_cookies_behind_a_proxy_are_for_https_and_its_prefix(
+    make_app: Callable[..., Flask],
+) -> None:
+    make_member()
+    # The cookies are sent by hand: the client would not know the outer path.
+    client = make_app(PROXY_HOPS=1).test_client(use_cookies=False)
+    browser = WebClient(client)
+    headers = {
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Host": "tasks.example.com",
+        "X-Forwarded-Prefix": "/badger",
+        "Referer": "https://tasks.example.com/badger/sign-in",
+    }
+
+    page = browser.get("/sign-in", headers=headers)
+    state = next(one for one in cookies(page) if one.startswith("taskbadger_state="))
+    token = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
+    assert token is not None
+    answer = client.post(
+        "/sign-in?next=/account",
+        data={"email": "ada@example.org", "password": PASSWORD, "csrf_token": token[1]},
+        headers={**headers, "Cookie": state.split(";")[0]},
+    )
+
+    assert (answer.status_code, answer.location) == (303, "/badger/account")
+    expected = {"HttpOnly", "Secure", "Path=/badger", "SameSite=Lax"}
+    assert attributes(state) == expected
+    session = next(one for one in cookies(answer) if one.startswith("taskbadger_session="))
+    assert attributes(session) == {*expected, "Max-Age=34560000"}
+    assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+    assert 'action="/badger/sign-in"' in page.text
+
+
+def test_form_from_another_site_is_refused_over_https(make_app: Callable[..., Flask]) -> None:
+    browser = browser_for(make_app(), make_member())
+    secure = {"base_url": "https://localhost"}
+    data = {"csrf_token": browser.token()}
+
+    foreign = browser.open(
+        "POST", "/sign-out", data=data, headers={"Referer": "https://evil.example/"}, **secure
+    )
+
+    assert foreign.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/a/acme/tasks/?q=status:error", "/a/acme/tasks/?q=status:error"),
+        ("//evil.example/", ""),
+        ("/\\evil.example/", ""),
+        ("/a\\..\\b", ""),
+        ("https://evil.example/", ""),
+        ("javascript:alert(1)", ""),
+        ("/a\r\nSet-Cookie: x=1", ""),
+        ("/\t/evil.example", ""),
+        ("", ""),
+        (None, ""),
+    ],
+)
+def test_next_leads_to_pages_of_this_server_only(path: str | None, expected: str) -> None:
+    assert safe_path(path) == expected
+
+
+def test_unknown_address_is_a_page_and_says_nothing_more(app: Flask) -> None:
+    answer = browser_for(app).get("/no/such/page")
+
+    assert answer.status_code == 404
+    assert "<h1>Not found</h1>" in answer.text
+
+
+def test_wrong_method_names_the_right_ones(app: Flask) -> None:
+    answer = browser_for(app).get("/sign-out")
+
+    assert answer.status_code == 405
+    assert set(answer.headers["Allow"].split(", ")) == {"OPTIONS", "POST"}
+
+
+def test_api_keeps_its_own_errors_and_needs_no_csrf_token(app: Flask) -> None:
+    answer = browser_for(app).client.post("/api/acme/web/tasks/", json={})
+
+    assert answer.status_code == 401
+    assert answer.json["type"] == "client_error"
+    assert "Content-Security-Policy" not in answer.headers
+
+
+def test_documentation_of_the_api_has_the_policy(app: Flask) -> None:
+    answer = browser_for(app).get("/api/docs/")
+
+    assert answer.headers["Content-Security-Policy"] == HEADERS["Content-Security-Policy"]
