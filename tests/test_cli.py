@@ -208,7 +208,7 @@ def test_openapi_write_needs_no_settings_and_touches_no_database(tmp_path: Path)
     assert (done.returncode, done.stderr) == (0, "")
     assert [path.name for path in tmp_path.iterdir()] == ["document.json"]
     document = json.loads((tmp_path / "document.json").read_text())
-    assert document["info"] == {"title": "Taskbadger API", "version": "0.1"}
+    assert document["info"]["title"] == "Taskbadger API"
 
 
 def test_openapi_write_writes_what_the_server_answers(app: Flask, tmp_path: Path) -> None:
