@@ -1,16 +1,20 @@
 """A live server per database, a project per test, and the official SDK beside it."""
 
+import os
 import subprocess
+import uuid
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from acceptance import sdks
 from acceptance.live import LiveProject, LiveServer, serve
 from acceptance.sdks import LATEST, Sdk, clean_environment, run_script
 
+STANDARD_REDIS = "redis://127.0.0.1:6379/0"
 LINES_SHOWN = 30
 
 _install = lru_cache(sdks.install)
@@ -47,6 +51,30 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 def sdk() -> Callable[[str], Sdk]:
     """Return a version of the official SDK, installed when it is first asked for."""
     return _install
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> str:
+    """The URL of a running Redis."""
+    url = os.environ.get("TASKBADGER_TEST_REDIS", STANDARD_REDIS)
+    try:
+        with redis.Redis.from_url(url, socket_connect_timeout=5) as client:
+            client.ping()
+    except redis.ConnectionError:
+        if os.environ.get("CI"):
+            pytest.fail("there is no Redis, and CI must have one")
+        pytest.skip("there is no Redis")
+    return url
+
+
+@pytest.fixture(scope="session")
+def key_prefix(redis_url: str) -> Iterator[str]:
+    """What all our keys in Redis start with; they are deleted at the end."""
+    prefix = f"tb_test_{uuid.uuid4().hex[:12]}:"
+    yield prefix
+    with redis.Redis.from_url(redis_url) as client:
+        for key in client.scan_iter(f"{prefix}*"):
+            client.delete(key)
 
 
 @pytest.fixture

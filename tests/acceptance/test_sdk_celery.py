@@ -1,8 +1,6 @@
 """A real Celery worker on a real Redis, with the SDK's Celery integration."""
 
-import os
 import subprocess
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,36 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 from acceptance.live import LiveProject, LiveServer, wait_until
 from acceptance.sdks import LATEST, SCRIPTS, Sdk, clean_environment, run_script
 
-STANDARD_REDIS = "redis://127.0.0.1:6379/0"
 TERMINAL = {"success", "error", "cancelled"}
-
-
-@pytest.fixture(scope="module")
-def redis_url() -> str:
-    """The URL of a running Redis."""
-    url = os.environ.get("TASKBADGER_TEST_REDIS", STANDARD_REDIS)
-    try:
-        with redis.Redis.from_url(url, socket_connect_timeout=5) as client:
-            client.ping()
-    except redis.ConnectionError:
-        if os.environ.get("CI"):
-            pytest.fail("there is no Redis, and CI must have one")
-        pytest.skip("there is no Redis")
-    return url
-
-
-@pytest.fixture(scope="module")
-def key_prefix(redis_url: str) -> Iterator[str]:
-    """What all our keys in Redis start with; they are deleted at the end."""
-    prefix = f"tb_test_{uuid.uuid4().hex[:12]}:"
-    yield prefix
-    with redis.Redis.from_url(redis_url) as client:
-        for key in client.scan_iter(f"{prefix}*"):
-            client.delete(key)
 
 
 @contextmanager
