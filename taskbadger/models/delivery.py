@@ -90,7 +90,9 @@ class Delivery(Base):
     state: Mapped[str] = mapped_column(String(10), default=WAITING)
     """One of STATES."""
     attempts: Mapped[int] = mapped_column(default=0)
-    """How often it was claimed since it was queued, or replayed."""
+    """How often it was tried, to the end, since it was queued or replayed."""
+    crashes: Mapped[int] = mapped_column(default=0)
+    """How often a lease ended without an outcome: the worker was killed, or this kills it."""
     next_attempt_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     """When it may be claimed; while it is being sent, when the lease ends; None for never."""
     token: Mapped[str | None] = mapped_column(String(32))

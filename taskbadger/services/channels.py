@@ -92,9 +92,7 @@ def list_channels(organization_id: int) -> Sequence[ChannelConfig]:
 
 def get_channel(organization_id: int, integration: str) -> ChannelConfig:
     """Return the channel ``kind:slug``; raises NotFound."""
-    channel = db.session.scalar(
-        select(ChannelConfig).where(*_named(organization_id, integration))
-    )
+    channel = db.session.scalar(select(ChannelConfig).where(*_named(organization_id, integration)))
     if channel is None:
         raise NotFound()
     return channel
@@ -120,7 +118,7 @@ def create_channel(
         kind=kind,
         slug=slug,
         name=name,
-        config=json.dumps(_checked(kind, config, context)),
+        config=json.dumps(checked_config(kind, config, context)),
         created=now,
         updated=now,
     )
@@ -144,7 +142,7 @@ def update_channel(
     if name is not None:
         channel.name = name
     if config is not None:
-        channel.config = json.dumps(_checked(channel.kind, config, context))
+        channel.config = json.dumps(checked_config(channel.kind, config, context))
         channel.failing_since = None
     channel.updated = now
     db.session.flush()
@@ -185,9 +183,7 @@ def note_failure(organization_id: int, integration: str, *, now: datetime) -> bo
     over = row.failing_since is not None and row.failing_since <= now - FAILING_FOR
     if row.failing_since is None or over:
         values = {"disabled": now} if over else {"failing_since": now}
-        db.session.execute(
-            update(ChannelConfig).where(ChannelConfig.id == row.id).values(**values)
-        )
+        db.session.execute(update(ChannelConfig).where(ChannelConfig.id == row.id).values(**values))
     return over
 
 
@@ -223,7 +219,8 @@ def _named(organization_id: int, integration: str) -> tuple[ColumnElement[bool],
     )
 
 
-def _checked(kind: str, config: Any, context: SendContext) -> dict[str, Any]:
+def checked_config(kind: str, config: Any, context: SendContext) -> dict[str, Any]:
+    """Return *config* as it is to be saved; raises ValidationFailed."""
     channel = channels.get(kind)
     if channel is None:
         raise ValidationFailed.one("kind", f'"{kind}" is not a valid choice.', "invalid_choice")

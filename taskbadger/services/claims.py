@@ -16,6 +16,7 @@ from sqlalchemy import (
     Row,
     Table,
     bindparam,
+    case,
     func,
     or_,
     select,
@@ -42,8 +43,9 @@ _MOST_PROVEN = 3
 _delivery = cast(Table, Delivery.__table__).c
 
 # A walk from one destination to the next: the recursion is how SQL spells a loose index scan.
-_WAITING = text(
-    """
+_WAITING = (
+    text(
+        """
     WITH RECURSIVE open_key(key) AS (
         SELECT (SELECT destination FROM delivery
                 WHERE next_attempt_at IS NOT NULL ORDER BY destination LIMIT 1)
@@ -62,7 +64,10 @@ _WAITING = text(
     FROM head LEFT JOIN destination ON destination.key = head.key
     WHERE head.due <= :now AND (destination.hold_until IS NULL OR destination.hold_until <= :now)
     """
-).bindparams(bindparam("now", type_=UTCDateTime)).columns(due=UTCDateTime)
+    )
+    .bindparams(bindparam("now", type_=UTCDateTime))
+    .columns(due=UTCDateTime)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,7 @@ class Claimed:
     message: str
     attempts: int
     """This attempt counted."""
+    crashes: int
 
 
 @dataclass(slots=True)
@@ -229,7 +235,7 @@ def _take(
             state=SENDING,
             next_attempt_at=now + lease,
             token=token,
-            attempts=_delivery.attempts + 1,
+            crashes=_delivery.crashes + case((_delivery.state == SENDING, 1), else_=0),
             published_at=None,
         )
         .returning(
@@ -241,15 +247,14 @@ def _take(
             _delivery.config,
             _delivery.destination,
             _delivery.message,
-            _delivery.attempts,
+            _delivery.attempts + 1,
+            _delivery.crashes,
         )
     )
     return [Claimed(*row) for row in rows]
 
 
-def take_for_publishing(
-    receivers: Sequence[Receiver], limit: int, *, now: datetime
-) -> list[str]:
+def take_for_publishing(receivers: Sequence[Receiver], limit: int, *, now: datetime) -> list[str]:
     """Return up to *limit* ids of deliveries that a worker should claim now.
 
     They are noted as being on their way, and come again after REPUBLISH_AFTER if nobody did.

@@ -69,6 +69,7 @@ def queue(
         "message": replace(message, id=delivery_id).to_json(),
         "state": WAITING,
         "attempts": 0,
+        "crashes": 0,
         "next_attempt_at": at or at_once(now),
         "created": now,
     }
@@ -203,7 +204,7 @@ def _revive(where: tuple[ColumnElement[bool], ...], now: datetime) -> int:
     revived = db.session.execute(
         update(Delivery)
         .where(*where, Delivery.state == DEAD)
-        .values(state=WAITING, attempts=0, next_attempt_at=at_once(now), finished=None)
+        .values(state=WAITING, attempts=0, crashes=0, next_attempt_at=at_once(now), finished=None)
         .returning(Delivery.id)
         .execution_options(synchronize_session=False)
     )

@@ -188,9 +188,7 @@ def _fire_action(scene: _Scene, action: Any, reason: Reason) -> None:
 def _fire_global_action(scene: _Scene, rule: Any, reason: Reason) -> None:
     verdict = _judge(rule.id, rule.quiet_period, scene.now) if rule.quiet_period else None
     held_back = verdict is not None and verdict.held_back
-    firing_id = _record(
-        scene, reason, rule.trigger, global_action_id=rule.id, held_back=held_back
-    )
+    firing_id = _record(scene, reason, rule.trigger, global_action_id=rule.id, held_back=held_back)
     for channel in json.loads(rule.channels):
         shown = {"global_action": rule.id, "name": rule.name, "trigger": rule.trigger, **channel}
         if verdict is not None and held_back:

@@ -102,7 +102,5 @@ def last_tick() -> datetime | None:
 
 def _note_first(now: datetime) -> bool:
     dialect = postgresql if db.engine.dialect.name == "postgresql" else sqlite
-    db.session.execute(
-        dialect.insert(WorkerTick).values(id=1, at=now).on_conflict_do_nothing()
-    )
+    db.session.execute(dialect.insert(WorkerTick).values(id=1, at=now).on_conflict_do_nothing())
     return True

@@ -37,7 +37,7 @@ def finish(
     written = db.session.execute(
         update(_delivery)
         .where(_delivery.c.id == claimed.id, _delivery.c.token == claimed.token)
-        .values(token=None, **values)
+        .values(token=None, attempts=claimed.attempts, **values)
     )
     if not written.rowcount:  # type: ignore[attr-defined]
         return False
@@ -125,9 +125,7 @@ def _note_destination(key: str, error: DeliveryError, now: datetime) -> None:
         select(Destination.failures).where(Destination.key == key).with_for_update()
     )
     failures = (failures or 0) + 1
-    hold = retries.hold_until(
-        failures, now=now, chance=_chance(), retry_after=error.retry_after
-    )
+    hold = retries.hold_until(failures, now=now, chance=_chance(), retry_after=error.retry_after)
     db.session.execute(
         update(Destination)
         .where(Destination.key == key)

@@ -136,9 +136,7 @@ def _check(organization_id: int, data: Mapping[str, Any]) -> Iterator[FieldError
             text = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
             yield FieldError("invalid", f"Not a regular expression of RE2: {text}.", "name_pattern")
     if not 0 <= data.get("quiet_period", 0) <= MOST_QUIET_SECONDS:
-        yield FieldError(
-            "max_value", f"Give 0 to {MOST_QUIET_SECONDS} seconds.", "quiet_period"
-        )
+        yield FieldError("max_value", f"Give 0 to {MOST_QUIET_SECONDS} seconds.", "quiet_period")
     if "channels" in data:
         yield from _check_channels(organization_id, data["channels"])
 

@@ -53,7 +53,7 @@ def make_celery(app: Flask) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_pool_limit=2,
-        broker_transport_options=_transport_options(app.config["BROKER_URL"]),
+        broker_transport_options=_transport_options(app),
         beat_scheduler="celery.beat:Scheduler",
         beat_max_loop_interval=1,
         beat_schedule=_schedule(),
@@ -68,10 +68,11 @@ def _queue_name(app: Flask) -> str:
     return f"taskbadger-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 
 
-def _transport_options(url: str) -> dict[str, Any]:
-    if not url.startswith(("redis", "rediss")):
+def _transport_options(app: Flask) -> dict[str, Any]:
+    if not app.config["BROKER_URL"].startswith(("redis", "rediss")):
         return {"confirm_publish": True}
     return {
+        "global_keyprefix": f"{_queue_name(app)}:",
         "visibility_timeout": 60,
         "socket_timeout": 3,
         "socket_connect_timeout": 2,
@@ -100,19 +101,19 @@ def _schedule() -> dict[str, dict[str, Any]]:
 
 
 def _add_tasks(celery: Celery, app: Flask) -> None:
-    @celery.task(name="taskbadger.deliver")
+    @celery.task(name="taskbadger.deliver", shared=False)
     def deliver(delivery_id: str) -> None:
         with app.app_context():
             _deliver(delivery_id)
 
-    @celery.task(name="taskbadger.sweep")
+    @celery.task(name="taskbadger.sweep", shared=False)
     def sweep(name: str) -> None:
         step = _SWEEPS.get(name)
         if step is not None:
             with app.app_context():
                 steps.run_safely(step[0])
 
-    @celery.task(name="taskbadger.publish")
+    @celery.task(name="taskbadger.publish", shared=False)
     def publish() -> None:
         with app.app_context():
             found = steps.run_safely(steps.publish) or []

@@ -4,7 +4,6 @@ All of them may run at once, in any number of threads, processes and machines. E
 application context.
 """
 
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -12,11 +11,10 @@ from datetime import datetime, timedelta
 from typing import TypeVar, TypeVarTuple
 
 from flask import current_app
-from marshmallow import ValidationError
 from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
-from taskbadger.channels import DeliveryError, Message, SendContext
+from taskbadger.channels import DeliveryError
 from taskbadger.clock import utcnow
 from taskbadger.extensions import db, set_read_only
 from taskbadger.services import (
@@ -26,13 +24,13 @@ from taskbadger.services import (
     idempotency,
     outage,
     outcomes,
+    sending,
     slot_sweep,
     sweeps,
     tasks,
     throttle,
 )
 from taskbadger.services.accounts import ProjectRef
-from taskbadger.services.channels import Target
 from taskbadger.services.claims import Claimed
 
 log = logging.getLogger(__name__)
@@ -102,47 +100,8 @@ def send(claimed: Claimed) -> None:
     finally:
         db.session.rollback()
         set_read_only(False)
-    error = attempt(claimed, target, send_context())
+    error = sending.attempt(claimed, target, sending.send_context())
     _finish(claimed, error, timedelta(seconds=time.monotonic() - began))
-
-
-def send_context() -> SendContext:
-    """Return what channels need of this server, made once."""
-    context: SendContext | None = current_app.extensions.get("taskbadger_send_context")
-    if context is None:
-        context = SendContext.from_settings(current_app.extensions["taskbadger_settings"])
-        current_app.extensions["taskbadger_send_context"] = context
-    return context
-
-
-def attempt(
-    claimed: Claimed, target: Target | None, context: SendContext
-) -> DeliveryError | None:
-    """Send once; return what went wrong, whatever it was."""
-    if target is None:
-        return DeliveryError(
-            "The channel does not exist any more.", error_class="no_channel", permanent=True
-        )
-    if target.disabled and claimed.kind != "test":
-        return DeliveryError(
-            "The channel is turned off.", error_class="channel_disabled", permanent=True
-        )
-    try:
-        message = Message.from_json(claimed.message)
-        target.channel.send(message, target.config, json.loads(claimed.config), context)
-    except DeliveryError as error:
-        return error
-    except (ValidationError, KeyError, ValueError) as error:
-        log.exception("a delivery cannot be sent", extra={"delivery": claimed.id})
-        return DeliveryError(
-            f"The channel's settings are not complete ({type(error).__name__}).",
-            error_class="bad_config",
-            permanent=True,
-        )
-    except Exception:
-        log.exception("a channel failed in an unknown way", extra={"delivery": claimed.id})
-        return DeliveryError("The channel failed in an unknown way.", error_class="bad_channel")
-    return None
 
 
 def _finish(claimed: Claimed, error: DeliveryError | None, took: timedelta) -> None:

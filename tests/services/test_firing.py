@@ -28,9 +28,9 @@ def after(**span: float) -> datetime:
 
 
 def told() -> list[tuple[str, str]]:
-    """Every delivery's integration and trigger point, oldest first."""
+    """Every delivery's integration and trigger point, by firing and integration."""
     db.session.commit()
-    found = db.session.scalars(select(Delivery).order_by(Delivery.created, Delivery.id))
+    found = db.session.scalars(select(Delivery).order_by(Delivery.firing_id, Delivery.integration))
     return [(one.integration, Message.from_json(one.message).trigger or "") for one in found]
 
 
@@ -62,8 +62,9 @@ def make_rule(place: ProjectRef, **fields: Any) -> int:
         {"name": "all errors", "trigger": "error", "channels": [MAIL], **fields},
         now=NOW,
     )
+    rule_id = made.id
     db.session.commit()
-    return made.id
+    return rule_id
 
 
 def create(project: ProjectRef, now: datetime = NOW, **fields: Any) -> str:
@@ -300,5 +301,3 @@ def test_deleted_task_takes_its_firings_but_not_its_deliveries(project: ProjectR
     assert Message.from_json(db.session.scalars(select(Delivery)).one().message).task["id"] == (
         task_id
     )
-
-

@@ -1,0 +1,143 @@
+"""Workers killed at random under load: nothing is missing, and repetitions carry the same id."""
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import amqp
+import flask_migrate
+import psycopg
+import pytest
+import redis
+from conftest import settings
+from faults.killing import LOOPBACK, Result, run_trial
+from flask import Flask
+
+from taskbadger import create_app
+from taskbadger.extensions import db
+from taskbadger.worker.celery import make_celery
+
+REDIS = os.environ.get("TASKBADGER_TEST_REDIS", "redis://127.0.0.1:6379/0")
+RABBITMQ = os.environ.get("TASKBADGER_TEST_RABBITMQ", "amqp://guest:guest@127.0.0.1:5672//")
+WORKER = ("taskbadger.cli", "worker")
+CELERY_WORKER = ("taskbadger.worker.celery", "worker")
+CELERY_BEAT = ("taskbadger.worker.celery", "beat")
+LEASE = "2"
+
+
+@pytest.fixture
+def own_database(new_database: Callable[[], str], tmp_path: Path) -> str:
+    """The URL of a migrated database that no other test uses."""
+    url = new_database()
+    with _app(url, "").app_context():
+        flask_migrate.upgrade()
+        db.engine.dispose()
+    return url
+
+
+@pytest.fixture
+def secret() -> str:
+    return secrets.token_hex(32)
+
+
+def _app(url: str, secret: str, broker: str = "") -> Flask:
+    return create_app(
+        settings(
+            DATABASE_URL=url,
+            SECRET_KEY=secret or secrets.token_hex(32),
+            BROKER_URL=broker,
+            DATABASE_TIMEOUT=20.0,
+        )
+    )
+
+
+def _variables(url: str, secret: str, broker: str = "") -> dict[str, str]:
+    return {
+        "TASKBADGER_DATABASE_URL": url,
+        "TASKBADGER_SECRET_KEY": secret,
+        "TASKBADGER_BROKER_URL": broker,
+        "TASKBADGER_WORKER_LEASE_SECONDS": LEASE,
+        "TASKBADGER_OUTBOUND_ALLOW": LOOPBACK,
+        "TASKBADGER_LOG_LEVEL": "WARNING",
+        "TASKBADGER_PLUGINS": "false",
+    }
+
+
+def _check(result: Result, kills: int) -> None:
+    assert (result.lost, result.torn, result.unknown) == (set(), set(), set())
+    assert (result.kills, result.not_delivered) == (kills, 0)
+    assert result.expected > 100
+
+
+def test_killed_embedded_workers_lose_nothing(
+    own_database: str, secret: str, tmp_path: Path
+) -> None:
+    app = _app(own_database, secret)
+
+    result = run_trial(app, [WORKER] * 3, _variables(own_database, secret), tmp_path, kills=15)
+
+    _check(result, 15)
+
+
+@pytest.fixture(params=["redis", "rabbitmq"])
+def broker(request: pytest.FixtureRequest, secret: str) -> Iterator[str]:
+    """The URL of a broker that runs; what the test leaves there is removed."""
+    if request.param == "redis":
+        yield _redis(secret)
+        client = redis.Redis.from_url(REDIS)
+        name = make_celery(_app("sqlite:///:memory:", secret, REDIS)).conf.task_default_queue
+        for key in client.scan_iter(f"{name}*"):
+            client.delete(key)
+        client.close()
+        return
+    connection = _rabbitmq()
+    yield RABBITMQ
+    name = make_celery(_app("sqlite:///:memory:", secret, RABBITMQ)).conf.task_default_queue
+    channel = connection.channel()
+    channel.queue_delete(name)
+    channel.exchange_delete(name)
+    connection.close()
+
+
+def _redis(_secret: str) -> str:
+    client = redis.Redis.from_url(REDIS)
+    try:
+        client.ping()
+    except redis.ConnectionError:
+        pytest.skip("there is no Redis")
+    finally:
+        client.close()
+    return REDIS
+
+
+def _rabbitmq() -> amqp.Connection:
+    host = RABBITMQ.partition("@")[2].strip("/")
+    connection = amqp.Connection(host=host, connect_timeout=3)
+    try:
+        connection.connect()
+    except OSError:
+        pytest.skip("there is no RabbitMQ")
+    return connection
+
+
+def test_killed_celery_workers_lose_nothing(
+    new_postgresql: Callable[[], str], broker: str, secret: str, tmp_path: Path
+) -> None:
+    url = new_postgresql()
+    app = _app(url, secret, broker)
+    with app.app_context():
+        flask_migrate.upgrade()
+
+    result = run_trial(
+        app,
+        [CELERY_WORKER, CELERY_WORKER, CELERY_BEAT],
+        _variables(url, secret, broker),
+        tmp_path,
+        kills=10,
+        seconds_between_kills=1.0,
+    )
+
+    _check(result, 10)
+    with app.app_context(), psycopg.connect(url):
+        db.engine.dispose()
