@@ -15,6 +15,12 @@ def new_id(now: datetime) -> str:
     return from_bytes(uuid_utils.uuid7(nanoseconds=int(now.timestamp() * 1_000_000) * 1_000).bytes)
 
 
+def first_id(moment: datetime) -> str:
+    """Return what sorts before every id made at *moment* or later."""
+    milliseconds = max(0, int(moment.timestamp() * 1000))
+    return from_bytes(milliseconds.to_bytes(6, "big") + bytes(10))
+
+
 def from_bytes(value: bytes) -> str:
     """Write the 16 bytes of a UUID as the text that clients see."""
     return base64.urlsafe_b64encode(value)[:TEXT_LENGTH].decode("ascii")

@@ -9,6 +9,13 @@ _NEXT = {"format": "uri", "example": 'http://api.example.org/accounts/?cursor=cD
 _PREVIOUS = {"format": "uri", "example": "http://api.example.org/accounts/?cursor=cj0xJnA9NDg3"}
 
 
+class PageOfList(RequestSchema):
+    """What all pages share; each adds its ``results``."""
+
+    next = fields.String(allow_none=True, metadata=_NEXT)
+    previous = fields.String(allow_none=True, metadata=_PREVIOUS)
+
+
 class PaginatedTaskList(RequestSchema):
     """A page of tasks, newest first."""
 

@@ -19,7 +19,7 @@ DENIED = {
         }
     ],
 }
-OPEN = {"/api/schema.json", "/api/docs/"}
+OPEN = {f"/api/{path}{slash}" for path in ("schema.json", "docs") for slash in ("", "/")}
 """What answers without a key."""
 
 

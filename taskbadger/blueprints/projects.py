@@ -1,0 +1,131 @@
+"""The endpoints of an organization's projects."""
+
+from typing import Any
+
+from flask import Flask, Response
+from flask.views import MethodView
+from flask_smorest import Api
+from sqlalchemy import select
+
+from taskbadger.blueprints import openapi
+from taskbadger.blueprints.api import ApiBlueprint, current_access, current_actor
+from taskbadger.blueprints.listing import answer, answer_page
+from taskbadger.clock import utcnow
+from taskbadger.domain import scopes
+from taskbadger.errors import NotFound, PermissionDenied
+from taskbadger.extensions import db
+from taskbadger.models import Organization
+from taskbadger.models import Project as ProjectRow
+from taskbadger.schemas.accounts import (
+    PaginatedProjectList,
+    PatchedProjectRequest,
+    Project,
+    ProjectRequest,
+    show_project,
+)
+from taskbadger.services import projects
+from taskbadger.services.keyset import walk
+from taskbadger.services.projects import NewProject
+
+
+def locate(view_args: dict[str, Any]) -> None:
+    """Raise NotFound unless the project of the URL exists."""
+    if "slug" in view_args:
+        find_project(view_args["slug"])
+
+
+blp = ApiBlueprint(
+    "projects",
+    __name__,
+    url_prefix="/api/<organization_slug>/-/projects",
+    locate=locate,
+    changes=scopes.ADMIN,
+)
+
+
+def find_project(slug: str) -> ProjectRow:
+    """Return a project that the key of this request opens; raises NotFound."""
+    found: ProjectRow | None = db.session.scalar(_opened().where(ProjectRow.slug == slug))
+    if found is None:
+        raise NotFound()
+    return found
+
+
+def _opened() -> Any:
+    access = current_access()
+    query = select(ProjectRow).where(ProjectRow.organization_id == access.organization_id)
+    if access.project is not None:
+        query = query.where(ProjectRow.id == access.project.id)
+    return query
+
+
+@blp.route("/")
+class ProjectList(MethodView):
+    """The projects of an organization."""
+
+    @blp.response(200, PaginatedProjectList)
+    @blp.doc(operationId="project_list", parameters=openapi.PAGING)
+    def get(self) -> Response:
+        """List Projects
+
+        List the projects that the key opens, oldest first
+        """
+        return answer_page(lambda at, size: walk(_opened(), ProjectRow.id, at, size), _show)
+
+    @blp.arguments(ProjectRequest)
+    @blp.response(201, Project)
+    @blp.doc(operationId="project_create")
+    def post(self, data: dict[str, Any]) -> Response:
+        """Create Project
+
+        Create a project; asks for an organization key
+        """
+        access, now = current_access(), utcnow()
+        if access.project is not None:
+            raise PermissionDenied()
+        organization = db.session.get_one(Organization, access.organization_id)
+        wanted = NewProject(data["name"], data["slug"])
+        project = projects.create_project(organization, wanted, actor=current_actor(), now=now)
+        projects.change_project(project, data, actor=current_actor(), now=now)
+        return _done(project, 201)
+
+
+@blp.route("/<slug>/")
+class ProjectDetail(MethodView):
+    """One project."""
+
+    @blp.response(200, Project)
+    @blp.doc(operationId="project_get")
+    def get(self, slug: str) -> Response:
+        """Get Project
+
+        Fetch a project by its slug
+        """
+        return answer(_show(find_project(slug)))
+
+    @blp.arguments(PatchedProjectRequest)
+    @blp.response(200, Project)
+    @blp.doc(operationId="project_partial_update")
+    def patch(self, data: dict[str, Any], slug: str) -> Response:
+        """Update Project (partial)
+
+        Change the name, the public pages or the retention of a project
+        """
+        project = find_project(slug)
+        projects.change_project(project, data, actor=current_actor(), now=utcnow())
+        return _done(project, 200)
+
+
+def _show(project: ProjectRow) -> dict[str, Any]:
+    return show_project(project, organization=current_access().organization)
+
+
+def _done(project: ProjectRow, status: int) -> Response:
+    shown = _show(project)
+    db.session.commit()
+    return answer(shown, status)
+
+
+def register(app: Flask, api: Api) -> None:
+    """Add the project endpoints."""
+    api.register_blueprint(blp)
