@@ -19,6 +19,7 @@ from taskbadger.blueprints import errors, openapi
 from taskbadger.clock import utcnow
 from taskbadger.domain import scopes
 from taskbadger.errors import (
+    AuthenticationFailed,
     NotAcceptable,
     NotAuthenticated,
     PermissionDenied,
@@ -73,15 +74,18 @@ class BodyParser(FlaskParser):
             return super().parse(argmap, req, location=location, **options)
         schema = _schema(argmap)
         try:
-            g.body = body = read_object(_read_body())
-            return schema.load(body)
+            g.body, wrong = read_object(_read_body())
+            loaded = schema.load(g.body)
         except ValidationError as error:
-            wrong: ValidationFailed = ValidationFailed(list(field_errors(error.messages)))
+            known = {lone.attr for lone in wrong}
+            wrong += [found for found in field_errors(error.messages) if found.attr not in known]
         except ValidationFailed as error:
-            wrong = error
+            wrong = list(error.errors)
+        if not wrong:
+            return loaded
         # A task that does not exist comes before its wrong fields: the contract's order.
         g.locate(request.view_args or {})
-        raise wrong
+        raise ValidationFailed(wrong)
 
 
 @lru_cache(maxsize=100)
@@ -95,7 +99,8 @@ def _schema(argmap: Any) -> Schema:
 
 def _read_body() -> bytes:
     try:
-        return request.get_data(cache=False)
+        # Without a length it is read once to be measured, and once more to be parsed.
+        return request.get_data(cache=request.content_length is None)
     except RequestEntityTooLarge as error:
         raise errors.too_large() from error
 
@@ -161,9 +166,7 @@ class ApiBlueprint(Blueprint):
                 accounts.open_organization(g.access, g.organization_slug)
         self._check_scope(g.access)
         _check_rate(g.access)
-        _check_size()
-        if request.method in ("POST", "PUT", "PATCH"):
-            check_media_type()
+        check_body()
 
     def _check_scope(self, access: Access) -> None:
         changes = self.changes or scopes.ADMIN
@@ -212,7 +215,9 @@ def authenticate() -> Access:
     header = auth.get_auth()
     if header is None:
         raise NotAuthenticated()
-    access: Access = auth.authenticate(header, None)
+    access: Access | None = auth.authenticate(header, None)
+    if access is None:  # The scheme stands alone, without a token.
+        raise AuthenticationFailed()
     return access
 
 
@@ -230,7 +235,7 @@ def _verify(token: str | None) -> Access:
 
 def check_accept(accept: str | None) -> None:
     """Raise NotAcceptable unless the header takes JSON."""
-    if not accept or accept in ("*/*", "application/json"):
+    if accept is None or accept in ("*/*", "application/json"):
         return
     if accept_quality(accept) <= 0:
         raise NotAcceptable()
@@ -275,17 +280,14 @@ def _check_rate(access: Access) -> None:
         raise Throttled(wait)
 
 
-def _check_size() -> None:
+def check_body() -> None:
+    """Raise PayloadTooLarge for a body over the limit, UnsupportedMediaType for other than JSON."""
     length = request.content_length
-    if length is not None and length > (request.max_content_length or 0):
+    if length is None:
+        length = len(_read_body()) if "Transfer-Encoding" in request.headers else 0
+    if length > (request.max_content_length or 0):
         raise errors.too_large()
-
-
-def check_media_type() -> None:
-    """Raise UnsupportedMediaType when the request has a body that is not JSON."""
-    if request.mimetype == "application/json":
-        return
-    if request.content_length or "Transfer-Encoding" in request.headers:
+    if length and request.mimetype != "application/json":
         raise UnsupportedMediaType(request.headers.get("Content-Type", ""))
 
 
@@ -327,4 +329,6 @@ def init_api(app: Flask) -> Api:
     api = Api(app)
     openapi.describe_fields(api.spec, api.ma_plugin.converter)
     app.extensions["taskbadger_api"] = api
+    document = app.view_functions["api-docs.openapi_json"]
+    app.add_url_rule("/api/schema.json/", "openapi_bare", document, strict_slashes=True)
     return api

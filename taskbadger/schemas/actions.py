@@ -7,7 +7,14 @@ from typing import Any
 from marshmallow import ValidationError, fields, validates_schema
 
 from taskbadger.domain.triggers import TriggerError, parse
-from taskbadger.schemas.fields import Moment, RequestSchema, Text, email_addresses, invalid
+from taskbadger.schemas.fields import (
+    Message,
+    Moment,
+    RequestSchema,
+    Text,
+    email_addresses,
+    invalid,
+)
 
 
 class TriggerField(Text):
@@ -39,12 +46,20 @@ class IntegrationField(Text):
         raise invalid("Use “email”, or “kind:slug” of a channel, as in “webhook:ops”.")
 
 
+class Config(fields.Raw):
+    """Any JSON; ``checked_config`` knows what each integration asks for."""
+
+    default_error_messages = {  # noqa: RUF012 - marshmallow's own way
+        "null": Message("null", "This field may not be null."),
+    }
+
+
 class ActionRequest(RequestSchema):
     """A new action, or the whole of one."""
 
     trigger = TriggerField(required=True)
     integration = IntegrationField(required=True)
-    config = fields.Raw(load_default=dict)
+    config = Config(load_default=dict)
 
     @validates_schema
     def check_config(self, data: Mapping[str, Any], **_: Any) -> None:
@@ -58,7 +73,7 @@ class PatchedActionRequest(ActionRequest):
 
     trigger = TriggerField()
     integration = IntegrationField()
-    config = fields.Raw()
+    config = Config()
 
 
 class Action(RequestSchema):
@@ -85,7 +100,9 @@ def checked_config(integration: str, config: Any) -> dict[str, Any]:
 def _email_config(config: Any) -> dict[str, Any]:
     if not isinstance(config, Mapping):
         raise invalid('Expected an object, as in {"to": "a@example.com,b@example.com"}.')
-    to = config.get("to")
+    if "to" not in config:
+        raise ValidationError({"to": Message("required", "This field is required.")})
+    to = config["to"]
     if not isinstance(to, str):
         raise ValidationError({"to": invalid("Give 1 to 5 e-mail addresses.").messages})
     try:
@@ -95,9 +112,10 @@ def _email_config(config: Any) -> dict[str, Any]:
 
 
 def _empty_config(config: Any) -> dict[str, Any]:
-    if config is None:
-        return {}
     if not isinstance(config, Mapping):
         raise invalid("Expected an object.")
-    json.dumps(config)
+    try:
+        json.dumps(config, allow_nan=False)
+    except ValueError as error:
+        raise invalid("A number in it is too large.") from error
     return dict(config)

@@ -7,6 +7,8 @@ were written. This walks the top level itself, so that the text of a value can b
 import hashlib
 import json
 import re
+from collections.abc import Iterator
+from decimal import Decimal, InvalidOperation
 from json.decoder import scanstring  # type: ignore[attr-defined]  # C, not in typeshed
 from typing import Any, NoReturn
 
@@ -20,17 +22,22 @@ VERBATIM = frozenset({"data"})
 _LONGEST_INTEGER = 4000  # digits; CPython refuses to read more than 4300.
 _SPACE = re.compile(r"[ \t\n\r]*")
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+_ESCAPE = re.compile(
+    r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-fA-F]..)|\\.",
+)
+"""An escape in a string: a pair of surrogates, a lone one (group 1), or another."""
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
-def read_object(body: bytes) -> dict[str, Any]:
+def read_object(body: bytes) -> tuple[dict[str, Any], list[FieldError]]:
     """Read a JSON object; the value of a field in VERBATIM comes as RawJSON, unless it is null.
 
-    Raises ParseError when *body* is not JSON that the contract allows, and ValidationFailed when it
-    is not an object or a string in it has a lone surrogate. An empty body is an empty object.
+    Returns it with an error for each string in it that has a lone surrogate. Raises ParseError when
+    *body* is not JSON that the contract allows, and ValidationFailed when it is not an object. An
+    empty body is an empty object.
     """
     if not body or body.isspace():
-        return {}
+        return {}, []
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -44,22 +51,32 @@ def read_object(body: bytes) -> dict[str, Any]:
 
 def digest(body: dict[str, Any]) -> str:
     """Return a hash that is the same for two bodies that are equal as JSON."""
-    plain = {
-        name: value.value if isinstance(value, RawJSON) else value for name, value in body.items()
-    }
-    text = json.dumps(_canonical(plain), sort_keys=True, ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(repr(_canonical(body)).encode()).hexdigest()
 
 
 def _canonical(value: Any) -> Any:
-    """Replace floats that are whole by integers: 1.0 and 1 are the same JSON number."""
+    """Bring names in order, and write equal numbers alike: 1.0 and 1 are the same JSON number."""
+    if isinstance(value, RawJSON):
+        return _canonical(json.loads(value.text, parse_int=_number, parse_float=_number))
     if isinstance(value, dict):
-        return {name: _canonical(inner) for name, inner in value.items()}
+        return {name: _canonical(inner) for name, inner in sorted(value.items())}
     if isinstance(value, list):
         return [_canonical(inner) for inner in value]
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+    if isinstance(value, float) and value.is_integer():
         return int(value)
     return value
+
+
+def _number(text: str) -> tuple[Any, ...]:
+    """Read a number as sign, digits and exponent, with all its digits."""
+    try:
+        sign, digits, exponent = Decimal(text).as_tuple()
+    except InvalidOperation:
+        return (text,)  # An exponent of more than 18 digits.
+    significant = "".join(map(str, digits)).rstrip("0")
+    if not significant or not isinstance(exponent, int):
+        return (0,)
+    return sign, significant, exponent + len(digits) - len(significant)
 
 
 class _TooManyDigits(Exception):
@@ -78,7 +95,7 @@ def _patient_int(text: str) -> int:
     """
     if len(text) <= _LONGEST_INTEGER:
         return int(text)
-    magnitude = 2**600 + int(hashlib.sha512(text.encode()).hexdigest(), 16)
+    magnitude = 2**1024 + int(hashlib.sha512(text.encode()).hexdigest(), 16)
     return -magnitude if text.startswith("-") else magnitude
 
 
@@ -86,11 +103,12 @@ _decoder = json.JSONDecoder(parse_constant=_refuse_constant)
 _patient_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_patient_int)
 
 
-def _read(text: str, decoder: json.JSONDecoder) -> dict[str, Any]:
+def _read(text: str, decoder: json.JSONDecoder) -> tuple[dict[str, Any], list[FieldError]]:
+    wrong: list[FieldError] = []
     try:
         start = _skip(text, 0)
         if text[start : start + 1] == "{":
-            body, end = _read_members(text, start + 1, decoder)
+            body, end = _read_members(text, start + 1, decoder, wrong)
         else:
             body, end = decoder.raw_decode(text, start)
     except json.JSONDecodeError as error:
@@ -103,15 +121,16 @@ def _read(text: str, decoder: json.JSONDecoder) -> dict[str, Any]:
     if not isinstance(body, dict):
         kind = _KINDS.get(type(body), "number")
         raise ValidationFailed.one(None, f"Invalid data. Expected an object, but got {kind}.")
-    return body
+    return body, wrong
 
 
 _KINDS = {list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
 
 
-def _read_members(text: str, at: int, decoder: json.JSONDecoder) -> tuple[dict[str, Any], int]:
+def _read_members(
+    text: str, at: int, decoder: json.JSONDecoder, wrong: list[FieldError]
+) -> tuple[dict[str, Any], int]:
     body: dict[str, Any] = {}
-    wrong: list[FieldError] = []
     suspicious = _SURROGATE_ESCAPE.search(text) is not None
     at = _skip(text, at)
     if text[at : at + 1] == "}":
@@ -125,8 +144,9 @@ def _read_members(text: str, at: int, decoder: json.JSONDecoder) -> tuple[dict[s
             raise json.JSONDecodeError("Expecting ':'", text, at)
         start = _skip(text, at + 1)
         value, at = decoder.raw_decode(text, start)
-        if suspicious and _has_lone_surrogate(name, value):
-            wrong.append(FieldError("invalid", "Lone surrogates are not allowed.", printable(name)))
+        if suspicious:
+            kept = text[start:at] if name in VERBATIM else None
+            wrong += map(_surrogate_error, _lone_surrogates(name, value, kept))
         if name in VERBATIM and value is not None:
             value = RawJSON(text[start:at], value)
         body[name] = value
@@ -137,8 +157,6 @@ def _read_members(text: str, at: int, decoder: json.JSONDecoder) -> tuple[dict[s
         if mark != ",":
             raise json.JSONDecodeError("Expecting ',' or '}'", text, at)
         at = _skip(text, at + 1)
-    if wrong:
-        raise ValidationFailed(wrong)
     return body, at + 1
 
 
@@ -149,12 +167,31 @@ def _skip(text: str, at: int) -> int:
     return match.end() if match else at
 
 
-def _has_lone_surrogate(name: str, value: Any) -> bool:
+def _surrogate_error(path: str) -> FieldError:
+    return FieldError("invalid", "Lone surrogates are not allowed.", printable(path))
+
+
+def _lone_surrogates(path: str, value: Any, kept: str | None = None) -> Iterator[str]:
+    """Yield the dotted path of each string with a lone surrogate; of *kept* text, the whole's."""
+    if kept is not None:
+        if any(escape.group(1) for escape in _ESCAPE.finditer(kept)):
+            yield path
+    elif not _is_unicode(path) or (isinstance(value, str) and not _is_unicode(value)):
+        yield path
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _lone_surrogates(f"{path}.{name}", inner)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _lone_surrogates(f"{path}.{index}", inner)
+
+
+def _is_unicode(text: str) -> bool:
     try:
-        json.dumps([name, value], ensure_ascii=False).encode("utf-8")
+        text.encode("utf-8")
     except UnicodeEncodeError:
-        return True
-    return False
+        return False
+    return True
 
 
 def _check_depth(text: str) -> None:

@@ -1,5 +1,6 @@
 """Fields whose messages carry the codes of the contract, section 3."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -74,7 +75,10 @@ class RequestSchema(Schema):
 
 
 class Text(fields.String):
-    """Text of a bounded length, trimmed unless said otherwise; no NUL, no lone surrogate."""
+    """Text of a bounded length, trimmed unless said otherwise; no NUL, no lone surrogate.
+
+    Where *numbers* may stand for text, they become it.
+    """
 
     default_error_messages = {  # noqa: RUF012 - marshmallow's own way
         **_COMMON,
@@ -98,14 +102,20 @@ class Text(fields.String):
         min_length: int = 0,
         blank: bool = False,
         trim: bool = True,
+        numbers: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.max_length, self.min_length = max_length, min_length
         self.blank, self.trim = blank, trim
+        self.numbers = numbers
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
-        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        if isinstance(value, str):
+            return self.check(value)
+        if not self.numbers or isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise self.make_error("invalid")
+        if isinstance(value, float) and math.isinf(value):  # 1e400, which has no text here.
             raise self.make_error("invalid")
         return self.check(str(value))
 

@@ -162,6 +162,8 @@ def open_organization(access: Access, organization: str) -> None:
 
 def find_project(organization_id: int, organization: str, slug: str) -> ProjectRef:
     """Return the project *slug* of an organization; raises NotFound."""
+    if not _SLUG.fullmatch(slug):
+        raise NotFound()
     row = db.session.scalar(
         select(Project.id).where(Project.organization_id == organization_id, Project.slug == slug)
     )
