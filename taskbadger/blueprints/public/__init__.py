@@ -4,10 +4,11 @@ import hashlib
 import json
 from typing import Any
 
-from flask import Blueprint, Flask, Response, render_template, request
+from flask import Flask, Response, render_template, request
 from flask_smorest import Api
 from markupsafe import escape
 
+from taskbadger.blueprints.dashboard.access import PUBLIC, Pages
 from taskbadger.blueprints.dashboard.live import render_live
 from taskbadger.blueprints.dashboard.task import make_steps, run_time
 from taskbadger.domain import secrets
@@ -30,10 +31,10 @@ UNKNOWN = "unknown"
 # Verdana's widths at 11 px, near enough for any text.
 _CHARACTER, _WIDE_CHARACTER, _PADDING = 6.6, 11.0, 10
 
-blp = Blueprint("public", __name__, template_folder="templates", url_prefix="/public")
+blp = Pages("public", __name__, template_folder="templates", url_prefix="/public")
 
 
-@blp.get("/tasks/<id>/")
+@blp.page("/tasks/<id>/", role=PUBLIC)
 def task(id: str) -> Response:
     """Show what the project lets everyone see of a task."""
     try:
@@ -72,7 +73,7 @@ def _context(task_id: str) -> dict[str, Any]:
     }
 
 
-@blp.get("/tasks/<id>/badge.svg")
+@blp.page("/tasks/<id>/badge.svg", role=PUBLIC)
 def badge(id: str) -> Response:
     """Draw the state of a task, for other pages to embed."""
     try:
