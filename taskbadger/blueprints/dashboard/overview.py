@@ -21,6 +21,7 @@ from taskbadger.blueprints.dashboard.shared import (
     render_shared,
     share,
 )
+from taskbadger.blueprints.dashboard.snippets import make_snippets
 from taskbadger.clock import utcnow
 from taskbadger.domain import roles
 from taskbadger.domain.search import GROUPS
@@ -118,9 +119,11 @@ def _rounded(values: list[float | None]) -> list[float | None]:
 def _welcome(key: str, project: str = "", *, arrived: bool = False) -> dict[str, Any]:
     projects = organization_projects()
     chosen = project or (projects[0].slug if projects else "")
+    snippets = make_snippets(
+        host=base_url(), organization=current_organization().slug, project=chosen, key=key
+    )
     return {
-        "host": base_url(),
-        "organization": current_organization().slug,
+        "snippets": snippets,
         "projects": projects,
         "project": chosen,
         "key": key,

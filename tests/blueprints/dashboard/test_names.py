@@ -1,0 +1,132 @@
+"""Names and one name."""
+
+import html
+import re
+from datetime import timedelta
+from typing import Any
+
+from conftest import count_queries, make_project
+from flask import Flask
+from people import WebClient
+
+from taskbadger.clock import utcnow
+from taskbadger.extensions import db
+from taskbadger.services import names as service
+from taskbadger.services import run_stats, tasks
+from taskbadger.services.accounts import Actor, ProjectRef
+
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>/../?&"
+NAMES = "/a/acme/names/"
+
+
+def run(project: ProjectRef, name: str, status: str = "success", took: float = 2) -> None:
+    actor, now = Actor("key", "ci"), utcnow()
+    task = tasks.create_task(
+        project,
+        {"name": name, "status": "processing"},
+        now=now - timedelta(seconds=took),
+        actor=actor,
+    )
+    tasks.update_task(project, task.id, {"status": status}, now=now, actor=actor)
+    db.session.commit()
+
+
+def count() -> None:
+    while (batch := run_stats.read_batch(now=utcnow())) is not None:
+        run_stats.count_batch(batch, now=utcnow())
+        db.session.commit()
+    db.session.rollback()
+
+
+def rows(page: str) -> list[Any]:
+    return re.findall(r'data-row-link href="([^"]*)">([^<]*)</a>', page)
+
+
+def test_names_are_listed_with_how_they_fare(web: WebClient, project: ProjectRef) -> None:
+    run(project, "import")
+    run(project, "import", "error")
+    run(make_project("acme", "worker"), "mail")
+    run(make_project("other", "web"), "foreign")
+    count()
+
+    page = web.get(NAMES).text
+
+    assert rows(page) == [
+        ("/a/acme/names/web/?name=import", "import"),
+        ("/a/acme/names/worker/?name=mail", "mail"),
+    ]
+    assert "50.0%" in page
+    assert "100%" in page
+    assert [name for _, name in rows(web.get(NAMES + "?q=MAI").text)] == ["mail"]
+    assert [name for _, name in rows(web.get(NAMES + "?project=web").text)] == ["import"]
+
+
+def test_empty_pages_say_so(web: WebClient, project: ProjectRef) -> None:
+    assert "No runs yet" in web.get(NAMES).text
+    assert "No name fits" in web.get(NAMES + "?q=x").text
+
+
+def test_more_names_than_are_listed_are_announced(
+    web: WebClient, project: ProjectRef, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(service, "MAX_NAMES", 1)
+    for name in ("a", "b"):
+        run(project, name)
+    count()
+
+    assert "names with the most runs" in web.get(NAMES).text
+
+
+def test_one_name_shows_charts_and_runs(web: WebClient, project: ProjectRef) -> None:
+    run(project, "import", took=5)
+    run(project, "import", "error", took=50)
+    run(project, "other")
+    count()
+
+    page = web.get(NAMES + "web/?name=import").text
+
+    assert page.count("data-chart ") == 3
+    assert len(rows(page)) == 0
+    assert page.count("data-row-link") == 2
+    assert "1 failed" in page
+
+
+def test_name_whose_runs_have_not_ended_is_shown(web: WebClient, project: ProjectRef) -> None:
+    actor = Actor("key", "ci")
+    tasks.create_task(project, {"name": "new"}, now=utcnow(), actor=actor)
+    db.session.commit()
+
+    assert "Nothing ended yet" in web.get(NAMES + "web/?name=new").text
+
+
+def test_unknown_names_are_not_found(web: WebClient, project: ProjectRef) -> None:
+    make_project("other", "secret")
+
+    for path in ("web/", "web/?name=x", "web/?name=%00", "secret/?name=x", "nope/?name=x"):
+        assert web.get(NAMES + path).status_code == 404
+
+
+def test_hostile_name_is_escaped_and_its_link_works(web: WebClient, project: ProjectRef) -> None:
+    run(project, HOSTILE)
+    count()
+
+    page = web.get(NAMES).text
+    href = html.unescape(re.findall(r'data-row-link href="([^"]*)"', page)[0])
+    own = web.get(href)
+
+    assert "<script>alert" not in page + own.text
+    assert "<img" not in page + own.text
+    assert own.status_code == 200
+
+
+def test_open_page_gets_304(app: Flask, web: WebClient, project: ProjectRef) -> None:
+    run(project, "import")
+    count()
+    for path in (NAMES, NAMES + "web/?name=import"):
+        etag = web.get(path, headers={"X-Live": "1"}).headers["ETag"]
+        with count_queries() as statements:
+            again = web.get(path, headers={"X-Live": "1", "If-None-Match": etag})
+
+        assert again.status_code == 304
+        looked = [one for one in statements if "FROM task" in one or "run_stat" in one]
+        assert len(looked) <= 2

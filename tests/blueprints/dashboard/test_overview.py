@@ -1,0 +1,212 @@
+"""The overview, and the welcome of a new organization."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from conftest import count_queries, make_project
+from flask import Flask
+from people import WebClient, browser_for, make_member
+from sqlalchemy import select
+
+from taskbadger.clock import utcnow
+from taskbadger.extensions import db
+from taskbadger.models import AuditEntry, Task
+from taskbadger.services import run_stats, tasks
+from taskbadger.services.accounts import Actor, ProjectRef
+
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+OVERVIEW = "/a/acme/"
+CI = Actor("key", "ci")
+
+
+def make_task(project: ProjectRef, name: str = "job", *, ago: float = 0, **data: Any) -> str:
+    now = utcnow() - timedelta(seconds=ago)
+    task = tasks.create_task(project, {"name": name, **data}, now=now, actor=CI)
+    db.session.commit()
+    return str(task.id)
+
+
+def count() -> None:
+    """Do as the worker does."""
+    while (batch := run_stats.read_batch(now=utcnow())) is not None:
+        run_stats.count_batch(batch, now=utcnow())
+        db.session.commit()
+    db.session.rollback()
+
+
+def figures(page: str) -> dict[str, str]:
+    found = re.findall(r"<dt>([^<]*)</dt><dd>(?:<a [^>]*>)?([^<]*)", page)
+    return {label: value.strip() for label, value in found}
+
+
+def live(web: WebClient, path: str = OVERVIEW, etag: str = "", anchor: str = "") -> Any:
+    headers = {"X-Live": "1", "If-None-Match": etag, "X-Live-Anchor": anchor}
+    return web.get(path, headers={name: value for name, value in headers.items() if value})
+
+
+@pytest.fixture(autouse=True)
+def fresh_answers(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget what the tests before have shared."""
+    app.extensions["taskbadger_answers"]._kept.clear()
+    monkeypatch.setattr(app.extensions["taskbadger_versions"], "seconds", -1.0)
+    app.extensions["taskbadger_versions"]._known.clear()
+
+
+def test_overview_shows_how_things_are(web: WebClient, project: ProjectRef) -> None:
+    make_task(project, "import", status="processing", value=40)
+    make_task(project, "broken", ago=60, status="error")
+    make_task(project, "lost", ago=70, status="stale")
+    make_task(project, "fine", ago=80, status="success")
+    make_task(make_project("other", "web"), "foreign", status="error")
+    count()
+
+    page = web.get(OVERVIEW).text
+
+    shown = figures(page)
+    assert [shown[name] for name in ("Running now", "Failed in 24 h", "Stale")] == ["1", "1", "1"]
+    assert re.findall(r'data-key="(Running|Failed)-', page) == ["Running", "Failed"]
+    assert '<progress value="40"' in page
+    assert "foreign" not in page
+    assert page.count("data-chart ") == 2
+
+
+@pytest.mark.parametrize(("span", "points"), [("1h", 60), ("24h", 24), ("7d", 28)])
+def test_charts_have_their_numbers_in_a_table(
+    web: WebClient, project: ProjectRef, span: str, points: int
+) -> None:
+    make_task(project, status="error")
+    count()
+
+    page = web.get(OVERVIEW + f"?range={span}").text
+
+    assert page.count('<tr><th scope="row">') == 2 * points
+    assert f'range={span}" aria-current="page"' in page
+
+
+def test_unknown_range_is_not_found(web: WebClient, project: ProjectRef) -> None:
+    make_task(project)
+
+    assert web.get(OVERVIEW + "?range=1y").status_code == 404
+
+
+def test_charts_say_when_the_worker_is_behind(web: WebClient, project: ProjectRef) -> None:
+    make_task(project, ago=120, status="success")
+    words = "The charts end at"
+
+    assert words in web.get(OVERVIEW).text
+    count()
+    assert words not in web.get(OVERVIEW).text
+
+
+def test_quiet_organization_reads_calmly(web: WebClient, project: ProjectRef) -> None:
+    make_task(project)
+
+    page = web.get(OVERVIEW).text
+
+    assert "Nothing is running." in page
+    assert "Nothing has failed." in page
+    assert "Nothing ended in this range" in page
+
+
+def test_hostile_names_are_escaped(web: WebClient, project: ProjectRef) -> None:
+    make_task(project, HOSTILE, status="error")
+    make_task(project, HOSTILE, status="processing")
+
+    page = web.get(OVERVIEW).text
+
+    assert "<script>alert" not in page
+    assert "<img" not in page
+
+
+def test_open_page_gets_304_after_two_look_ups(web: WebClient, project: ProjectRef) -> None:
+    make_task(project)
+    etag = live(web).headers["ETag"]
+
+    with count_queries() as statements:
+        again = live(web, etag=etag)
+
+    assert again.status_code == 304
+    assert len([one for one in statements if "FROM task" in one or "run_stat" in one]) == 2
+
+
+def test_number_of_queries_does_not_grow_with_the_tasks(
+    web: WebClient, project: ProjectRef
+) -> None:
+    numbers = []
+    for tasks_made in (1, 5):
+        for _ in range(tasks_made):
+            make_task(project, status="processing")
+            make_task(project, status="error")
+        count()
+        with count_queries() as statements:
+            web.get(OVERVIEW)
+        numbers.append(len(statements))
+
+    assert numbers[0] == numbers[1]
+    assert numbers[0] <= 16
+
+
+def test_new_organization_is_shown_how_to_begin(web: WebClient, project: ProjectRef) -> None:
+    page = web.get(OVERVIEW).text
+
+    assert "Send your first task" in page
+    assert "http://localhost/api/acme/web/tasks/" in page
+    assert "YOUR-KEY" in page
+    assert "Waiting for the first task" in page
+
+
+def test_organization_without_a_project_is_told_so(web: WebClient, app: Flask) -> None:
+    assert "No project yet" in web.get(OVERVIEW).text
+
+
+def test_line_turns_green_when_the_first_task_arrives(web: WebClient, project: ProjectRef) -> None:
+    waiting = live(web, anchor="welcome")
+    make_task(project)
+
+    page = live(web, etag=waiting.headers["ETag"], anchor="welcome").text
+
+    assert "Waiting for the first task" in waiting.text
+    assert "Your first task is here" in page
+    assert "Running now" in web.get(OVERVIEW).text
+
+
+def test_first_key_is_shown_once_and_filled_in(
+    web: WebClient, project: ProjectRef, app: Flask
+) -> None:
+    response = web.post(OVERVIEW, {"project": "web"})
+
+    assert response.status_code == 200
+    assert response.headers["Cache-Control"] == "no-store"
+    key = re.findall(r"token=&#34;([^&]+)&#34;", response.text)[0]
+    answer = app.test_client().get(
+        "/api/acme/web/tasks/", headers={"Authorization": f"Bearer {key}"}
+    )
+    assert answer.status_code == 200
+    assert key not in web.get(OVERVIEW).text
+    [entry] = db.session.scalars(select(AuditEntry).where(AuditEntry.verb == "key.create"))
+    assert key not in entry.detail
+    db.session.rollback()
+
+
+def test_demo_task_runs_to_its_end(web: WebClient, project: ProjectRef) -> None:
+    response = web.post(OVERVIEW + "demo-task", {"project": "web"})
+
+    [task] = db.session.scalars(select(Task))
+    db.session.rollback()
+    assert (task.name, task.status, task.value) == ("demo task", "success", 100)
+    assert response.location == f"/a/acme/tasks/{task.id}/"
+    assert "Here it is" in web.get(response.location).text
+
+
+@pytest.mark.parametrize(("role", "allowed"), [("viewer", (403, 403)), ("member", (403, 303))])
+def test_roles_decide_who_may_begin(
+    app: Flask, project: ProjectRef, role: str, allowed: tuple[int, int]
+) -> None:
+    browser = browser_for(app, make_member("bo@example.org", role))
+
+    assert browser.get(OVERVIEW).status_code == 200
+    found = [browser.post(path, {"project": "web"}) for path in (OVERVIEW, OVERVIEW + "demo-task")]
+    assert tuple(one.status_code for one in found) == allowed
+    assert ("Make a key" in browser.get(OVERVIEW).text) is False

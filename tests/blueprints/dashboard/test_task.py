@@ -1,0 +1,189 @@
+"""The page of one task."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from conftest import count_queries, make_project
+from flask import Flask
+from people import WebClient, browser_for, make_member
+from sqlalchemy import select
+
+from taskbadger.clock import utcnow
+from taskbadger.extensions import db
+from taskbadger.models import Task
+from taskbadger.services import tasks
+from taskbadger.services.accounts import Actor, ProjectRef
+
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+CI = Actor("key", "ci")
+
+
+def make_task(project: ProjectRef, name: str = "job", *, ago: float = 0, **data: Any) -> str:
+    now = utcnow() - timedelta(seconds=ago)
+    task = tasks.create_task(project, {"name": name, **data}, now=now, actor=CI)
+    db.session.commit()
+    return str(task.id)
+
+
+def change(project: ProjectRef, task_id: str, *, ago: float = 0, **data: Any) -> None:
+    tasks.update_task(project, task_id, data, now=utcnow() - timedelta(seconds=ago), actor=CI)
+    db.session.commit()
+
+
+def path(task_id: str) -> str:
+    return f"/a/acme/tasks/{task_id}/"
+
+
+def live(web: WebClient, url: str, etag: str = "") -> Any:
+    return web.get(url, headers={"X-Live": "1", "If-None-Match": etag})
+
+
+def test_page_tells_the_story_of_a_task(web: WebClient, project: ProjectRef) -> None:
+    task_id = make_task(
+        project,
+        "import",
+        ago=100,
+        queue="high",
+        external_id="celery-1",
+        tags={"env": "prod"},
+        data='{"rows":12,"db":{"password":"hunter2","url":"postgres://u:pw@db/x"},"api_token":7}',
+        max_runtime=600,
+    )
+    change(project, task_id, ago=90, status="processing", value=10)
+    change(project, task_id, ago=50, value=40)
+    change(project, task_id, ago=30, value=70)
+
+    response = web.get(path(task_id))
+
+    page = response.text
+    assert response.status_code == 200
+    assert '<progress value="70" max="100"' in page
+    assert "10 s" in page
+    assert "40 s" not in re.sub(r"(?s)<script.*?</script>", "", page)
+    assert "by ci" in page
+    assert "data-chart " in page
+    for secret in ("hunter2", "u:pw@", '"api_token": 7'):
+        assert secret not in page
+    assert page.count("••••••") >= 6
+    assert 'href="/a/acme/tasks/?q=tag:env:prod"' in page
+    assert 'href="/a/acme/tasks/?q=queue:high"' in page
+    assert f'href="/public/tasks/{task_id}/"' in page
+
+
+def test_runs_of_the_same_name_lead_to_each_other(web: WebClient, project: ProjectRef) -> None:
+    made = [make_task(project, "import", ago=ago) for ago in (30, 20, 10)]
+
+    page = web.get(path(made[1])).text
+
+    assert re.findall(r'rel="(prev|next)" href="([^"]*)"', page) == [
+        ("prev", path(made[0])),
+        ("next", path(made[2])),
+    ]
+
+
+def test_children_are_listed_and_keep_the_page_moving(web: WebClient, project: ProjectRef) -> None:
+    parent = make_task(project, "parent")
+    child = make_task(project, "child", parent=parent, status="processing", value=5)
+    first = live(web, path(parent))
+    assert f'href="{path(child)}"' in first.text
+
+    change(project, child, value=66)
+    second = live(web, path(parent), first.headers["ETag"])
+
+    assert second.status_code == 200
+    assert '<progress value="66"' in second.text
+    assert f'href="{path(parent)}"' in web.get(path(child)).text
+
+
+def test_open_page_gets_304_after_one_look_up_and_200_after_a_change(
+    web: WebClient, project: ProjectRef
+) -> None:
+    task_id = make_task(project, status="processing", value=1)
+    etag = live(web, path(task_id)).headers["ETag"]
+
+    with count_queries() as statements:
+        unchanged = live(web, path(task_id), etag)
+    change(project, task_id, value=2)
+    changed = live(web, path(task_id), etag)
+
+    assert (unchanged.status_code, changed.status_code) == (304, 200)
+    assert len([one for one in statements if "FROM task" in one]) == 1
+    assert '<progress value="2"' in changed.text
+
+
+def test_number_of_queries_is_pinned(web: WebClient, project: ProjectRef) -> None:
+    task_id = make_task(project, data='{"a": 1}')
+    numbers = []
+    for value in (1, 50):
+        change(project, task_id, value=value, status="processing")
+        with count_queries() as statements:
+            web.get(path(task_id))
+        numbers.append(len(statements))
+
+    assert numbers[0] == numbers[1]
+    assert numbers[0] <= 12
+
+
+def test_hostile_text_is_escaped(web: WebClient, project: ProjectRef) -> None:
+    task_id = make_task(
+        project,
+        HOSTILE,
+        queue=HOSTILE,
+        external_id=HOSTILE,
+        tags={HOSTILE: HOSTILE},
+        data='{"<script>alert(3)</script>": "<script>alert(4)</script>"}',
+    )
+
+    page = web.get(path(task_id)).text
+
+    assert "<script>alert" not in page
+    assert "<img" not in page
+
+
+@pytest.mark.parametrize("data", ["null", "0", '""', "[]", "[[[]]]", '"text"', "1e999", "true"])
+def test_any_data_is_shown(web: WebClient, project: ProjectRef, data: str) -> None:
+    task_id = make_task(project, data=data)
+
+    assert web.get(path(task_id)).status_code == 200
+
+
+def test_data_is_as_deep_as_the_server_takes_it(web: WebClient, project: ProjectRef) -> None:
+    task_id = make_task(project, data="[" * 99 + "]" * 99)
+
+    assert "deeper than shown" in web.get(path(task_id)).text
+
+
+def test_task_of_another_organization_is_not_found(web: WebClient, project: ProjectRef) -> None:
+    foreign = make_task(make_project("other", "web"))
+
+    for task_id in (foreign, "AZHAkAAAcACAAAAAAAAAAA", "nonsense"):
+        assert web.get(path(task_id)).status_code == 404
+        assert web.post(path(task_id) + "cancel").status_code == 404
+
+
+def test_member_cancels_and_viewer_cannot(app: Flask, web: WebClient, project: ProjectRef) -> None:
+    task_id = make_task(project, status="processing")
+    viewer = browser_for(app, make_member("vi@example.org", "viewer"))
+
+    assert viewer.post(path(task_id) + "cancel").status_code == 403
+    assert 'form="cancel"' not in viewer.get(path(task_id)).text
+    assert 'form="cancel"' in web.get(path(task_id)).text
+    assert web.post(path(task_id) + "cancel").location == path(task_id)
+
+    assert db.session.scalar(select(Task.status)) == "cancelled"
+    db.session.rollback()
+    page = web.get(path(task_id)).text
+    assert 'form="cancel"' not in page
+    assert "by ada@example.org" in page
+
+
+def test_long_history_is_cut(web: WebClient, project: ProjectRef) -> None:
+    task_id = make_task(project, ago=1000, status="processing")
+    for number in range(60):
+        change(project, task_id, ago=900 - 10 * number, value=number)
+
+    page = web.get(path(task_id)).text
+
+    assert "11 older entries are in the API" in page
