@@ -212,5 +212,3 @@ def test_provider_that_is_away_is_told(make_app: Callable[..., Flask]) -> None:
 
     assert answer.status_code == 403
     assert "cannot be reached" in answer.text
-
-
