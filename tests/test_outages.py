@@ -1,9 +1,8 @@
 """A database that is away, locked or full is a 503 with Retry-After, and heals by itself."""
 
 import fcntl
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from flask import Flask
 from sqlalchemy import event
 from werkzeug.test import TestResponse
 
-from taskbadger.extensions import db
+from taskbadger.extensions import db, sqlite_module
 
 UNAVAILABLE = {
     "type": "server_error",
@@ -35,7 +34,7 @@ def client(app: Flask, project: object, make_app: MakeApp) -> ApiClient:
     """A client of an application that waits for its database for a moment only."""
     key = make_key()
     db.session.remove()
-    return ApiClient(make_app(DATABASE_TIMEOUT=0.3, TESTING=False).test_client(), key)
+    return ApiClient(make_app(DATABASE_TIMEOUT=0.3).test_client(), key)
 
 
 def assert_unavailable(answer: TestResponse) -> None:
@@ -58,17 +57,16 @@ def test_a_locked_database_is_a_503_until_the_lock_is_gone(
 def locked(url: str) -> Iterator[None]:
     """Hold the lock that every change of a task needs, in a connection that is not ours."""
     if url.startswith("postgresql"):
-        with psycopg.connect(url) as other:
-            other.execute("LOCK TABLE task IN ACCESS EXCLUSIVE MODE")
+        with psycopg.connect(url) as another:
+            another.execute("LOCK TABLE task IN ACCESS EXCLUSIVE MODE")
             yield
-            other.rollback()
+            another.rollback()
         return
-    other_lite = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
-    other_lite.execute("BEGIN IMMEDIATE")
-    try:
+    # The same library as the server's: two of them in one process do not see each other's locks.
+    path = url.removeprefix("sqlite:///")
+    with closing(sqlite_module().connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
         yield
-    finally:
-        other_lite.close()
 
 
 def test_a_writer_that_keeps_its_turn_is_a_503(client: ApiClient, database_url: str) -> None:

@@ -1,0 +1,131 @@
+"""Logs: one line per request, whole records for people and machines, and nothing secret."""
+
+import io
+import json
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import ApiClient, make_key, settings
+from flask import Flask, request
+from sqlalchemy import text
+
+from taskbadger import logs
+from taskbadger.extensions import db
+
+MakeApp = Callable[..., Flask]
+
+
+def write(record_name: str = "taskbadger.test", **changes: Any) -> str:
+    """Return what the formatter makes of a record."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logs.formatter(settings(**changes)))
+    try:
+        raise ValueError("the reason")
+    except ValueError:
+        record = logging.LogRecord(
+            record_name, logging.ERROR, __file__, 1, "task %s failed", ("7",), None
+        )
+        record.delivery = 12
+        handler.handle(record)
+        record.exc_info = sys.exc_info()
+        handler.handle(record)
+    return stream.getvalue()
+
+
+def test_records_are_one_json_object_per_line_tracebacks_included() -> None:
+    plain, failed = [json.loads(line) for line in write().splitlines()]
+
+    timestamp = plain.pop("timestamp")
+    assert plain == {
+        "event": "task 7 failed",
+        "level": "error",
+        "logger": "taskbadger.test",
+        "delivery": 12,
+    }
+    assert timestamp.endswith("Z")
+    assert failed["exception"].splitlines()[-1] == "ValueError: the reason"
+
+
+def test_records_for_people_are_lines_of_text() -> None:
+    written = write(LOG_FORMAT="console")
+
+    first = written.splitlines()[0]
+    assert "[error" in first
+    assert "task 7 failed" in first
+    assert "delivery=12" in first
+    assert written.splitlines()[-1] == "ValueError: the reason"
+
+
+@pytest.fixture
+def records(caplog: pytest.LogCaptureFixture) -> Callable[[], list[dict[str, Any]]]:
+    """Return what was logged, as it is written."""
+    caplog.set_level(logging.DEBUG, logger="taskbadger")
+    formatter = logs.formatter(settings())
+
+    def read() -> list[dict[str, Any]]:
+        lines = [json.loads(formatter.format(record)) for record in caplog.records]
+        for line in lines:
+            line.pop("message", None)  # Left on the record by pytest's own formatter.
+        return lines
+
+    return read
+
+
+def test_each_request_is_one_line_without_token_query_or_body(
+    app: Flask, project: object, make_app: MakeApp, records: Callable[[], list[dict[str, Any]]]
+) -> None:
+    key = make_key()
+    client = ApiClient(make_app(LOG_REQUESTS=True).test_client(), key)
+
+    client.post("/tasks/?token=hidden-query", json={"name": "hidden-body"})
+
+    (line,) = [line for line in records() if line["logger"] == "taskbadger.request"]
+    assert line.pop("ms") >= 0
+    assert line.pop("timestamp")
+    assert line == {
+        "event": "request",
+        "level": "info",
+        "logger": "taskbadger.request",
+        "method": "POST",
+        "path": "/api/acme/web/tasks/",
+        "status": 201,
+        "address": "127.0.0.1",
+    }
+    everything = json.dumps(records())
+    assert "hidden" not in everything
+    assert key not in everything
+
+
+@pytest.mark.parametrize("changes", [{"LOG_REQUESTS": False}, {"LOG_LEVEL": "WARNING"}])
+def test_request_lines_can_be_turned_off(
+    app: Flask, make_app: MakeApp, caplog: pytest.LogCaptureFixture, changes: dict[str, Any]
+) -> None:
+    client = make_app(**{"LOG_REQUESTS": True, **changes}).test_client()
+
+    client.get("/healthz")
+
+    assert [record.name for record in caplog.records] == []
+
+
+def test_an_unexpected_error_is_logged_without_what_the_client_sent(
+    app: Flask, project: object, make_app: MakeApp, records: Callable[[], list[dict[str, Any]]]
+) -> None:
+    broken = make_app()
+    broken.config["TESTING"] = False
+
+    @broken.post("/api/broken")
+    def view() -> None:
+        body = request.get_data(as_text=True)
+        db.session.execute(text("SELECT :body FROM no_such_table"), {"body": body})
+
+    db.session.rollback()
+    answer = broken.test_client().post("/api/broken", data="hidden")
+
+    written = json.dumps(records())
+    assert answer.status_code in (500, 503)  # SQLite has one error for all that is wrong.
+    assert "no_such_table" in written
+    assert "hidden" not in written

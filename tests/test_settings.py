@@ -1,0 +1,147 @@
+"""Settings: read from the environment, typed, and refused with the variable's name."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskbadger.errors import SettingsError
+from taskbadger.settings import Settings, unknown_variables
+
+SECRET = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run in a folder that holds no key of ``make serve``."""
+    monkeypatch.chdir(tmp_path)
+
+
+def read(**variables: str) -> Settings:
+    named = {f"TASKBADGER_{name}": value for name, value in variables.items()}
+    return Settings.from_env({"TASKBADGER_SECRET_KEY": SECRET, **named})
+
+
+def test_only_the_secret_key_is_required() -> None:
+    assert read() == Settings(SECRET_KEY=SECRET)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("DATABASE_URL", " postgresql://db/tb ", "postgresql://db/tb"),
+        ("RATE_LIMIT", "600", 600),
+        ("DATABASE_TIMEOUT", "2.5", 2.5),
+        ("LOG_REQUESTS", "false", False),
+        ("LOG_REQUESTS", "1", True),
+        ("OUTBOUND_ALLOW", "127.0.0.0/8, ::1/128,", ("127.0.0.0/8", "::1/128")),
+        ("APPRISE_SCHEMES", "", ()),
+        # Kept as text: a server that reads JSON makes numbers of these.
+        ("OIDC_CLIENT_SECRET", "1e5", "1e5"),
+        ("OIDC_CLIENT_SECRET", "null", "null"),
+    ],
+)
+def test_variables_are_read_by_their_type(name: str, text: str, value: Any) -> None:
+    assert getattr(read(**{name: text}), name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("WORKER_POLL_SECONDS", "soon", "TASKBADGER_WORKER_POLL_SECONDS: 'soon' is not float"),
+        ("RATE_LIMIT", "1.5", "TASKBADGER_RATE_LIMIT: '1.5' is not int"),
+        ("RATE_LIMIT", "-1", "TASKBADGER_RATE_LIMIT must be at least 0"),
+        ("THREADS", "0", "TASKBADGER_THREADS must be at least 1"),
+        ("PLUGINS", "maybe", "TASKBADGER_PLUGINS: 'maybe' is not bool"),
+        (
+            "LOG_LEVEL",
+            "loud",
+            "TASKBADGER_LOG_LEVEL: 'loud' is not one of DEBUG, INFO, WARNING, ERROR",
+        ),
+        (
+            "DATABASE_URL",
+            "mysql://db/tb",
+            "TASKBADGER_DATABASE_URL must start with sqlite:/// or postgresql://",
+        ),
+        (
+            "BASE_URL",
+            "tasks.example.com",
+            "TASKBADGER_BASE_URL: 'tasks.example.com' does not start with http:// or https://",
+        ),
+        (
+            "OUTBOUND_ALLOW",
+            "localhost",
+            "TASKBADGER_OUTBOUND_ALLOW: 'localhost' does not appear to be an IPv4 or IPv6 network",
+        ),
+        ("SECRET_KEY", "short", "TASKBADGER_SECRET_KEY must have at least 32 characters"),
+        ("SECRET_KEY", "changeme", "TASKBADGER_SECRET_KEY must have at least 32 characters"),
+        (
+            "SECRET_KEY",
+            "ab" * 20,
+            "TASKBADGER_SECRET_KEY is too easy to guess: make a random one",
+        ),
+    ],
+)
+def test_wrong_values_are_refused_by_name(name: str, text: str, message: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        read(**{name: text})
+
+    assert str(error.value) == message
+
+
+def test_missing_secret_key_is_refused_with_the_way_to_make_one() -> None:
+    with pytest.raises(SettingsError) as error:
+        Settings.from_env({})
+
+    assert str(error.value) == (
+        "TASKBADGER_SECRET_KEY is not set. Make one with: "
+        'python3 -c "import secrets; print(secrets.token_hex(32))"'
+    )
+
+
+def test_key_of_make_serve_is_used_where_none_is_set(tmp_path: Path) -> None:
+    (tmp_path / "instance").mkdir()
+    (tmp_path / "instance/secret_key").write_text("made-by-make-serve-0123456789abcdef\n")
+
+    assert Settings.from_env({}).SECRET_KEY == "made-by-make-serve-0123456789abcdef"
+    assert read().SECRET_KEY == SECRET
+
+
+def test_any_setting_may_come_from_a_file(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("from-a-docker-secret-0123456789abcdef\n")
+
+    read_settings = Settings.from_env({"TASKBADGER_SECRET_KEY_FILE": str(secret)})
+
+    assert read_settings.SECRET_KEY == "from-a-docker-secret-0123456789abcdef"
+
+
+def test_a_setting_and_its_file_together_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as error:
+        read(SMTP_URL="smtp://mail", SMTP_URL_FILE=str(tmp_path / "none"))
+
+    assert str(error.value) == (
+        "TASKBADGER_SMTP_URL and TASKBADGER_SMTP_URL_FILE are both set; set one of them"
+    )
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    missing = tmp_path / "none"
+
+    with pytest.raises(SettingsError) as error:
+        read(SMTP_URL_FILE=str(missing))
+
+    assert str(error.value).startswith(f"TASKBADGER_SMTP_URL_FILE: cannot read {missing}: ")
+
+
+def test_variables_of_nobody_are_told_and_those_of_the_sdk_are_not() -> None:
+    environ = {
+        "TASKBADGER_SECRT_KEY": "typo",
+        "TASKBADGER_TESTING": "1",
+        "TASKBADGER_SECRET_KEY_FILE": "/run/secrets/key",
+        "TASKBADGER_HOST": "http://127.0.0.1:8000",
+        "TASKBADGER_API_KEY": "key",
+        "PATH": "/bin",
+    }
+
+    assert unknown_variables(environ) == ["TASKBADGER_SECRT_KEY", "TASKBADGER_TESTING"]
