@@ -70,7 +70,9 @@ def _begin(monitor: Monitor, schedule: Schedule, task: Any, now: datetime) -> Sl
     if is_extra:
         slot.extra_runs += 1
     else:
-        _start(monitor, slot, started_at)
+        # One that was never seen running may have waited: nobody knows how long it took.
+        limit = monitor.max_runtime if task.start_time else None
+        _start(slot, started_at, max_runtime=limit)
     run = SlotRun(
         task_id=task.id, slot_id=slot.id, monitor_id=monitor.id, is_extra=is_extra, ended_at=None
     )
@@ -78,7 +80,7 @@ def _begin(monitor: Monitor, schedule: Schedule, task: Any, now: datetime) -> Sl
     return run
 
 
-def _start(monitor: Monitor, slot: Slot, started_at: datetime) -> None:
+def _start(slot: Slot, started_at: datetime, *, max_runtime: int | None) -> None:
     deadline_at = slot.deadline_at
     slot.started_at = started_at
     if deadline_at is not None and started_at > deadline_at:
@@ -86,7 +88,7 @@ def _start(monitor: Monitor, slot: Slot, started_at: datetime) -> None:
         # Whether that is an alarm is for the sweep to say: it knows of outages.
         slot.deadline_at = deadline_at
     if slots.turn(slot, SlotEvent.STARTED):
-        slot.deadline_at = timeout_at(started_at, monitor.max_runtime)
+        slot.deadline_at = timeout_at(started_at, max_runtime)
 
 
 def _carry(monitor: Monitor, run: SlotRun, task: Any, *, now: datetime, goes_or_ends: bool) -> None:
