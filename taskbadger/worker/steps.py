@@ -24,6 +24,7 @@ from taskbadger.services import (
     idempotency,
     outage,
     outcomes,
+    run_stats,
     sending,
     slot_sweep,
     sweeps,
@@ -209,12 +210,30 @@ def close_slots() -> bool:
     return closed == MONITOR_BATCH
 
 
+def count_runs() -> bool:
+    """Count the runs that ended, for the charts and the names."""
+    now = database_now()
+    set_read_only(True)
+    try:
+        batch = run_stats.read_batch(now=now)
+    finally:
+        db.session.rollback()
+        set_read_only(False)
+    if batch is None:
+        return False
+    run_stats.count_batch(batch, now=now)
+    db.session.commit()
+    return batch.is_full
+
+
 def purge() -> bool:
     """Delete what is too old to matter, a small batch of each kind."""
     now = database_now()
     throttle.purge(now=now)
     db.session.commit()
     found = idempotency.purge(now=now)
+    db.session.commit()
+    run_stats.forget_old(now=now)
     db.session.commit()
     found += deliveries.purge(now=now)
     db.session.commit()
@@ -229,6 +248,7 @@ SWEEPS: tuple[tuple[Callable[[], bool], float], ...] = (
     (tick, 1.0),
     (mark_stale, 1.0),
     (mark_overdue, 1.0),
+    (count_runs, 1.0),
     (close_slots, 1.0),
     (purge, 60.0),
 )
