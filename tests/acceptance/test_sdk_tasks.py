@@ -10,6 +10,7 @@ from sqlalchemy import select
 from taskbadger.clock import utcnow
 from taskbadger.extensions import db
 from taskbadger.models import ChannelConfig, Organization
+from taskbadger.services import accounts
 
 
 def part(task: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -132,6 +133,44 @@ def test_refusals_become_the_exceptions_of_the_sdk(
         "other project": ("UnexpectedStatus", 404, ("not_found", None)),
     }
     assert [task["name"] for task in live.tasks()] == ["errors"]
+
+
+def add_monitor(server: LiveServer, live: LiveProject) -> str:
+    """Make a monitor as an administrator; return its id."""
+    with server.app.app_context():
+        now = utcnow()
+        organization = accounts.ensure_organization(live.organization, now=now)
+        project = accounts.ensure_project(organization, live.slug, now=now)
+        _, key = accounts.create_key(organization, project, name="admin", now=now, scopes="admin")
+        db.session.commit()
+        db.session.remove()
+    made = live.request(
+        "POST",
+        "/monitors/",
+        json={"name": "nightly", "type": "interval", "interval": 3600},
+        headers={"Authorization": f"Bearer {key}"},
+    )
+    assert made.status_code == 201, made.text
+    return str(made.json()["id"])
+
+
+def test_tasks_belong_to_the_monitor_that_they_name(
+    run_sdk: Callable[..., Any],
+    run_cli: Callable[..., Any],
+    live: LiveProject,
+    live_server: LiveServer,
+) -> None:
+    monitor = add_monitor(live_server, live)
+
+    run_sdk("tasks.py", "monitors", monitor)
+    done = run_cli("run", "from the shell", "--monitor-id", monitor, "--", "true")
+
+    assert done.returncode == 0, done.stderr
+    assert [(task["name"], task["status"]) for task in live.tasks(monitor=monitor)] == [
+        ("created", "success"),
+        ("tracked", "success"),
+        ("from the shell", "success"),
+    ]
 
 
 @pytest.mark.parametrize("kind", ["project key", "bare secret", "organization key"])

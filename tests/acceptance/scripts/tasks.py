@@ -129,6 +129,18 @@ def refusal(call):
     raise AssertionError("the call must be refused")
 
 
+def monitors():
+    """Two runs of a monitor: one created, one tracked."""
+    monitor_id = sys.argv[2]
+    taskbadger.create_task("created", monitor_id=monitor_id).success()
+
+    @taskbadger.track(name="tracked", monitor_id=monitor_id)
+    def run():
+        taskbadger.create_task("beside")
+
+    run()
+
+
 def keys():
     """Make a task with the key as it is, and the slugs where they are given."""
     return taskbadger.create_task("made with this key").id
