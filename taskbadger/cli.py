@@ -25,7 +25,8 @@ from taskbadger.errors import NotFound, SettingsError, TaskBadgerError, Validati
 from taskbadger.extensions import db
 from taskbadger.models import ApiKey, Membership, Organization, Project
 from taskbadger.models.account import DEFAULT_SCOPES, ROLES
-from taskbadger.services import accounts, passwords, sessions
+from taskbadger.services import accounts, apply, apply_diff, passwords, sending, sessions
+from taskbadger.services.apply_file import read as read_apply_file
 from taskbadger.settings import Settings, unknown_variables
 from taskbadger.worker import embedded
 
@@ -339,7 +340,42 @@ def seed_command(target: str, tasks: int | None) -> None:
     click.echo(f"{tasks} tasks added to {target}.")
 
 
-COMMANDS: tuple[click.Command, ...] = (serve, worker, keys, users, openapi, seed_command)
+@click.command("apply", cls=Command)
+@click.argument("file", type=click.File("rb"), metavar="FILE.yaml")
+@click.option("--org", help="The organization; default: the file's, or the only one.")
+@click.option("--dry-run", is_flag=True, help="Only show what would change.")
+@click.option("--prune", is_flag=True, help="Remove what the file does not name.")
+@with_appcontext
+def apply_file(file: IO[bytes], org: str | None, *, dry_run: bool, prune: bool) -> None:
+    """Make channels, global actions and monitors what a file says.
+
+    Shows the changes and makes all of them, or none. ${NAME} in the file is taken from the
+    environment.
+    """
+    document = read_apply_file(file.read(), file.name, os.environ)
+    organization = apply.find_organization(document, org)
+    changes = apply.apply(
+        document, organization, prune=prune, context=sending.send_context(), now=utcnow()
+    )
+    if not changes:
+        click.echo("nothing to change")
+        return
+    click.echo(apply_diff.write(changes))
+    if dry_run:
+        click.echo("dry run: nothing was changed")
+        return
+    db.session.commit()
+
+
+COMMANDS: tuple[click.Command, ...] = (
+    serve,
+    worker,
+    keys,
+    users,
+    apply_file,
+    openapi,
+    seed_command,
+)
 
 cli = Cli(
     create_app=_load,

@@ -1,0 +1,46 @@
+"""The parts of the file that ``taskbadger-server apply`` takes."""
+
+from marshmallow import RAISE
+
+from taskbadger.schemas.actions import IntegrationField
+from taskbadger.schemas.channels import ChannelSettings, ChannelSlug, PatchedChannelRequest
+from taskbadger.schemas.fields import Text, invalid
+from taskbadger.schemas.monitors import MonitorRequest
+from taskbadger.schemas.rules import GlobalActionRequest
+
+
+class ChannelName(IntegrationField):
+    """The name of a channel to set up: ``email`` alone is always there."""
+
+    def check(self, text: str) -> str:
+        text = super().check(text)
+        _, colon, slug = text.partition(":")
+        if not colon:
+            raise invalid("Use “kind:slug”, as in “webhook:ops”.")
+        ChannelSlug().check(slug)
+        return text
+
+
+class ChannelEntry(PatchedChannelRequest):
+    """A channel."""
+
+    integration = ChannelName(required=True)
+    config = ChannelSettings(required=True)
+
+
+class GlobalActionEntry(GlobalActionRequest):
+    """A global action."""
+
+
+class MonitorEntry(MonitorRequest):
+    """A monitor."""
+
+    project = Text(required=True, max_length=50, min_length=1)
+
+
+SECTIONS = {
+    "channels": ChannelEntry(unknown=RAISE),
+    "global_actions": GlobalActionEntry(unknown=RAISE),
+    "monitors": MonitorEntry(unknown=RAISE),
+}
+"""What a file may have, besides ``organization``: lists of these."""
