@@ -46,7 +46,7 @@ bench: .venv/installed-test ## measure requests against a bare Flask route
 	PYTHONPATH=. $(BIN)/python bench/api.py $(ARGS)
 
 faults: .venv/installed-test ## the long fault trials: kills, power cuts, full disks
-	$(BIN)/python -m pytest -q -m faults $(ARGS)
+	$(BIN)/python -m pytest -q tests/faults $(ARGS)
 
 .venv/installed: setup.cfg pyproject.toml requirements.lock tools/install.sh
 	tools/install.sh

@@ -20,7 +20,7 @@ SECRET_KEY_FILE = Path("instance/secret_key")
 WELL_KNOWN_SECRETS = frozenset({"changeme", "change-me", "secret", "dev", "development", "test"})
 
 # Read by the official SDK and its CLI, so never a setting of the server.
-SDK_VARIABLES = frozenset({"HOST", "ORG", "PROJECT", "API_KEY", "HTTP_TIMEOUT"})
+SDK_VARIABLES = frozenset({"HOST", "ORG", "PROJECT", "API_KEY", "HTTP_TIMEOUT", "TASK_ID"})
 
 
 @dataclass(frozen=True, kw_only=True)
