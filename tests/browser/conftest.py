@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from browser.team import live_server, team  # noqa: F401 - fixtures
 from flask import Flask
 from playwright.sync_api import (
     Browser,

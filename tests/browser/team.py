@@ -1,0 +1,66 @@
+"""A team on a live server: an organization of its own, signed in to in real browsers."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from acceptance.live import LiveProject, LiveServer, serve
+from people import make_member, session_cookie
+from playwright.sync_api import Page
+
+from taskbadger.blueprints.dashboard.access import COOKIE
+from taskbadger.clock import utcnow
+from taskbadger.extensions import db, writing
+from taskbadger.services import run_stats
+
+
+@dataclass
+class Team:
+    """An organization with a project, and browsers of its owner."""
+
+    server: LiveServer
+    project: LiveProject
+    new_page: Callable[..., Page]
+
+    @property
+    def home(self) -> str:
+        """The address of the overview."""
+        return f"{self.server.host}/a/{self.project.organization}/"
+
+    def open(self, path: str = "", *, role: str = "owner", **options: Any) -> Page:
+        """Open a page of the organization as somebody with a role."""
+        page = self.new_page(**options)
+        with self.server.app.app_context(), writing():
+            member = make_member(
+                f"{role}@{self.project.organization}.example", role, self.project.organization
+            )
+            token = session_cookie(member)
+            db.session.remove()
+        page.context.add_cookies([{"name": COOKIE, "value": token, "url": self.server.host}])
+        page.goto(self.home + path)
+        return page
+
+    def count(self) -> None:
+        """Count the runs that have ended, as the background worker does."""
+        with self.server.app.app_context(), writing():
+            while (batch := run_stats.read_batch(now=utcnow())) is not None:
+                run_stats.count_batch(batch, now=utcnow())
+                db.session.commit()
+            db.session.remove()
+
+
+@pytest.fixture(scope="session")
+def live_server(
+    new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LiveServer]:
+    """A gunicorn on an empty database; every test that uses it runs on both databases."""
+    with serve(new_database(), tmp_path_factory.mktemp("gunicorn")) as server:
+        yield server
+
+
+@pytest.fixture
+def team(live_server: LiveServer, new_page: Callable[..., Page]) -> Iterator[Team]:
+    """A new team on the live server."""
+    with live_server.new_project() as project:
+        yield Team(live_server, project, new_page)

@@ -1,0 +1,146 @@
+"""The overview, the welcome and the names in a real browser, against a live gunicorn."""
+
+import random
+from collections.abc import Callable
+from datetime import timedelta
+
+from browser.team import Team
+from playwright.sync_api import Page, expect
+
+from taskbadger.clock import utcnow
+from taskbadger.extensions import db, writing
+from taskbadger.services import accounts, tasks
+
+NAMES = ("import customers", "send newsletter", "nightly backup", "resize images", "sync stock")
+
+
+def fill(team: Team, number: int = 240) -> None:
+    """Let tasks run through the last day."""
+    random.seed(7)
+    actor = accounts.Actor("key", "ci")
+    with team.server.app.app_context(), writing():
+        organization = accounts.ensure_organization(team.project.organization, now=utcnow())
+        project = accounts.ensure_project(organization, team.project.slug, now=utcnow())
+        ref = accounts.project_ref(project, organization)
+        for _ in range(number):
+            end = utcnow() - timedelta(seconds=random.uniform(0, 86_000))
+            start = end - timedelta(seconds=random.lognormvariate(2, 1.2))
+            name = random.choice(NAMES)
+            task = tasks.create_task(
+                ref, {"name": name, "status": "processing"}, now=start, actor=actor
+            )
+            status = random.choices(("success", "error", "cancelled"), (20, 2, 1))[0]
+            tasks.update_task(ref, task.id, {"status": status}, now=end, actor=actor)
+        db.session.commit()
+        db.session.remove()
+    for value in (15, 62, 90):
+        team.project.create(name=random.choice(NAMES), status="processing", value=value)
+    team.project.create(name="sync stock", status="stale")
+    team.count()
+
+
+def test_overview_meets_wcag_and_is_pictured(
+    team: Team, axe: Callable[[Page], None], screenshot: Callable[..., None]
+) -> None:
+    fill(team)
+    page = team.open()
+    expect(page.locator(".uplot")).to_have_count(2)
+
+    axe(page)
+    screenshot(page, "overview")
+    page.goto(team.home + "?range=7d")
+    expect(page.locator(".uplot")).to_have_count(2)
+    axe(page)
+
+
+def test_overview_fits_a_phone(
+    team: Team, axe: Callable[[Page], None], screenshot: Callable[..., None]
+) -> None:
+    fill(team, 40)
+    page = team.open(viewport={"width": 375, "height": 812}, has_touch=True)
+    expect(page.locator(".uplot")).to_have_count(2)
+
+    assert page.evaluate("document.documentElement.scrollWidth") == 375
+    axe(page)
+    screenshot(page, "overview-phone")
+
+
+def test_overview_of_one_task_is_pictured(
+    team: Team, axe: Callable[[Page], None], screenshot: Callable[..., None]
+) -> None:
+    task = team.project.create(name="import customers", status="processing", value=5)
+    page = team.open()
+    bar = page.locator("#running progress")
+    expect(bar).to_have_js_property("value", 5)
+    axe(page)
+    screenshot(page, "overview-one", themes=("light",))
+
+    team.project.request("PATCH", f"/tasks/{task['id']}/", json={"value": 80})
+
+    expect(bar).to_have_js_property("value", 80)
+
+
+def test_overview_reads_without_scripts(team: Team) -> None:
+    fill(team, 10)
+    page = team.open(java_script_enabled=False)
+
+    expect(page.locator(".chart-table")).to_have_count(2)
+    expect(page.locator("#running [data-row]")).to_have_count(3)
+
+
+def test_line_turns_green_when_the_first_task_arrives(
+    team: Team, axe: Callable[[Page], None], screenshot: Callable[..., None]
+) -> None:
+    page = team.open()
+    expect(page.locator("#arrival")).to_contain_text("Waiting for the first task")
+    axe(page)
+    screenshot(page, "welcome")
+    page.get_by_role("button", name="Make a key").click()
+    key = page.locator(".code", has_text="Key").first.locator("code").inner_text()
+    expect(page.locator(".code", has_text="curl")).to_contain_text(key)
+    expect(page.locator(".code", has_text="curl")).to_contain_text(team.server.host)
+
+    team.project.create(name="first")
+
+    expect(page.locator("#arrival .ok")).to_contain_text("Your first task is here")
+    expect(page.locator(".code", has_text="curl")).to_contain_text(key)
+    axe(page)
+    screenshot(page, "welcome-arrived", themes=("light",))
+    page.get_by_role("link", name="Go to the overview").click()
+    expect(page.locator("h1")).to_have_text("Overview")
+
+
+def test_demo_task_is_shown(team: Team) -> None:
+    page = team.open()
+    page.get_by_role("button", name="Send a demo task").click()
+
+    expect(page.locator("h1")).to_have_text("demo task")
+    expect(page.locator("#head .badge")).to_have_text("success")
+
+
+def test_names_meet_wcag_and_are_pictured(
+    team: Team, axe: Callable[[Page], None], screenshot: Callable[..., None]
+) -> None:
+    fill(team)
+    page = team.open("names/")
+    expect(page.locator("[data-row]")).to_have_count(5)
+    axe(page)
+    screenshot(page, "names")
+
+    page.locator("main").focus()
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    expect(page.locator(".uplot")).to_have_count(3)
+    axe(page)
+    screenshot(page, "name")
+
+
+def test_names_fit_a_phone(
+    team: Team, axe: Callable[[Page], None], screenshot: Callable[..., None]
+) -> None:
+    fill(team, 30)
+    page = team.open("names/", viewport={"width": 375, "height": 812}, has_touch=True)
+
+    assert page.evaluate("document.documentElement.scrollWidth") == 375
+    axe(page)
+    screenshot(page, "names-phone", themes=("light",))

@@ -1,0 +1,139 @@
+"""One task, its public page and its badge in a real browser, against a live gunicorn."""
+
+from collections.abc import Callable
+
+from browser.team import Team
+from playwright.sync_api import Page, expect
+
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+
+
+def make_story(team: Team) -> str:
+    """Make a task with all that its page can show; return its id."""
+    create, request = team.project.create, team.project.request
+    create(name="import customers", status="success")
+    task = create(
+        name="import customers",
+        queue="high",
+        external_id="celery-8f2a",
+        max_runtime=600,
+        stale_timeout=120,
+        tags={"env": "prod", "region": "eu-central-1", "hostile": HOSTILE},
+        data={
+            "file": HOSTILE,
+            "rows": 12_000,
+            "dry_run": False,
+            "owner": None,
+            "db": {"host": "db.internal", "password": "hunter2"},
+            "items": [{"sku": "A-1", "price": 12.5}, [], {}],
+        },
+    )
+    path = f"/tasks/{task['id']}/"
+    for value in (5, 20, 45, 62):
+        request("PATCH", path, json={"status": "processing", "value": value})
+    request("PATCH", path, json={"status": "post_processing"})
+    for number, status in enumerate(("success", "processing", "error")):
+        create(name=f"part {number}", parent=task["id"], status=status, value=number * 40)
+    create(name="import customers")
+    return str(task["id"])
+
+
+def test_task_meets_wcag_and_is_pictured(
+    team: Team, axe: Callable[[Page], None], screenshot: Callable[..., None]
+) -> None:
+    task_id = make_story(team)
+    page = team.open(f"tasks/{task_id}/")
+
+    expect(page.locator("#data")).to_contain_text(HOSTILE)
+    expect(page.locator("#data")).not_to_contain_text("hunter2")
+    expect(page.locator("#children [data-row]")).to_have_count(3)
+    axe(page)
+    screenshot(page, "task")
+
+
+def test_task_fits_a_phone(
+    team: Team, axe: Callable[[Page], None], screenshot: Callable[..., None]
+) -> None:
+    task_id = make_story(team)
+    page = team.open(f"tasks/{task_id}/", viewport={"width": 375, "height": 812}, has_touch=True)
+
+    assert page.evaluate("document.documentElement.scrollWidth") == 375
+    axe(page)
+    screenshot(page, "task-phone", themes=("light",))
+
+
+def test_task_moves_while_it_is_looked_at_and_keeps_what_was_folded(team: Team) -> None:
+    task_id = make_story(team)
+    page = team.open(f"tasks/{task_id}/")
+    folded = page.locator("#data details").first
+    folded.locator("summary").first.click()
+
+    team.project.request("PATCH", f"/tasks/{task_id}/", json={"value": 88, "status": "processing"})
+
+    expect(page.locator("#standing progress")).to_have_js_property("value", 88)
+    expect(folded).not_to_have_attribute("open", "")
+
+
+def test_task_is_cancelled_after_a_question(team: Team) -> None:
+    task = team.project.create(status="processing")
+    page = team.open(f"tasks/{task['id']}/")
+    page.get_by_role("button", name="Cancel").click()
+    page.locator("[data-confirm-yes]").click()
+
+    expect(page.locator("#head .badge")).to_have_text("cancelled")
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
+
+
+def test_data_is_copied_without_secrets(team: Team) -> None:
+    task = team.project.create(data={"a": 1, "token": "hidden"})
+    page = team.open(f"tasks/{task['id']}/", permissions=["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy the data as JSON").click()
+
+    expect(page.locator(".toast")).to_have_text("Copied")
+    text = page.evaluate("navigator.clipboard.readText()")
+    assert text == '{\n  "a": 1,\n  "token": "••••••"\n}'
+
+
+def test_public_page_is_live_for_somebody_who_never_signed_in(
+    team: Team,
+    new_page: Callable[..., Page],
+    axe: Callable[[Page], None],
+    screenshot: Callable[..., None],
+) -> None:
+    task_id = make_story(team)
+    page = new_page()
+    page.goto(f"{team.server.host}/public/tasks/{task_id}/")
+    expect(page.locator("#task progress")).to_have_js_property("value", 62)
+    expect(page.locator("main")).not_to_contain_text("A-1")
+    axe(page)
+    screenshot(page, "public")
+
+    team.project.request("PATCH", f"/tasks/{task_id}/", json={"value": 93})
+
+    expect(page.locator("#task progress")).to_have_js_property("value", 93)
+
+
+def test_public_page_fits_a_phone_and_a_missing_one_is_calm(
+    team: Team,
+    phone: Page,
+    expected_problems: list[str],
+    axe: Callable[[Page], None],
+    screenshot: Callable[..., None],
+) -> None:
+    expected_problems.append("status of 404")
+    phone.goto(f"{team.server.host}/public/tasks/{make_story(team)}/")
+    assert phone.evaluate("document.documentElement.scrollWidth") == 375
+    axe(phone)
+    screenshot(phone, "public-phone", themes=("light",))
+
+    phone.goto(f"{team.server.host}/public/tasks/AZHAkAAAcACAAAAAAAAAAA/")
+    expect(phone.locator("h1")).to_have_text("Nothing to see here")
+    axe(phone)
+
+
+def test_badge_is_a_picture(team: Team, page: Page) -> None:
+    task_id = make_story(team)
+    page.goto(f"{team.server.host}/public/tasks/{task_id}/badge.svg")
+
+    texts = page.locator("text").all_text_contents()
+    assert texts == ["import customers", "post-processing 62%"]
