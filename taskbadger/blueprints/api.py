@@ -12,7 +12,7 @@ from flask_smorest import Api as SmorestApi
 from flask_smorest import Blueprint
 from marshmallow import Schema, ValidationError
 from webargs.flaskparser import FlaskParser
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException
 from werkzeug.sansio.utils import get_current_url
 
 from taskbadger.blueprints import errors, openapi
@@ -74,7 +74,7 @@ class BodyParser(FlaskParser):
             return super().parse(argmap, req, location=location, **options)
         schema = _schema(argmap)
         try:
-            g.body, wrong = read_object(_read_body())
+            g.body, wrong = read_object(request.get_data(cache=False))
             loaded = schema.load(g.body)
         except ValidationError as error:
             known = {lone.attr for lone in wrong}
@@ -95,14 +95,6 @@ def _instance(schema: type[Schema]) -> Schema:
 
 def _schema(argmap: Any) -> Schema:
     return argmap if isinstance(argmap, Schema) else _instance(argmap)
-
-
-def _read_body() -> bytes:
-    try:
-        # Without a length it is read once to be measured, and once more to be parsed.
-        return request.get_data(cache=request.content_length is None)
-    except RequestEntityTooLarge as error:
-        raise errors.too_large() from error
 
 
 class ApiBlueprint(Blueprint):
@@ -282,13 +274,25 @@ def _check_rate(access: Access) -> None:
 
 def check_body() -> None:
     """Raise PayloadTooLarge for a body over the limit, UnsupportedMediaType for other than JSON."""
+    limit = request.max_content_length or 0
     length = request.content_length
     if length is None:
-        length = len(_read_body()) if "Transfer-Encoding" in request.headers else 0
-    if length > (request.max_content_length or 0):
+        length = _measure(limit) if "Transfer-Encoding" in request.headers else 0
+    if length > limit:
         raise errors.too_large()
     if length and request.mimetype != "application/json":
         raise UnsupportedMediaType(request.headers.get("Content-Type", ""))
+
+
+def _measure(limit: int) -> int:
+    """Read a body that comes in chunks; return its length, or *limit* + 1 for any longer one.
+
+    werkzeug cuts such a body off where its limit is, without a word.
+    """
+    request.max_content_length = limit + 1
+    length = len(request.get_data(cache=True))
+    request.max_content_length = limit
+    return length
 
 
 def base_url() -> str:
