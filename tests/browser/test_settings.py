@@ -1,0 +1,117 @@
+"""The settings pages in a real browser, with whatever people may have typed into them."""
+
+from collections.abc import Callable
+from urllib.parse import urljoin
+
+import pytest
+from flask import Flask
+from people import make_member, session_cookie
+from playwright.sync_api import Page, expect
+
+from taskbadger.blueprints.dashboard.access import COOKIE
+from taskbadger.clock import utcnow
+from taskbadger.extensions import db
+from taskbadger.models import Organization
+from taskbadger.services import accounts, audit
+from taskbadger.services.accounts import Actor
+
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+# How pages look does not depend on the database.
+pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True, scope="session")
+PAGES = ["", "projects/web/", "keys/", "members/", "audit/", "organization/"]
+
+
+@pytest.fixture
+def url(app: Flask, serve: Callable[[Flask], str]) -> str:
+    """The settings of an organization with a bit of everything."""
+    now = utcnow()
+    make_member()
+    organization = accounts.ensure_organization("acme", now=now)
+    fill(organization)
+    return f"{serve(app)}/a/acme/settings/"
+
+
+def fill(organization: Organization) -> None:
+    now = utcnow()
+    organization.name = "Acme"
+    web = accounts.ensure_project(organization, "web", now=now, name="Web shop")
+    accounts.ensure_project(organization, "hostile", now=now, name=HOSTILE)
+    accounts.create_key(organization, web, name="web server", now=now)
+    accounts.create_key(organization, None, name=HOSTILE, scopes="read,admin", now=now)
+    old, _ = accounts.create_key(organization, web, name="old laptop", now=now)
+    old.revoked = now
+    make_member("grace@example.org", "admin").name = "Grace Hopper"
+    make_member("linus@example.org", "viewer").name = HOSTILE
+    ada = Actor("user", "ada@example.org")
+    for number in range(60):
+        audit.record(
+            Actor("key", "deploy") if number % 3 else ada,
+            organization.id,
+            "project.change",
+            HOSTILE if number == 58 else "web",
+            "public_pages: on → off; retention_days: none → 30" if number % 2 else "",
+            now=now,
+        )
+    db.session.commit()
+
+
+def enter(page: Page, url: str) -> None:
+    cookie = session_cookie(make_member())
+    page.context.add_cookies([{"name": COOKIE, "value": cookie, "url": urljoin(url, "/")}])
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("device", ["page", "phone"])
+def test_every_page_meets_wcag_and_fits(
+    request: pytest.FixtureRequest,
+    url: str,
+    path: str,
+    device: str,
+    axe: Callable[[Page], None],
+    screenshot: Callable[..., None],
+) -> None:
+    page: Page = request.getfixturevalue(device)
+    enter(page, url)
+
+    page.goto(url + path)
+
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    axe(page)
+    name = path.strip("/").replace("/", "-") or "list"
+    screenshot(page, f"settings-{name}-{device}")
+
+
+def test_key_is_made_shown_once_and_revoked(
+    page: Page, url: str, axe: Callable[[Page], None], screenshot: Callable[..., None]
+) -> None:
+    enter(page, url)
+    page.goto(f"{url}keys/")
+    page.get_by_label("Name").fill("worker")
+    page.get_by_label("Project", exact=True).select_option("Web shop")
+    page.get_by_role("button", name="Create key").click()
+
+    expect(page.get_by_text("Copy the key now")).to_be_visible()
+    axe(page)
+    screenshot(page, "settings-key-made")
+    page.get_by_role("button", name="Done").click()
+    page.get_by_role("button", name="Revoke worker").click()
+    expect(page.locator("#confirm")).to_be_visible()
+    axe(page)
+    page.get_by_role("button", name="Continue").click()
+
+    expect(page.get_by_text("The key worker is revoked.")).to_be_visible()
+    row = page.get_by_role("row").filter(has_text="worker")
+    expect(row.get_by_text("revoked")).to_be_visible()
+
+
+def test_owner_makes_an_owner_and_leaves(page: Page, url: str) -> None:
+    enter(page, url)
+    page.goto(f"{url}members/")
+    page.get_by_label("Role of grace@example.org").select_option("owner")
+    page.get_by_role("button", name="Change the role of grace@example.org").click()
+    expect(page.get_by_text("grace@example.org is now owner.")).to_be_visible()
+
+    page.get_by_role("button", name="Leave").click()
+    page.get_by_role("button", name="Continue").click()
+
+    expect(page.get_by_role("heading", name="No organization yet")).to_be_visible()
