@@ -65,9 +65,9 @@ class Task(Base):
     overdue_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
     progress_event_id: Mapped[int | None] = mapped_column(BigInteger)
-    """The latest progress event, which may still be overwritten; None before the second."""
+    """The latest progress event, where the next one will take its place; else None."""
     progress_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    """When that event was begun."""
+    """The time of the latest progress event that stays."""
     progress_count: Mapped[int] = mapped_column(default=0)
     progress_step: Mapped[int] = mapped_column(default=1)
     """Least distance between two progress events, in seconds."""

@@ -1,10 +1,11 @@
 """The history of tasks: one entry per creation and change of status, and thinned progress.
 
-Progress is kept at most once per step of the task: a value that comes sooner overwrites the latest
-entry, so the last value is always there. When 200 entries are full, every second one is dropped
-and the step doubles; the first entry is never touched.
+Progress entries stay when they are a step of the task apart. One that comes sooner is there too, so
+that the last value always is, until the next entry takes its place. When 200 are full, every second
+one is dropped and the step doubles; the first is never touched.
 """
 
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -14,25 +15,22 @@ from sqlalchemy import Table, bindparam, delete, func, insert, select, update
 from taskbadger.extensions import db
 from taskbadger.models import TaskEvent
 from taskbadger.services.accounts import Actor
-from taskbadger.services.pagination import Cursor, Page, cut_page
+from taskbadger.services.pagination import Cursor, InvalidCursor, Page, cut_page
 
 MAX_PROGRESS_EVENTS = 200
+_EVENT_ID = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 _EVENTS = cast(Table, TaskEvent.__table__)
 _event = _EVENTS.c
 _INSERT = insert(_EVENTS)
 _INSERT_PROGRESS = insert(_EVENTS).returning(_event.id)
+_KEPT = ("created", "value", "value_max", "actor_type", "actor_name")
 _OVERWRITE = (
     update(_EVENTS)
     .where(_event.id == bindparam("event_id"))
-    .values(
-        created=bindparam("at"),
-        value=bindparam("new_value"),
-        value_max=bindparam("new_value_max"),
-        actor_type=bindparam("by_type"),
-        actor_name=bindparam("by_name"),
-    )
+    .values({name: bindparam(f"new_{name}") for name in _KEPT})
 )
+_DELETE = delete(_EVENTS).where(_event.id == bindparam("event_id"))
 
 
 def record_creation(task: Any, actor: Actor, *, now: datetime) -> None:
@@ -43,40 +41,35 @@ def record_creation(task: Any, actor: Actor, *, now: datetime) -> None:
 def record_change(before: Any, after: Any, actor: Actor) -> dict[str, Any]:
     """Write what a change of a task adds to its history; return the task's columns to change."""
     if before.status != after.status:
-        db.session.connection().execute(_INSERT, _entry("status", after, actor, after.updated))
-        # The entry holds the value too: the next progress begins a new one.
-        return {"progress_event_id": None} if before.progress_event_id is not None else {}
+        return _record_status(before, _entry("status", after, actor, after.updated))
     if before.value == after.value and before.value_max == after.value_max:
         return {}
-    return _record_progress(before, after, actor)
+    return _record_progress(before, _entry("progress", after, actor, after.updated))
 
 
-def _record_progress(before: Any, after: Any, actor: Actor) -> dict[str, Any]:
-    if before.progress_event_id is not None and not _step_is_over(before, after.updated):
-        db.session.connection().execute(
-            _OVERWRITE,
-            {
-                "event_id": before.progress_event_id,
-                "at": after.updated,
-                "new_value": after.value,
-                "new_value_max": after.value_max,
-                "by_type": actor.type,
-                "by_name": actor.name,
-            },
-        )
+def _record_status(before: Any, entry: dict[str, Any]) -> dict[str, Any]:
+    db.session.connection().execute(_INSERT, entry)
+    if before.progress_event_id is None:
         return {}
+    # The entry holds the value too, so what was the latest progress need not be there.
+    db.session.connection().execute(_DELETE, {"event_id": before.progress_event_id})
+    return {"progress_event_id": None, "progress_count": before.progress_count - 1}
+
+
+def _record_progress(before: Any, entry: dict[str, Any]) -> dict[str, Any]:
+    stays = before.progress_at is None or _step_is_over(before, entry["created"])
+    stand = {"progress_event_id": None, "progress_at": entry["created"]}
+    if before.progress_event_id is not None:
+        values = {f"new_{name}": entry[name] for name in _KEPT}
+        event = {"event_id": before.progress_event_id}
+        db.session.connection().execute(_OVERWRITE, {**event, **values})
+        return stand if stays else {}
     count, step = before.progress_count + 1, before.progress_step
     if count > MAX_PROGRESS_EVENTS:
         count, step = _thin(before.id) + 1, step * 2
-    entry = _entry("progress", after, actor, after.updated)
     event_id = db.session.connection().execute(_INSERT_PROGRESS, entry).scalar_one()
-    return {
-        # The first is kept as it is, so it is never overwritten.
-        "progress_event_id": event_id if count > 1 else None,
-        "progress_at": after.updated,
-        "progress_count": count,
-        "progress_step": step,
-    }
+    counted = {"progress_count": count, "progress_step": step}
+    return {**counted, **stand} if stays else {**counted, "progress_event_id": event_id}
 
 
 def _step_is_over(task: Any, now: datetime) -> bool:
@@ -108,14 +101,20 @@ def _entry(kind: str, task: Any, actor: Actor, at: datetime) -> dict[str, Any]:
     }
 
 
+def _read_key(cursor: Cursor) -> int:
+    if not _EVENT_ID.fullmatch(cursor.key[0]):
+        raise InvalidCursor()
+    return int(cursor.key[0])
+
+
 def list_events(task_id: str, cursor: Cursor | None, size: int) -> Page[Any]:
-    """Return a page of a task's history, oldest first."""
+    """Return a page of a task's history, oldest first; raises InvalidCursor."""
     query = select(_EVENTS).where(_event.task_id == task_id)
-    if cursor is None or not cursor.backwards:
+    if cursor is None:
         query = query.order_by(_event.id)
-        if cursor is not None:
-            query = query.where(_event.id > int(cursor.key[0]))
+    elif cursor.backwards:
+        query = query.where(_event.id < _read_key(cursor)).order_by(_event.id.desc())
     else:
-        query = query.where(_event.id < int(cursor.key[0])).order_by(_event.id.desc())
+        query = query.where(_event.id > _read_key(cursor)).order_by(_event.id)
     rows: Sequence[Any] = db.session.execute(query.limit(size + 1)).all()
     return cut_page(rows, size, cursor, key=lambda row: (str(row.id),))

@@ -12,7 +12,7 @@ from taskbadger.errors import NotFound, ValidationFailed
 
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
-_DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
+_SIZE = re.compile(r"0*([1-9][0-9]*)", re.ASCII)
 
 R = TypeVar("R")
 
@@ -52,9 +52,10 @@ def read_page_size(text: str | None) -> int:
     """Return the page size asked for; more than the greatest is cut to it."""
     if text is None:
         return DEFAULT_PAGE_SIZE
-    if not _DIGITS.fullmatch(text) or int(text) == 0:
+    match = _SIZE.fullmatch(text)
+    if match is None:
         raise ValidationFailed.one("page_size", "A whole number above 0 is required.")
-    return min(int(text), MAX_PAGE_SIZE)
+    return min(int(match.group(1)[:9]), MAX_PAGE_SIZE)
 
 
 @dataclass(frozen=True, slots=True)
