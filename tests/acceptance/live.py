@@ -1,11 +1,7 @@
 """A real gunicorn on a real database, and what a test needs to talk to it."""
 
 import itertools
-import re
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,9 +10,9 @@ from typing import Any
 
 import flask_migrate
 import httpx2
-from acceptance.sdks import ROOT, clean_environment
-from conftest import SECRET_KEY, settings
+from conftest import settings
 from flask import Flask
+from processes import gunicorn
 
 from taskbadger import create_app
 from taskbadger.clock import utcnow
@@ -24,19 +20,8 @@ from taskbadger.domain import keys
 from taskbadger.extensions import db
 from taskbadger.services import accounts
 
-PATIENCE = 60.0
-"""Seconds to wait for something that a busy machine may do slowly."""
-
 _TIMES = ("created", "updated", "start_time", "end_time")
 _numbers = itertools.count(1)
-
-
-def wait_until(done: Callable[[], bool], what: str) -> None:
-    """Wait until *done* holds; raises AssertionError, which says *what*, when it never does."""
-    deadline = time.monotonic() + PATIENCE
-    while not done():
-        assert time.monotonic() < deadline, f"waited {PATIENCE:.0f} s in vain for {what}"
-        time.sleep(0.05)
 
 
 def with_times(task: dict[str, Any]) -> dict[str, Any]:
@@ -140,48 +125,10 @@ def serve(database_url: str, home: Path) -> Iterator[LiveServer]:
     with app.app_context():
         flask_migrate.upgrade()
         db.engine.dispose()
-    log = home / "gunicorn.log"
-    process = _start(database_url, home, log)
-    try:
-        yield LiveServer(_address(process, log), app, log)
-    finally:
-        process.terminate()
-        try:
-            process.wait(30)
-        finally:
-            process.kill()
-            process.wait()
-            with app.app_context():
-                db.engine.dispose()
-
-
-def _start(database_url: str, home: Path, log: Path) -> subprocess.Popen[bytes]:
-    environment = clean_environment(
-        TASKBADGER_DATABASE_URL=database_url,
-        TASKBADGER_SECRET_KEY=SECRET_KEY,
-        TASKBADGER_PLUGINS="false",
-    )
-    command = [
-        *(sys.executable, "-m", "gunicorn", "--no-control-socket", "--bind", "127.0.0.1:0"),
-        *("--workers", "2", "--worker-class", "gthread", "--threads", "4"),
-        *("--pythonpath", str(ROOT), "wsgi:app"),
-    ]
-    with log.open("wb") as stderr:
-        return subprocess.Popen(
-            command, cwd=home, env=environment, stdin=subprocess.DEVNULL, stderr=stderr
-        )
-
-
-def _address(process: subprocess.Popen[bytes], log: Path) -> str:
-    """Return the address on which gunicorn says that it listens, once it answers there."""
-    found: list[str] = []
-
-    def listens() -> bool:
-        assert process.poll() is None, log.read_text()
-        found[:] = re.findall(r"Listening at: (http://\S+)", log.read_text())
-        return bool(found)
-
-    wait_until(listens, "gunicorn to listen")
-    response = httpx2.get(f"{found[0]}/readyz", timeout=PATIENCE, trust_env=False)
-    assert response.status_code == 200, response.text
-    return found[0]
+    options = ("--workers", "2", "--worker-class", "gthread", "--threads", "4")
+    variables = {"TASKBADGER_DATABASE_URL": database_url, "TASKBADGER_PLUGINS": "false"}
+    with gunicorn(home, *options, **variables) as process:
+        assert process.get("/readyz")[0] == 200
+        yield LiveServer(process.address, app, process.log)
+    with app.app_context():
+        db.engine.dispose()

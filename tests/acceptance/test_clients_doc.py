@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from acceptance.live import LiveProject, wait_until
+from acceptance.live import LiveProject
 from acceptance.sdks import LATEST, REQUIREMENTS, ROOT, Sdk, clean_environment
+from processes import wait_until
 
 PAGE = ROOT / "docs/clients.md"
 _FENCE = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)

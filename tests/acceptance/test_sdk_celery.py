@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from acceptance.live import LiveProject, LiveServer, wait_until
+from acceptance.live import LiveProject, LiveServer
 from acceptance.sdks import LATEST, SCRIPTS, Sdk, clean_environment, run_script
+from processes import wait_until
 
 TERMINAL = {"success", "error", "cancelled"}
 
