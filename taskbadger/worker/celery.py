@@ -17,6 +17,7 @@ from flask.cli import ScriptInfo
 
 from taskbadger.errors import SettingsError
 from taskbadger.services import deliveries
+from taskbadger.services.claims import Claimed
 from taskbadger.worker import steps
 from taskbadger.worker.embedded import MOST_SLOW
 
@@ -116,15 +117,19 @@ def _add_tasks(celery: Celery, app: Flask) -> None:
     @celery.task(name="taskbadger.publish", shared=False)
     def publish() -> None:
         with app.app_context():
-            found = steps.run_safely(steps.publish) or []
-        for delivery_id in found:
-            deliver.delay(delivery_id)
+            for delivery_id in steps.run_safely(steps.publish) or []:
+                deliver.delay(delivery_id)
+            # And a hand with what was published before, to a worker that is no more.
+            _go_on(steps.run_safely(steps.claim, 1))
 
 
 def _deliver(delivery_id: str) -> None:
     """Send one delivery, and go on with whatever else is due for a while."""
+    _go_on(steps.run_safely(steps.claim_one, delivery_id))
+
+
+def _go_on(claimed: list[Claimed] | None) -> None:
     deadline = time.monotonic() + _MOST_SECONDS
-    claimed = steps.run_safely(steps.claim_one, delivery_id)
     while claimed:
         for one in claimed:
             steps.run_safely(steps.send, one)

@@ -39,7 +39,7 @@ LOOPBACK = "127.0.0.0/8"
 class Counter:
     """What a receiver has got: for each (task, trigger point) the ids of the messages."""
 
-    fail_every: int = 10
+    fail_every: int = 40
     """Every so many-th message is answered 500 the first time."""
     pause_seconds: float = 0.02
     arrived: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -231,14 +231,15 @@ def run_trial(
     *,
     kills: int,
     writers: int = 4,
-    pause_seconds: float = 0.05,
-    seconds_between_kills: float = 0.5,
+    pause_seconds: float = 0.1,
+    seconds_between_kills: float = 0.3,
     patience: float = 60.0,
+    least: int = 100,
     during: Any = None,
 ) -> Result:
     """Load the application and kill its workers; return what came of it.
 
-    *during*, if given, is called once in the middle.
+    The load goes on until at least *least* notifications are due. *during*, if given, is called once in the middle.
     """
     counter = Counter()
     with ExitStack() as stack:
@@ -258,6 +259,8 @@ def run_trial(
             crew.kill_one()
             if during is not None and number == kills // 2:
                 during()
+        while len(load.expected) < least:
+            time.sleep(0.1)
         load.stopping.set()
         for thread in threads:
             thread.join()

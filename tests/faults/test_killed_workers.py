@@ -67,7 +67,6 @@ def _variables(url: str, secret: str, broker: str = "") -> dict[str, str]:
 def _check(result: Result, kills: int) -> None:
     assert (result.lost, result.torn, result.unknown) == (set(), set(), set())
     assert (result.kills, result.not_delivered) == (kills, 0)
-    assert result.expected > 100
 
 
 def test_killed_embedded_workers_lose_nothing(
@@ -135,7 +134,7 @@ def test_killed_celery_workers_lose_nothing(
         _variables(url, secret, broker),
         tmp_path,
         kills=10,
-        seconds_between_kills=1.0,
+        seconds_between_kills=0.6,
     )
 
     _check(result, 10)
