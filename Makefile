@@ -61,6 +61,6 @@ faults: .venv/installed-test ## the long fault trials: kills, power cuts, full d
 	@touch $@
 
 instance/secret_key: | .venv/installed
-	@mkdir -p instance
+	@umask 077 && mkdir -p instance
 	@umask 077 && $(BIN)/python -c 'import secrets; print(secrets.token_hex(32))' >$@.new
 	@mv $@.new $@

@@ -51,8 +51,8 @@ def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
         psycopg.connect(url, connect_timeout=5).close()
     except psycopg.OperationalError:
         yield from _own_server(tmp_path_factory)
-        return
-    yield url
+    else:
+        yield url
 
 
 def _own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
