@@ -15,6 +15,7 @@ from taskbadger.blueprints.listing import answer, answer_page
 from taskbadger.channels import DeliveryError
 from taskbadger.clock import utcnow
 from taskbadger.domain import scopes
+from taskbadger.errors import NotFound
 from taskbadger.extensions import db
 from taskbadger.models import ChannelConfig
 from taskbadger.schemas.channels import (
@@ -48,6 +49,8 @@ blp = ApiBlueprint(
 
 def find_channel(integration: str) -> ChannelConfig:
     """Return a channel of the organization; raises NotFound."""
+    if not integration.isprintable():  # PostgreSQL knows no text with NUL in it.
+        raise NotFound()
     return channels.get_channel(current_access().organization_id, integration)
 
 

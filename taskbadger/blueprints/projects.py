@@ -45,6 +45,8 @@ blp = ApiBlueprint(
 
 def find_project(slug: str) -> ProjectRow:
     """Return a project that the key of this request opens; raises NotFound."""
+    if not slug.isprintable():  # PostgreSQL knows no text with NUL in it.
+        raise NotFound()
     found: ProjectRow | None = db.session.scalar(_opened().where(ProjectRow.slug == slug))
     if found is None:
         raise NotFound()

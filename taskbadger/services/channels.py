@@ -8,6 +8,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError
 from sqlalchemy import ColumnElement, select, update
+from sqlalchemy.exc import IntegrityError
 
 from taskbadger import channels
 from taskbadger.channels import Channel, SendContext
@@ -109,10 +110,6 @@ def create_channel(
     now: datetime,
 ) -> ChannelConfig:
     """Set a channel up; raises ValidationFailed and ChannelExists."""
-    if db.session.scalar(
-        select(ChannelConfig.id).where(*_named(organization_id, f"{kind}:{slug}"))
-    ):
-        raise ChannelExists()
     made = ChannelConfig(
         organization_id=organization_id,
         kind=kind,
@@ -122,8 +119,11 @@ def create_channel(
         created=now,
         updated=now,
     )
-    db.session.add(made)
-    db.session.flush()
+    try:
+        with db.session.begin_nested():
+            db.session.add(made)
+    except IntegrityError as error:
+        raise ChannelExists() from error
     return made
 
 

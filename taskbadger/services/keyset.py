@@ -7,14 +7,15 @@ from taskbadger.domain import ids
 from taskbadger.extensions import db
 from taskbadger.services.pagination import Cursor, InvalidCursor, Page, cut_page
 
-_MOST_DIGITS = 9  # What a 32-bit column holds for sure.
+_MOST = 2**31 - 1  # What the column holds; PostgreSQL refuses to compare it with more.
 
 
 def read_number(text: str) -> int | None:
     """Read an id that is a whole number; None when it is none."""
-    if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS:
-        return int(text)
-    return None
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(_MOST))):
+        return None
+    number = int(text)
+    return number if number <= _MOST else None
 
 
 def read_task_id(text: str) -> str | None:

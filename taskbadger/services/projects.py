@@ -46,7 +46,7 @@ def create_project(
             db.session.add(project)
     except IntegrityError as error:
         detail = f"This organization has a project “{wanted.slug}” already."
-        raise ValidationFailed.one("slug", detail, "unique") from error
+        raise ValidationFailed.one("slug", detail) from error
     audit.record(actor, organization.id, "project.create", project.slug, wanted.name, now=now)
     return project
 

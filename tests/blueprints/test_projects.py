@@ -1,0 +1,156 @@
+"""The endpoints of projects."""
+
+import pytest
+from conftest import ApiClient, count_queries, make_project
+from flask import Flask
+from managing import DENIED, NOT_FOUND, audited, manager, walk, without, wrong
+
+WEB = {
+    "organization": "acme",
+    "slug": "web",
+    "name": "web",
+    "public_pages": True,
+    "public_data": False,
+    "public_tags": False,
+    "retention_days": None,
+}
+
+
+def test_project_is_made_read_and_listed(admin: ApiClient) -> None:
+    made = admin.post("/projects/", {"slug": "jobs", "name": "Jobs", "retention_days": 30})
+
+    assert (made.status_code, without(made.json, "created")) == (
+        201,
+        {**WEB, "slug": "jobs", "name": "Jobs", "retention_days": 30},
+    )
+    assert admin.get("/projects/jobs/").json == made.json
+    listed = admin.get("/projects/").json
+    assert [without(one, "created") for one in listed["results"]] == [
+        WEB,
+        without(made.json, "created"),
+    ]
+    assert (listed["next"], listed["previous"]) == (None, None)
+    assert audited() == [
+        ("key", "terraform", "project.create", "jobs"),
+        ("key", "terraform", "project.change", "jobs"),
+    ]
+
+
+def test_change_touches_what_it_names(admin: ApiClient) -> None:
+    changed = admin.patch("/projects/web/", {"public_pages": False, "public_tags": True})
+
+    assert (changed.status_code, without(changed.json, "created")) == (
+        200,
+        {**WEB, "public_pages": False, "public_tags": True},
+    )
+    assert admin.get("/projects/web/").json == changed.json
+    assert audited() == [("key", "terraform", "project.change", "web")]
+
+
+def test_change_of_nothing_is_not_in_the_audit_log(admin: ApiClient) -> None:
+    assert admin.patch("/projects/web/", {"name": "web"}).status_code == 200
+    assert audited() == []
+
+
+@pytest.mark.parametrize(
+    ("body", "answer"),
+    [
+        (
+            {},
+            wrong(
+                ("name", "required", "This field is required."),
+                ("slug", "required", "This field is required."),
+            ),
+        ),
+        (
+            {"slug": "jobs", "name": "", "public_pages": "yes", "retention_days": 0},
+            wrong(
+                ("name", "blank", "This field may not be blank."),
+                ("public_pages", "invalid", "Must be a valid boolean."),
+                (
+                    "retention_days",
+                    "min_value",
+                    "Ensure this value is greater than or equal to 1.",
+                ),
+            ),
+        ),
+        (
+            {"slug": "-", "name": "Dash"},
+            wrong(
+                (
+                    "slug",
+                    "invalid",
+                    "“-” is not a slug: use 1 to 50 of a-z, 0-9, - and _, beginning and ending "
+                    "with a letter or digit.",
+                )
+            ),
+        ),
+        (
+            {"slug": "web", "name": "Web"},
+            wrong(("slug", "invalid", "This organization has a project “web” already.")),
+        ),
+    ],
+)
+def test_wrong_project_is_refused(
+    admin: ApiClient, body: dict[str, object], answer: dict[str, object]
+) -> None:
+    refused = admin.post("/projects/", body)
+
+    assert (refused.status_code, _sorted(refused.json)) == (400, _sorted(answer))
+    assert [one["slug"] for one in admin.get("/projects/").json["results"]] == ["web"]
+
+
+def _sorted(answer: dict[str, object]) -> dict[str, object]:
+    return {**answer, "errors": sorted(answer["errors"], key=lambda one: one["attr"])}  # type: ignore[call-overload]
+
+
+def test_project_of_another_organization_is_not_there(app: Flask, admin: ApiClient) -> None:
+    make_project("other", "secret")
+
+    assert admin.get("/projects/secret/").json == NOT_FOUND
+    assert admin.patch("/projects/secret/", {"name": "x"}).json == NOT_FOUND
+    assert admin.get("/api/other/-/projects/").json == NOT_FOUND
+    assert admin.get("/projects/we%00b/").json == NOT_FOUND
+    assert [one["slug"] for one in admin.get("/projects/").json["results"]] == ["web"]
+
+
+def test_project_key_sees_and_changes_its_own_project_alone(app: Flask) -> None:
+    make_project("acme", "jobs")
+    own = manager(app, slug="web")
+
+    assert [one["slug"] for one in own.get("/projects/").json["results"]] == ["web"]
+    assert own.patch("/projects/web/", {"name": "Site"}).json["name"] == "Site"
+    assert own.get("/projects/jobs/").json == NOT_FOUND
+    assert own.patch("/projects/jobs/", {"name": "x"}).json == NOT_FOUND
+    assert own.post("/projects/", {"slug": "more", "name": "More"}).json == DENIED
+
+
+def test_list_is_walked_page_by_page(admin: ApiClient) -> None:
+    slugs = [f"p{number}" for number in range(7)]
+    for slug in slugs:
+        admin.post("/projects/", {"slug": slug, "name": slug})
+
+    assert walk(admin, "/projects/", "slug") == ["web", *slugs]
+    page = admin.get("/projects/?page_size=3").json
+    second = admin.get(page["next"].removeprefix("http://localhost")).json
+    back = admin.get(second["previous"].removeprefix("http://localhost")).json
+    assert back["results"] == page["results"]
+
+
+@pytest.mark.parametrize("cursor", ["x", "bnw", "bnxhYmM", "bnwxfDI"])
+def test_bad_cursor_is_not_found(admin: ApiClient, cursor: str) -> None:
+    answer = admin.get(f"/projects/?cursor={cursor}")
+
+    assert (answer.status_code, answer.json["errors"][0]["detail"]) == (404, "Invalid cursor")
+
+
+def test_list_takes_as_many_queries_for_one_as_for_a_hundred(admin: ApiClient) -> None:
+    admin.get("/projects/")
+    with count_queries() as one:
+        admin.get("/projects/")
+    for number in range(100):
+        make_project("acme", f"p{number}")
+    with count_queries() as hundred:
+        assert len(admin.get("/projects/?page_size=200").json["results"]) == 101
+
+    assert len(hundred) == len(one) <= 2
