@@ -23,9 +23,10 @@ from taskbadger.app import create_app, is_loopback
 from taskbadger.clock import to_wire, utcnow
 from taskbadger.errors import NotFound, SettingsError, TaskBadgerError, ValidationFailed
 from taskbadger.extensions import db
-from taskbadger.models import ApiKey, Membership, Organization, Project
+from taskbadger.models import ApiKey, Membership, Organization, Project, User
 from taskbadger.models.account import DEFAULT_SCOPES, ROLES
-from taskbadger.services import accounts, apply, apply_diff, passwords, sending, sessions
+from taskbadger.services import accounts, apply, apply_diff, members, passwords, sending, sessions
+from taskbadger.services.accounts import SERVER
 from taskbadger.services.apply_file import read as read_apply_file
 from taskbadger.settings import Settings, unknown_variables
 from taskbadger.worker import embedded
@@ -280,6 +281,33 @@ def create_user(email: str, org: str, role: str | None, *, password_stdin: bool)
     accounts.set_membership(user, organization, role, now=now)
     db.session.commit()
     click.echo(f"{address} is {role} of {org}.")
+
+
+@users.command("disable")
+@click.argument("email")
+@with_appcontext
+def disable_user(email: str) -> None:
+    """Let a user sign in no more; their sessions end at once."""
+    members.disable_user(_find_user(email), actor=SERVER, now=utcnow())
+    db.session.commit()
+    click.echo(f"{email} is disabled.")
+
+
+@users.command("enable")
+@click.argument("email")
+@with_appcontext
+def enable_user(email: str) -> None:
+    """Let a disabled user sign in again."""
+    members.enable_user(_find_user(email), actor=SERVER, now=utcnow())
+    db.session.commit()
+    click.echo(f"{email} is enabled.")
+
+
+def _find_user(email: str) -> User:
+    user = members.find_user(email)
+    if user is None:
+        raise NotFound(f"there is no user {email}")
+    return user
 
 
 def _checked_email(text: str) -> str:

@@ -10,6 +10,7 @@ import pytest
 from click.testing import Result
 from conftest import ApiClient, make_key, make_project
 from flask import Flask
+from people import PASSWORD, browser_for, make_member
 from processes import run_server
 from sqlalchemy import func, select
 
@@ -27,6 +28,26 @@ def run(app: Flask, *arguments: str, stdin: str | None = None) -> Result:
     """Run a command on the test's database."""
     db.session.rollback()
     return app.test_cli_runner().invoke(cli, arguments, input=stdin)
+
+
+def test_users_disable_ends_sessions_until_enabled_again(app: Flask) -> None:
+    browser = browser_for(app, make_member())
+
+    disabled = run(app, "users", "disable", "Ada@example.org")
+    without = browser.get("/account").status_code
+    enabled = run(app, "users", "enable", "ada@example.org")
+    form = {"email": "ada@example.org", "password": PASSWORD}
+    again = browser.post("/sign-in", form).status_code
+
+    assert (disabled.output, without) == ("Ada@example.org is disabled.\n", 303)
+    assert (enabled.output, again) == ("ada@example.org is enabled.\n", 303)
+
+
+@pytest.mark.parametrize("command", ["disable", "enable"])
+def test_users_that_are_not_there_are_named(app: Flask, command: str) -> None:
+    done = run(app, "users", command, "nobody@example.org")
+
+    assert (done.exit_code, done.stderr) == (1, "Error: there is no user nobody@example.org\n")
 
 
 def test_keys_create_prints_a_project_key_alone_as_the_last_line(app: Flask) -> None:

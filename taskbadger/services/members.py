@@ -149,6 +149,12 @@ def disable_user(user: User, *, actor: Actor, now: datetime) -> None:
     audit.record_for_user(actor, user.id, "user.disable", user.email, now=now)
 
 
+def enable_user(user: User, *, actor: Actor, now: datetime) -> None:
+    """Let a disabled *user* sign in again."""
+    user.disabled = None
+    audit.record_for_user(actor, user.id, "user.enable", user.email, now=now)
+
+
 def rename_organization(
     organization: Organization, name: str, *, actor: Actor, now: datetime
 ) -> None:

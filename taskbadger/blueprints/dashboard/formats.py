@@ -80,6 +80,32 @@ def points(values: list[float], width: int = 100, height: int = 20) -> str:
     )
 
 
+# The first that occurs wins: Edge and Opera also say Chrome, and Chrome also says Safari.
+_BROWSERS = (
+    ("Edg", "Edge"),
+    ("OPR", "Opera"),
+    ("Firefox", "Firefox"),
+    ("Chrom", "Chrome"),
+    ("Safari", "Safari"),
+    ("curl", "curl"),
+)
+_SYSTEMS = (
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Windows", "Windows"),
+    ("Mac OS X", "macOS"),
+    ("Linux", "Linux"),
+)
+
+
+def browser(user_agent: str) -> str:
+    """Return what a User-Agent header says in words, as ``Firefox on Linux``."""
+    name = next((words for part, words in _BROWSERS if part in user_agent), "")
+    system = next((words for part, words in _SYSTEMS if part in user_agent), "")
+    return " on ".join(filter(None, (name, system))) or user_agent[:60] or "unknown"
+
+
 def register_formats(app: Flask) -> None:
     """Give the templates these functions as filters."""
     filters: dict[str, Callable[..., object]] = {
@@ -89,6 +115,7 @@ def register_formats(app: Flask) -> None:
         "duration": duration,
         "count": count,
         "points": points,
+        "browser": browser,
         "from_unix": from_unix,
     }
     for name, function in filters.items():

@@ -34,7 +34,7 @@ def _list_page(form: Form) -> str:
     return render_template(
         "dashboard/settings_keys.html",
         keys=sorted(accounts.list_keys(organization_id), key=lambda key: -key.id),
-        projects=[("", "all projects")] + [(one.slug, one.name) for one in found],
+        projects=[*((one.slug, one.name) for one in found), ("", "all projects")],
         form=form,
         days=[(str(one), f"for {one} days" if one else "until revoked") for one in KEY_DAYS],
         now=utcnow(),

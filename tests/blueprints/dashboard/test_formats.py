@@ -59,6 +59,22 @@ def test_large_numbers_are_shortened(number: int, text: str) -> None:
     assert formats.count(number) == text
 
 
+@pytest.mark.parametrize(
+    ("user_agent", "words"),
+    [
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox/140.0", "Firefox on Linux"),
+        ("Mozilla/5.0 (Windows NT 10.0) Chrome/140 Safari/537.36 Edg/140", "Edge on Windows"),
+        ("Mozilla/5.0 (Linux; Android 16) Chrome/140 Mobile Safari/537.36", "Chrome on Android"),
+        ("Mozilla/5.0 (iPhone; CPU OS 19 like Mac OS X) Version/19 Safari/604", "Safari on iPhone"),
+        ("curl/8.1", "curl"),
+        ("something of its own", "something of its own"),
+        ("", "unknown"),
+    ],
+)
+def test_browser_is_named_in_words(user_agent: str, words: str) -> None:
+    assert formats.browser(user_agent) == words
+
+
 def test_sparkline_fills_its_box_and_survives_nothing() -> None:
     assert formats.points([0, 10], 100, 20) == "0.0,19.0 100.0,1.0"
     assert formats.points([]) == ""
