@@ -81,6 +81,13 @@ class KeyCache:
                 self._known.clear()
             self._known[name] = (time.monotonic() + self.seconds, value)
 
+    def change(self, name: Any, value: Any) -> None:
+        """Remember *value* in the place of what is known, and no longer than that."""
+        with self._lock:
+            found = self._known.get(name)
+            if found is not None:
+                self._known[name] = (found[0], value)
+
     def forget(self, name: Any) -> None:
         """Forget what is known under *name*."""
         self._known.pop(name, None)
@@ -188,7 +195,8 @@ def touch_key(access: Access, cache: KeyCache, *, now: datetime) -> None:
         .values(last_used=now)
         .execution_options(synchronize_session=False)
     )
-    cache.put(access.digest, replace(access, last_used=now))
+    # Not anew: a key that was revoked since it was read would be trusted for too long.
+    cache.change(access.digest, replace(access, last_used=now))
 
 
 def ensure_organization(slug: str, *, now: datetime, name: str | None = None) -> Organization:
