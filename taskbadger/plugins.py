@@ -8,6 +8,7 @@ from flask_smorest import Api
 
 from taskbadger.blueprints import (
     actions,
+    alerts,
     assets,
     channels,
     dashboard,
@@ -35,6 +36,7 @@ BUILT_IN: tuple[Callable[[Flask, Api], None], ...] = (
     health.register,
     tasks.register,
     actions.register,
+    alerts.register,
     monitors.register,
     projects.register,
     keys.register,

@@ -1,0 +1,50 @@
+"""Why a task alerted, or did not."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from flask import Flask, Response
+from flask.views import MethodView
+from flask_smorest import Api
+
+from taskbadger.blueprints.api import ApiBlueprint, current_project, json_response
+from taskbadger.clock import to_wire
+from taskbadger.schemas.alerts import Alert
+from taskbadger.services import alerts, tasks
+
+
+def locate(view_args: dict[str, Any]) -> None:
+    """Raise NotFound unless the task of the URL exists."""
+    tasks.check_exists(current_project(), view_args["task_id"])
+
+
+blp = ApiBlueprint(
+    "alerts",
+    __name__,
+    url_prefix="/api/<organization_slug>/<project_slug>/tasks/<task_id>/alerts",
+    locate=locate,
+)
+
+
+@blp.route("/")
+class TaskAlerts(MethodView):
+    """What applies to a task."""
+
+    @blp.response(200, Alert(many=True))
+    @blp.doc(operationId="task_alerts")
+    def get(self, task_id: str) -> Response:
+        """Explain Alerts
+
+        List every action and global action that applies to a task, with what it fired and when,
+        or which condition kept it from firing
+        """
+        project = current_project()
+        task = tasks.get_task(project, task_id)
+        found = alerts.list_alerts(project, task)
+        return json_response(json.dumps([asdict(alert) for alert in found], default=to_wire))
+
+
+def register(app: Flask, api: Api) -> None:
+    """Add the endpoint."""
+    api.register_blueprint(blp)

@@ -1,0 +1,359 @@
+"""Stale, overdue, and our own outages: each alarm once, and none that is false."""
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select
+
+from taskbadger.channels import Message
+from taskbadger.extensions import db
+from taskbadger.models import Delivery, Destination, Project, Task, TaskEvent, WorkerTick
+from taskbadger.services import deliveries, outage, sweeps, tasks
+from taskbadger.services.accounts import Actor, ProjectRef
+from taskbadger.worker import steps
+
+NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
+KEY = Actor("key", "ci")
+MAIL = {"integration": "email", "config": {"to": "a@example.com"}}
+
+
+def after(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Set the clock of the worker, in seconds after NOW."""
+
+    def set_clock(seconds: float) -> None:
+        monkeypatch.setattr(steps, "database_now", lambda: after(seconds))
+
+    set_clock(0)
+    return set_clock
+
+
+def run(*moments: float, clock: Callable[[float], None]) -> None:
+    """Let the worker look at the clock at each of *moments*."""
+    for seconds in moments:
+        clock(seconds)
+        steps.tick()
+        steps.mark_stale()
+        steps.mark_overdue()
+
+
+def create(project: ProjectRef, **fields: Any) -> str:
+    made = tasks.create_task(project, {"name": "job", **fields}, now=NOW, actor=KEY)
+    db.session.commit()
+    return str(made.id)
+
+
+def update(project: ProjectRef, task_id: str, seconds: float, **fields: Any) -> None:
+    tasks.update_task(project, task_id, fields, now=after(seconds), actor=KEY)
+    db.session.commit()
+
+
+def stands(project: ProjectRef, task_id: str) -> str:
+    db.session.commit()
+    return str(tasks.get_task(project, task_id).status)
+
+
+def fired() -> list[str | None]:
+    db.session.commit()
+    found = db.session.scalars(select(Delivery).order_by(Delivery.firing_id))
+    return [Message.from_json(one.message).trigger for one in found]
+
+
+def every_second(start: int, end: int) -> list[float]:
+    return [float(second) for second in range(start, end + 1)]
+
+
+def test_task_without_updates_goes_stale_and_fires(
+    project: ProjectRef, clock: Callable[[float], None]
+) -> None:
+    task_id = create(
+        project,
+        status="processing",
+        stale_timeout=5,
+        actions=[{"trigger": "stale", **MAIL}],
+    )
+
+    run(*every_second(0, 4), clock=clock)
+    assert stands(project, task_id) == "processing"
+    run(*every_second(5, 8), clock=clock)
+
+    assert (stands(project, task_id), fired()) == ("stale", ["stale"])
+    event = db.session.scalars(select(TaskEvent).order_by(TaskEvent.id.desc())).first()
+    assert event is not None
+    assert (event.type, event.actor_type, event.created) == ("status", "server", after(5))
+
+
+def test_ping_keeps_a_task_from_going_stale(
+    project: ProjectRef, clock: Callable[[float], None]
+) -> None:
+    task_id = create(project, status="processing", stale_timeout=5)
+
+    for second in every_second(0, 20):
+        run(second, clock=clock)
+        if second % 4 == 0:
+            update(project, task_id, second)
+
+    assert stands(project, task_id) == "processing"
+
+
+def test_update_brings_a_stale_task_back(
+    project: ProjectRef, clock: Callable[[float], None]
+) -> None:
+    task_id = create(project, status="processing", stale_timeout=3)
+    run(*every_second(0, 4), clock=clock)
+    assert stands(project, task_id) == "stale"
+
+    update(project, task_id, 5, value=1)
+
+    assert stands(project, task_id) == "processing"
+
+
+def test_task_that_runs_too_long_ends_in_error_and_fires_once(
+    project: ProjectRef, clock: Callable[[float], None]
+) -> None:
+    task_id = create(
+        project,
+        status="processing",
+        max_runtime=5,
+        actions=[{"trigger": "error,max_runtime_exceeded", **MAIL}, {"trigger": "error", **MAIL}],
+    )
+
+    for second in every_second(0, 9):
+        run(second, clock=clock)
+        if second < 5:
+            update(project, task_id, second, value=int(second))
+
+    assert (stands(project, task_id), fired()) == ("error", ["max_runtime_exceeded", "error"])
+
+
+def test_task_that_goes_on_after_max_runtime_is_let_be(
+    project: ProjectRef, clock: Callable[[float], None]
+) -> None:
+    task_id = create(
+        project,
+        status="processing",
+        max_runtime=5,
+        actions=[{"trigger": "max_runtime_exceeded", **MAIL}],
+    )
+    run(*every_second(0, 6), clock=clock)
+
+    update(project, task_id, 7, status="processing")
+    run(*every_second(7, 12), clock=clock)
+
+    assert (stands(project, task_id), fired()) == ("processing", ["max_runtime_exceeded"])
+
+
+def test_new_max_runtime_counts_again(
+    project: ProjectRef, clock: Callable[[float], None]
+) -> None:
+    task_id = create(project, status="processing", max_runtime=5)
+    run(*every_second(0, 6), clock=clock)
+
+    update(project, task_id, 7, status="processing", max_runtime=10)
+    run(*every_second(7, 10), clock=clock)
+
+    assert stands(project, task_id) == "error"
+
+
+@pytest.mark.parametrize("mark", [tasks.mark_stale, tasks.mark_overdue])
+def test_update_that_came_first_wins_over_the_sweep(
+    project: ProjectRef, mark: Callable[..., bool]
+) -> None:
+    task_id = create(project, status="processing", stale_timeout=5, max_runtime=5)
+    ((found, listed),) = sweeps.list_stale(now=after(5), limit=10)
+    update(project, task_id, 5, status="success")
+
+    marked = mark(found, listed, now=after(5))
+    db.session.commit()
+
+    assert (found, listed, marked) == (project, task_id, False)
+    assert stands(project, task_id) == "success"
+
+
+def test_sweeps_at_the_same_time_mark_a_task_once(app: Flask, project: ProjectRef) -> None:
+    made = [
+        create(
+            project,
+            status="processing",
+            stale_timeout=1,
+            actions=[{"trigger": "stale", **MAIL}],
+        )
+        for _ in range(10)
+    ]
+    db.session.rollback()
+    start = threading.Barrier(4)
+    marked: list[str] = []
+
+    def sweep() -> None:
+        start.wait()
+        with app.app_context():
+            for task_id in made:
+                if tasks.mark_stale(project, task_id, now=after(2)):
+                    marked.append(task_id)
+                db.session.commit()
+            db.session.remove()
+
+    threads = [threading.Thread(target=sweep) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(marked) == sorted(made)
+    assert fired() == ["stale"] * 10
+
+
+def test_outage_with_a_hundred_tasks_due_alarms_nobody_and_loses_none(
+    project: ProjectRef, clock: Callable[[float], None]
+) -> None:
+    run(0, clock=clock)
+    stale = [
+        create(
+            project,
+            status="processing",
+            stale_timeout=60 + number,
+            actions=[{"trigger": "stale", **MAIL}],
+        )
+        for number in range(50)
+    ]
+    overdue = [
+        create(
+            project,
+            status="processing",
+            max_runtime=60 + number,
+            actions=[{"trigger": "max_runtime_exceeded", **MAIL}],
+        )
+        for number in range(50)
+    ]
+    run(*every_second(1, 10), clock=clock)
+
+    run(*every_second(3600, 3610), clock=clock)
+    assert {stands(project, task_id) for task_id in stale + overdue} == {"processing"}
+    update(project, overdue[0], 3611, value=1)
+    # Not before each has had its time, less what had passed before the outage.
+    run(*every_second(3611, 3649), clock=clock)
+    assert fired() == []
+    run(*every_second(3650, 3780), clock=clock)
+
+    assert {stands(project, task_id) for task_id in stale} == {"stale"}
+    assert {stands(project, task_id) for task_id in overdue} == {"error"}
+    assert sorted(point or "" for point in fired()) == ["max_runtime_exceeded"] * 50 + (
+        ["stale"] * 50
+    )
+
+
+def test_short_stall_extends_nothing(
+    project: ProjectRef, clock: Callable[[float], None]
+) -> None:
+    task_id = create(project, status="processing", stale_timeout=5)
+
+    run(0, 6, clock=clock)
+
+    assert stands(project, task_id) == "stale"
+
+
+@pytest.mark.parametrize("jump", [7200.0, 86_400.0])
+def test_clock_that_jumps_ahead_makes_no_storm(
+    project: ProjectRef, clock: Callable[[float], None], jump: float
+) -> None:
+    made = [create(project, status="processing", stale_timeout=60) for _ in range(20)]
+    run(*every_second(0, 5), clock=clock)
+
+    run(*[second + jump for second in every_second(6, 20)], clock=clock)
+
+    assert {stands(project, task_id) for task_id in made} == {"processing"}
+
+
+@pytest.mark.parametrize("jump", [7200.0, 86_400.0])
+def test_clock_that_is_set_back_delays_no_delivery(
+    project: ProjectRef, clock: Callable[[float], None], jump: float
+) -> None:
+    clock(jump)
+    steps.tick()
+    queued = deliveries.queue(
+        Message(id="", kind="test", created=NOW, organization="acme", title="x"),
+        organization_id=project.organization_id,
+        integration="email",
+        config={"to": "a@example.com"},
+        now=after(jump),
+        at=after(jump + 5),
+    )
+    db.session.add(
+        Destination(
+            key="email:example.com",
+            proven=True,
+            failures=5,
+            hold_until=after(jump + 300),
+            seen=NOW,
+        )
+    )
+    db.session.commit()
+
+    clock(0)
+    steps.tick()
+
+    db.session.expire_all()
+    assert db.session.get_one(Delivery, queued).next_attempt_at == after(5)
+    assert db.session.scalars(select(Destination.hold_until)).all() == [after(300)]
+    assert db.session.scalars(select(WorkerTick.at)).all() == [NOW]
+
+
+def test_first_tick_is_no_outage(project: ProjectRef) -> None:
+    create(project, status="processing", stale_timeout=5)
+
+    assert outage.tick(now=after(100))
+    db.session.commit()
+
+    assert db.session.scalars(select(Task.stale_at)).all() == [after(5)]
+
+
+def test_tick_is_written_every_other_second(
+    project: ProjectRef, clock: Callable[[float], None]
+) -> None:
+    found = []
+    for second in range(6):
+        clock(second)
+        found.append(steps.tick())
+
+    assert found == [True, False, True, False, True, False]
+
+
+def test_retention_deletes_finished_tasks_and_nothing_else(project: ProjectRef) -> None:
+    old = create(project, status="success", actions=[{"trigger": "success", **MAIL}])
+    running = create(project, status="processing")
+    resumed = create(project, status="error")
+    update(project, resumed, 86_400 * 9, value=1, end_time=after(86_400 * 9))
+    db.session.get_one(Project, project.id).retention_days = 7
+    db.session.commit()
+
+    ((project_id, days),) = sweeps.projects_with_retention()
+    gone = sweeps.purge_tasks(project_id, days, now=after(86_400 * 8))
+    db.session.commit()
+
+    assert (project_id, days, gone) == (project.id, 7, 1)
+    left = set(db.session.scalars(select(Task.id)))
+    assert (left, old in left) == ({running, resumed}, False)
+    assert db.session.scalar(select(func.count()).select_from(Delivery)) == 1
+
+
+def test_purge_step_comes_to_an_end(
+    project: ProjectRef, clock: Callable[[float], None]
+) -> None:
+    create(project, status="success")
+    db.session.get_one(Project, project.id).retention_days = 1
+    db.session.commit()
+    clock(86_400 * 30)
+
+    found = [steps.purge(), steps.purge()]
+
+    assert found == [True, False]
+
+
