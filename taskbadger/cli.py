@@ -390,6 +390,7 @@ def apply_file(file: IO[bytes], org: str | None, *, dry_run: bool, prune: bool) 
         return
     click.echo(apply_diff.write(changes))
     if dry_run:
+        db.session.rollback()
         click.echo("dry run: nothing was changed")
         return
     db.session.commit()

@@ -272,7 +272,7 @@ def _is_secret(plan: _Plan, path: Path, secrets: set[str] | None) -> Callable[[s
 
 def _remove_monitors(plan: _Plan) -> Iterator[Change]:
     for project in plan.projects.values():
-        query = select(Monitor).where(Monitor.project_id == project.id).order_by(Monitor.id)
+        query = select(Monitor).where(Monitor.project_id == project.id).order_by(Monitor.name)
         for monitor in db.session.scalars(query).all():
             if monitor.id not in plan.kept["monitors"]:
                 yield Change("-", f"monitor {project.slug}/{monitor.name}")
