@@ -28,6 +28,7 @@ from taskbadger.domain.search import GROUPS
 from taskbadger.errors import NotFound
 from taskbadger.extensions import db
 from taskbadger.services import accounts, audit, run_stats, task_search, task_stats, tasks
+from taskbadger.services import overview as surroundings
 from taskbadger.services.accounts import ProjectRef
 from taskbadger.services.task_list import Filters
 from taskbadger.services.task_stats import Series
@@ -54,11 +55,16 @@ def overview() -> Response:
     span = request.args.get("range", "24h")
     if span not in task_stats.RANGES:
         raise NotFound()
-    counted = share("counted", run_stats.last_counted)
+    organization_id = current_organization().id
+    around = share(
+        ("around", organization_id),
+        lambda: surroundings.surroundings_version(organization_id),
+        place="counts",
+    )
     minute = utcnow().strftime("%H:%M")
     return render_shared(
         "dashboard/overview.html",
-        f"{change}|{counted}|{minute}",
+        f"{change}|{around}|{minute}",
         lambda: _context(projects, span),
     )
 
@@ -67,6 +73,8 @@ def _context(projects: list[ProjectRef], span: str) -> dict[str, Any]:
     now = utcnow()
     series = task_stats.read_series(projects, span, now=now)
     return {
+        "around": surroundings.read_surroundings(current_organization().id),
+        "base": url_for("dashboard.overview"),
         "figures": task_stats.read_figures(projects, now=now),
         "running": _rows(projects, Filters(status=GROUPS["running"])),
         "failed": _rows(projects, Filters(status=("error",))),

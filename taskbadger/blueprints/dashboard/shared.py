@@ -13,7 +13,7 @@ from flask import Flask, Response, current_app, g, request
 
 from taskbadger.blueprints.dashboard.access import current_membership
 from taskbadger.blueprints.dashboard.live import is_live_request, render_live
-from taskbadger.services import task_search
+from taskbadger.services import monitor_overview, task_search
 from taskbadger.services.accounts import KeyCache, ProjectRef
 
 VERSION_SECONDS = 1.0
@@ -110,6 +110,11 @@ def render_shared(template: str, version: str, context: Callable[[], dict[str, A
     a CSRF token stand outside of its live regions, and leave the token out for an open page.
     """
     membership = current_membership()
+    number = membership.organization_id
+    failing = share(
+        ("failing", number), lambda: monitor_overview.count_failing(number), place="counts"
+    )
+    version = f"{version}|{failing}"
     key = (
         membership.organization_id,
         membership.role,
