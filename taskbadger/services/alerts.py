@@ -146,7 +146,9 @@ def _list_sent(firing_ids: Sequence[int]) -> Mapping[int, list[Sent]]:
     found: dict[int, list[Sent]] = defaultdict(list)
     if firing_ids:
         query = (
-            select(Delivery).where(Delivery.firing_id.in_(firing_ids)).order_by(Delivery.integration)
+            select(Delivery)
+            .where(Delivery.firing_id.in_(firing_ids))
+            .order_by(Delivery.integration)
         )
         for row in db.session.scalars(query):
             sent = Sent(row.id, row.integration, row.state, row.attempts, row.error)

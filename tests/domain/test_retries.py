@@ -13,9 +13,7 @@ STEPS = [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400]
 
 @pytest.mark.parametrize(("attempts", "seconds"), list(enumerate(STEPS, start=1)))
 def test_each_failure_waits_longer_by_a_tenth_more_or_less(attempts: int, seconds: int) -> None:
-    found = [
-        retries.next_attempt(attempts, now=NOW, chance=chance) for chance in (0.0, 0.5, 1.0)
-    ]
+    found = [retries.next_attempt(attempts, now=NOW, chance=chance) for chance in (0.0, 0.5, 1.0)]
 
     assert found == [NOW + timedelta(seconds=seconds * part) for part in (0.9, 1, 1.1)]
 

@@ -83,9 +83,7 @@ def claim(limit: int = 100, now: datetime = NOW) -> list[Claimed]:
     return found
 
 
-def finish(
-    claimed: Claimed, error: DeliveryError | None = None, now: datetime = NOW
-) -> bool:
+def finish(claimed: Claimed, error: DeliveryError | None = None, now: datetime = NOW) -> bool:
     written = outcomes.finish(claimed, error, started=now - SECOND, now=now)
     db.session.commit()
     return written
@@ -273,9 +271,7 @@ def test_receiver_that_works_goes_before_those_that_fail(project: ProjectRef) ->
         key = get(queue(project, f"webhook:{slug}", now=NOW)).destination
         if slug != "new":
             db.session.add(
-                Destination(
-                    key=key, proven=slug == "good", failures=3 * (slug == "bad"), seen=NOW
-                )
+                Destination(key=key, proven=slug == "good", failures=3 * (slug == "bad"), seen=NOW)
             )
         db.session.commit()
 
@@ -466,9 +462,7 @@ def test_channel_is_turned_off_after_five_days_of_failures(
     assert json.loads(rows[0].config) == {"to": "admin@example.com,owner@example.com"}
 
 
-def test_success_in_between_keeps_a_channel_on(
-    project: ProjectRef, webhook: ChannelConfig
-) -> None:
+def test_success_in_between_keeps_a_channel_on(project: ProjectRef, webhook: ChannelConfig) -> None:
     for _ in range(3):
         queue(project)
     finish(claim()[0], TIMED_OUT)
@@ -607,9 +601,7 @@ def test_commit_tells_the_worker_and_rollback_does_not(
 def test_organization_that_is_deleted_takes_its_deliveries(project: ProjectRef) -> None:
     queue(project, "email")
     organization = accounts.ensure_organization("acme", now=NOW)
-    db.session.execute(
-        db.text("DELETE FROM organization WHERE id = :id"), {"id": organization.id}
-    )
+    db.session.execute(db.text("DELETE FROM organization WHERE id = :id"), {"id": organization.id})
     db.session.commit()
 
     assert db.session.scalars(select(Delivery.id)).all() == []

@@ -151,9 +151,7 @@ def test_task_that_goes_on_after_max_runtime_is_let_be(
     assert (stands(project, task_id), fired()) == ("processing", ["max_runtime_exceeded"])
 
 
-def test_new_max_runtime_counts_again(
-    project: ProjectRef, clock: Callable[[float], None]
-) -> None:
+def test_new_max_runtime_counts_again(project: ProjectRef, clock: Callable[[float], None]) -> None:
     task_id = create(project, status="processing", max_runtime=5)
     run(*every_second(0, 6), clock=clock)
 
@@ -250,9 +248,7 @@ def test_outage_with_a_hundred_tasks_due_alarms_nobody_and_loses_none(
     )
 
 
-def test_short_stall_extends_nothing(
-    project: ProjectRef, clock: Callable[[float], None]
-) -> None:
+def test_short_stall_extends_nothing(project: ProjectRef, clock: Callable[[float], None]) -> None:
     task_id = create(project, status="processing", stale_timeout=5)
 
     run(0, 6, clock=clock)
@@ -344,9 +340,7 @@ def test_retention_deletes_finished_tasks_and_nothing_else(project: ProjectRef) 
     assert db.session.scalar(select(func.count()).select_from(Delivery)) == 1
 
 
-def test_purge_step_comes_to_an_end(
-    project: ProjectRef, clock: Callable[[float], None]
-) -> None:
+def test_purge_step_comes_to_an_end(project: ProjectRef, clock: Callable[[float], None]) -> None:
     create(project, status="success")
     db.session.get_one(Project, project.id).retention_days = 1
     db.session.commit()
@@ -355,5 +349,3 @@ def test_purge_step_comes_to_an_end(
     found = [steps.purge(), steps.purge()]
 
     assert found == [True, False]
-
-
