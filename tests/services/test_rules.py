@@ -1,0 +1,127 @@
+"""Global actions: what is refused, and what a draft would have fired."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from conftest import make_project
+
+from taskbadger.errors import NotFound, ValidationFailed
+from taskbadger.extensions import db
+from taskbadger.services import rules, sweeps, tasks
+from taskbadger.services.accounts import Actor, ProjectRef
+
+NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
+KEY = Actor("key", "ci")
+MAIL = {"integration": "email", "config": {"to": "a@example.com"}}
+GOOD = {"name": "errors", "trigger": "error", "channels": [MAIL]}
+
+
+def create(project: ProjectRef, now: datetime = NOW, **fields: Any) -> str:
+    made = tasks.create_task(project, {"name": "job", **fields}, now=now, actor=KEY)
+    db.session.commit()
+    return str(made.id)
+
+
+def update(project: ProjectRef, task_id: str, now: datetime, **fields: Any) -> None:
+    tasks.update_task(project, task_id, fields, now=now, actor=KEY)
+    db.session.commit()
+
+
+@pytest.mark.parametrize(
+    ("fields", "attr", "code"),
+    [
+        ({"trigger": "*/0"}, "trigger", "invalid"),
+        ({"name_pattern": "(?=a)"}, "name_pattern", "invalid"),
+        ({"name_pattern": "("}, "name_pattern", "invalid"),
+        ({"quiet_period": -1}, "quiet_period", "max_value"),
+        ({"project": "nowhere"}, "project", "does_not_exist"),
+        ({"channels": []}, "channels", "invalid"),
+        ({"channels": [MAIL, MAIL]}, "channels.1.integration", "invalid"),
+        (
+            {"channels": [{"integration": "webhook:nowhere", "config": {}}]},
+            "channels.0.integration",
+            "does_not_exist",
+        ),
+    ],
+)
+def test_wrong_fields_are_named(
+    project: ProjectRef, fields: dict[str, Any], attr: str, code: str
+) -> None:
+    with pytest.raises(ValidationFailed) as raised:
+        rules.create_rule(project.organization_id, {**GOOD, **fields}, now=NOW)
+
+    assert [(error.attr, error.code) for error in raised.value.errors] == [(attr, code)]
+
+
+def test_rule_of_another_organization_is_not_found(project: ProjectRef) -> None:
+    made = rules.create_rule(make_project("globex").organization_id, GOOD, now=NOW)
+    db.session.commit()
+
+    with pytest.raises(NotFound):
+        rules.update_rule(project.organization_id, made.id, {"enabled": False}, now=NOW)
+
+
+def test_dry_run_tells_what_would_have_fired(project: ProjectRef) -> None:
+    batch = make_project(slug="batch")
+    old = create(project, now=NOW - timedelta(days=9))
+    update(project, old, NOW - timedelta(days=8), status="error")
+    failed = create(project, name="nightly import")
+    update(project, failed, NOW + timedelta(seconds=2), value=60)
+    update(project, failed, NOW + timedelta(seconds=4), status="error")
+    create(project, name="other", status="error")
+    create(batch, name="nightly import", status="error")
+    create(make_project("globex"), name="nightly import", status="error")
+
+    found = rules.dry_run(
+        project.organization_id,
+        trigger="50%,error",
+        days=7,
+        now=NOW + timedelta(days=1),
+        project="web",
+        name_pattern="^nightly",
+    )
+
+    told = [(one.task_id, one.when, one.reason.point) for one in found.firings]
+    assert told == [
+        (failed, NOW + timedelta(seconds=2), "50%"),
+        (failed, NOW + timedelta(seconds=4), "error"),
+    ]
+    assert (found.count, found.tasks, found.complete) == (2, 2, True)
+
+
+def test_dry_run_counts_all_and_shows_some(
+    project: ProjectRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "_BATCH", 2)
+    for _ in range(5):
+        create(project, status="error")
+
+    found = rules.dry_run(project.organization_id, trigger="error", days=1, now=NOW, limit=3)
+
+    assert (found.count, len(found.firings), found.tasks, found.complete) == (5, 3, 5, True)
+
+
+def test_dry_run_has_a_bound_and_says_so(
+    project: ProjectRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "_BATCH", 2)
+    monkeypatch.setattr(rules, "_MOST_TASKS", 4)
+    for _ in range(7):
+        create(project, status="error")
+
+    found = rules.dry_run(project.organization_id, trigger="error", days=1, now=NOW)
+
+    assert (found.count, found.tasks, found.complete) == (4, 4, False)
+
+
+def test_dry_run_knows_max_runtime_from_the_history(project: ProjectRef) -> None:
+    task_id = create(project, status="processing", max_runtime=1)
+    late = NOW + timedelta(seconds=2)
+    assert [found for _, found in sweeps.list_overdue(now=late, limit=5)] == [task_id]
+    tasks.mark_overdue(project, task_id, now=late)
+    db.session.commit()
+
+    found = rules.dry_run(project.organization_id, trigger="max_runtime_exceeded", days=1, now=late)
+
+    assert [(one.task_id, one.when) for one in found.firings] == [(task_id, late)]
