@@ -55,7 +55,7 @@ def outage(start: str, end: str) -> None:
 
 @dataclass
 class Watch:
-    """A monitor made at *since*; every minute unless said otherwise."""
+    """A monitor made at *since*: hourly, unless *fields* say otherwise."""
 
     project: ProjectRef
     since: str = "11:30"

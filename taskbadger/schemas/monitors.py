@@ -21,7 +21,6 @@ from taskbadger.schemas.fields import (
     RequestSchema,
     Text,
     WholeNumber,
-    invalid,
 )
 
 MAX_NOTICES = 10
@@ -62,9 +61,8 @@ class MonitorAction(RequestSchema):
 
     @validates_schema
     def check_config(self, data: Mapping[str, Any], **_: Any) -> None:
-        """Check the config where the integration is known."""
-        if "integration" in data and "config" in data:
-            data["config"] = checked_config(data["integration"], data["config"])  # type: ignore[index] # a dict
+        """Check the config, once both fields are right by themselves."""
+        data["config"] = checked_config(data["integration"], data["config"])  # type: ignore[index] # a dict
 
 
 class Notices(fields.List[Any]):
@@ -73,6 +71,9 @@ class Notices(fields.List[Any]):
     default_error_messages = {  # noqa: RUF012 - marshmallow's own way
         "invalid": Message("invalid", "Expected a list of channels."),
         "null": Message("null", "This field may not be null."),
+        "max_length": Message(
+            "max_length", "Ensure this field has no more than {max_length} channels."
+        ),
     }
 
     def __init__(self, **kwargs: Any) -> None:
@@ -80,8 +81,7 @@ class Notices(fields.List[Any]):
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> list[Any]:
         if isinstance(value, list) and len(value) > MAX_NOTICES:
-            text = f"Ensure this field has no more than {MAX_NOTICES} channels."
-            raise invalid(text)
+            raise self.make_error("max_length", max_length=MAX_NOTICES)
         return super()._deserialize(value, attr, data, **kwargs)
 
 

@@ -117,7 +117,8 @@ def _tell(kind: str, monitor: Monitor, incident: Incident, now: datetime) -> Non
             integration=notice["integration"],
             config=notice["config"],
             now=now,
-            key=f"{kind} {incident.id} {place}",
+            # With the monitor, for SQLite gives the ids of deleted incidents again.
+            key=f"{kind} {monitor.id} {incident.id} {place}",
         )
 
 

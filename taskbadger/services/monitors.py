@@ -240,7 +240,10 @@ def _checked(
         raise ValidationFailed(errors)
     for place, notice in enumerate(changes.get("action", ())):
         check_integration(
-            project.organization_id, notice["integration"], f"action.{place}.integration"
+            project.organization_id,
+            notice["integration"],
+            f"action.{place}.integration",
+            notice["config"],
         )
     return values
 

@@ -175,8 +175,9 @@ def _put_off(slot: Slot, outage: Outage) -> None:
     times = SlotTimes(slot.expected_at, slot.deadline_at, slot.expected_at, last)
     if slot.state == SlotState.EXPECTED and outage.contains(times):
         slots.turn(slot, SlotEvent.OUTAGE)
-    elif slot.deadline_at is not None:
-        slot.deadline_at = outage.extend(slot.deadline_at)
+        return
+    assert slot.deadline_at is not None  # noqa: S101 - for the type checker: it is due
+    slot.deadline_at = outage.extend(slot.deadline_at)
 
 
 def _pass_outage(monitor: Monitor, base: datetime, outage: Outage) -> None:

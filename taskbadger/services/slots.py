@@ -59,6 +59,10 @@ def schedule_of(monitor: Monitor) -> Schedule:
     """Return the schedule of a monitor; raises ScheduleError when its zone is no longer known."""
     if monitor.type == CRON:
         return parse_cron(monitor.schedule or "", monitor.timezone)
+    return _interval_of(monitor)
+
+
+def _interval_of(monitor: Monitor) -> Interval:
     return parse_interval(monitor.interval or 0, monitor.anchor or "start")
 
 
@@ -219,7 +223,8 @@ def expect_after_run(monitor: Monitor, *, now: datetime) -> None:
     """
     last = newest_past_slot(monitor)
     if last is not None and last.started_at is not None:
-        move_current(monitor, _with_whole_grace(monitor, _after_run(monitor, last, now), now))
+        times = _after_run(monitor, last.started_at, last.ended_at or now)
+        move_current(monitor, _with_whole_grace(monitor, times, now))
     elif monitor.expected_at is None and not is_running(monitor):
         expect_after(monitor, now)
     # Else the last slot was missed, and its successor stands.
@@ -269,7 +274,7 @@ def begin_interval(monitor: Monitor, *, now: datetime) -> None:
     running = is_running(monitor)
     times = None
     if last is not None and last.started_at is not None:
-        times = _after_run(monitor, last, now)
+        times = _after_run(monitor, last.started_at, last.ended_at or now)
     if not running and (times is None or times.expected_at <= now):
         times = next_slot(schedule_of(monitor), now, **tolerances(monitor))
     move_current(monitor, times)
@@ -281,11 +286,10 @@ def _with_whole_grace(monitor: Monitor, times: SlotTimes | None, now: datetime) 
     return replace(times, deadline_at=max(times.deadline_at, now + grace_of(monitor)))
 
 
-def _after_run(monitor: Monitor, last: Slot, now: datetime) -> SlotTimes | None:
-    schedule = schedule_of(monitor)
-    if not isinstance(schedule, Interval) or last.started_at is None:
-        return None
-    ended_at = None if is_running(monitor) else last.ended_at or now
+def _after_run(monitor: Monitor, started_at: datetime, ended_at: datetime) -> SlotTimes | None:
     return slot_after_run(
-        schedule, started_at=last.started_at, ended_at=ended_at, **tolerances(monitor)
+        _interval_of(monitor),
+        started_at=started_at,
+        ended_at=None if is_running(monitor) else ended_at,
+        **tolerances(monitor),
     )

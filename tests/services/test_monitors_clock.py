@@ -338,6 +338,8 @@ def test_interval_and_timeouts_come_back_with_the_clock(project: ProjectRef) -> 
     cron = watching(project, schedule="0 * * * *", max_runtime=600)
     task = cron.run("13:00")
     late = watching(project, schedule="0 * * * *", start_grace=120)
+    endless = watching(project, schedule="0 * * * *")
+    endless.run("13:00")
     tick("13:01")
     tick("2026-06-02 13:01")
     assert cron.deadlines[0] == "13:00 until 2026-06-02 13:10"
@@ -347,6 +349,7 @@ def test_interval_and_timeouts_come_back_with_the_clock(project: ProjectRef) -> 
     assert interval.slots[-1] == "13:11:02 expected"
     assert cron.deadlines == ["13:00 until 13:10", "14:00 until 14:01"]
     assert late.deadlines == ["13:00 until 13:02", "14:00 until 14:02"]
+    assert endless.slots == ["12:00 ok", "13:00 running", "14:00 expected"]
     cron.report(task, "13:05", "success")
     assert cron.slots == ["12:00 ok", "13:00 ok", "14:00 expected"]
 

@@ -4,10 +4,11 @@ import pytest
 from conftest import make_project
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
-from watching import TO_EMAIL, Watch, all_messages, at, sweep
+from watching import ACTOR, TO_EMAIL, Watch, all_messages, at, sweep
 
 from taskbadger.extensions import db
 from taskbadger.models import AuditEntry, Delivery, Incident
+from taskbadger.services import monitors
 from taskbadger.services.accounts import ProjectRef
 
 EMPTY: list[str] = []
@@ -193,6 +194,16 @@ def test_each_channel_is_told_once(project: ProjectRef) -> None:
         ("monitor_failing", "email", '{"to": "b@example.com"}'),
         ("monitor_failing", "email", '{"to": "ops@example.com"}'),
     ]
+
+
+def test_notice_of_a_deleted_monitor_keeps_no_other_from_being_sent(project: ProjectRef) -> None:
+    for _ in range(2):
+        watch = watching(project)
+        watch.run("12:00", "error")
+        monitors.delete_monitor(project, watch.monitor.id, now=at("12:10"), actor=ACTOR)
+        db.session.commit()
+
+    assert len(all_messages()) == 2
 
 
 def test_monitor_without_channels_tells_nobody(project: ProjectRef) -> None:

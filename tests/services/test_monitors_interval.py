@@ -205,6 +205,29 @@ def test_task_that_takes_its_work_up_again_is_going_on(project: ProjectRef) -> N
     assert watch.deadlines == ["12:10 until 12:31"]
 
 
+def test_nothing_is_expected_from_an_end_that_was_none(project: ProjectRef) -> None:
+    watch = Watch(project, fields=FROM_END)
+    task = watch.run("12:00")
+    watch.report(task, "12:05", "error")
+    assert watch.slots == ["12:00 error", "12:15 expected"]
+
+    watch.report(task, "12:09", "processing")
+    assert (watch.slots, watch.monitor.expected_at) == (["12:00 error"], None)
+    watch.report(task, "12:30", "success")
+
+    assert watch.slots == ["12:00 error", "12:40 expected"]
+
+
+def test_run_of_before_a_miss_moves_nothing(project: ProjectRef) -> None:
+    watch = Watch(project, fields=EVERY_TEN)
+    task = watch.run("12:00", "success")
+    sweep("12:11")
+
+    watch.report(task, "12:12", "processing")
+
+    assert watch.deadlines == ["12:20 until 12:21"]
+
+
 def test_change_of_mind_after_the_end_moves_nothing(project: ProjectRef) -> None:
     watch = Watch(project, fields=EVERY_TEN)
     task = watch.run("12:00", "success")
