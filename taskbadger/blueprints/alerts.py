@@ -10,6 +10,7 @@ from flask_smorest import Api
 
 from taskbadger.blueprints.api import ApiBlueprint, current_project, json_response
 from taskbadger.clock import to_wire
+from taskbadger.domain import scopes
 from taskbadger.schemas.alerts import Alert
 from taskbadger.services import alerts, tasks
 
@@ -24,6 +25,7 @@ blp = ApiBlueprint(
     __name__,
     url_prefix="/api/<organization_slug>/<project_slug>/tasks/<task_id>/alerts",
     locate=locate,
+    changes=scopes.INGEST,
 )
 
 

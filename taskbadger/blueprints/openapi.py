@@ -16,7 +16,17 @@ from taskbadger.schemas.fields import INT64_MAX, Choice, Duration, Text, WholeNu
 from taskbadger.schemas.tasks import Tags
 
 SECURITY: list[dict[str, list[str]]] = [{"projectKeyAuth": []}, {"bearerAuth": []}]
-TAGS = {"tasks": "Task Endpoints", "actions": "Action Endpoints"}
+TAGS = {
+    "tasks": "Task Endpoints",
+    "actions": "Action Endpoints",
+    "monitors": "Monitor Endpoints",
+    "projects": "Project Endpoints",
+    "keys": "Key Endpoints",
+    "members": "Member Endpoints",
+    "channels": "Channel Endpoints",
+    "global_actions": "Global Action Endpoints",
+    "deliveries": "Delivery Endpoints",
+}
 PATH_DESCRIPTIONS = {
     "organization_slug": "Slug for your organization",
     "project_slug": "Slug for your project",
