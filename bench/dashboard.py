@@ -32,9 +32,9 @@ from taskbadger.settings import Settings
 
 DASHBOARDS = 100
 POLL_SECONDS = 2.0
-SECONDS = 20.0
+SECONDS = 8.0
 """How long each run of ingestion lasts."""
-REPEATS = 15
+REPEATS = 7
 PAGES = (
     ("overview", "/a/bench/"),
     ("overview 7 d", "/a/bench/?range=7d"),

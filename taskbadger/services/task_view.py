@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import Table, func, select
+from sqlalchemy import Table, case, func, select
 
 from taskbadger.clock import to_wire
 from taskbadger.domain import ids
 from taskbadger.errors import NotFound
 from taskbadger.extensions import db
-from taskbadger.models import Organization, Project, Task
+from taskbadger.models import Delivery, Firing, Organization, Project, Task
+from taskbadger.models.delivery import STATES
 from taskbadger.services.accounts import ProjectRef
 
 _task = cast(Table, Task.__table__).c
@@ -52,17 +53,29 @@ def find_stamp(project_ids: Sequence[int], task_id: str) -> Stamp:
     """Return the stamp of a task in one of these projects, in two look-ups; raises NotFound."""
     if ids.to_bytes(task_id) is None:
         raise NotFound()
-    query = select(_task.project_id, _task.version, _task.has_children).where(_task.id == task_id)
-    row = db.session.execute(query).first()
+    columns = (_task.project_id, _task.version, _task.has_children, *_told(task_id))
+    row = db.session.execute(select(*columns).where(_task.id == task_id)).first()
     if row is None or row.project_id not in project_ids:
         raise NotFound()
-    version = f"{row.version}"
+    version = f"{row.version}|{row.fired}|{row.sent}"
     if row.has_children:
         # A change of a child is a change in the project; there is no nearer index.
         newest = select(func.max(_task.updated)).where(_task.project_id == row.project_id)
         moment = db.session.scalar(newest)
         version += f"|{to_wire(moment) if moment else ''}"
     return Stamp(row.project_id, version)
+
+
+def _told(task_id: str) -> tuple[Any, Any]:
+    """Return columns that change with what the task's actions did, and with its deliveries."""
+    fired = select(func.max(Firing.id)).where(Firing.task_id == task_id)
+    number = case({state: at for at, state in enumerate(STATES)}, value=Delivery.state, else_=9)
+    sent = (
+        select(func.sum(Delivery.attempts * 10 + number))
+        .join(Firing, Firing.id == Delivery.firing_id)
+        .where(Firing.task_id == task_id)
+    )
+    return fired.scalar_subquery().label("fired"), sent.scalar_subquery().label("sent")
 
 
 def get_task(project: ProjectRef, task_id: str) -> Any:

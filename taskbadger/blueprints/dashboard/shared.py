@@ -124,7 +124,10 @@ def render_shared(template: str, version: str, context: Callable[[], dict[str, A
     )
     answers: Answers = current_app.extensions["taskbadger_answers"]
     return render_live(
-        template, version, context, keep=lambda etag, make: answers.get((key, etag), make)
+        template,
+        version,
+        lambda: {"failing": failing, **context()},
+        keep=lambda etag, make: answers.get((key, etag), make),
     )
 
 

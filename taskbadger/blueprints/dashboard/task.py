@@ -12,14 +12,13 @@ from taskbadger.blueprints.dashboard.access import (
     blp,
     current_actor,
 )
-from taskbadger.blueprints.dashboard.live import render_live
 from taskbadger.blueprints.dashboard.rows import make_row
-from taskbadger.blueprints.dashboard.shared import organization_projects
+from taskbadger.blueprints.dashboard.shared import organization_projects, render_shared
 from taskbadger.clock import utcnow
 from taskbadger.domain import roles, search, secrets
 from taskbadger.domain.status import RUNNING, TERMINAL, value_percent
 from taskbadger.extensions import db
-from taskbadger.services import history, names, task_search, task_view, tasks
+from taskbadger.services import alerts, history, names, task_search, task_view, tasks
 from taskbadger.services.accounts import ProjectRef
 from taskbadger.services.task_list import Filters
 
@@ -45,7 +44,7 @@ def task(id: str) -> Response:
     projects = organization_projects()
     stamp = task_view.find_stamp([project.id for project in projects], id)
     project = next(one for one in projects if one.id == stamp.project_id)
-    return render_live("dashboard/task.html", stamp.version, lambda: _context(project, id))
+    return render_shared("dashboard/task.html", stamp.version, lambda: _context(project, id))
 
 
 def _context(project: ProjectRef, task_id: str) -> dict[str, Any]:
@@ -73,6 +72,7 @@ def _context(project: ProjectRef, task_id: str) -> dict[str, Any]:
         "more_children": len(children) > MAX_CHILDREN,
         "before": before,
         "after": after,
+        "alerts": alerts.list_alerts(project, row),
         "is_open": row.status not in TERMINAL,
         "moving": row.status in RUNNING,
         "tag_href": lambda name, value: _list_href("tag", name, value),

@@ -8,11 +8,11 @@ import pytest
 from conftest import count_queries, make_project
 from flask import Flask
 from people import WebClient, browser_for, make_member
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from taskbadger.clock import utcnow
 from taskbadger.extensions import db
-from taskbadger.models import Task
+from taskbadger.models import Delivery, Task
 from taskbadger.services import tasks
 from taskbadger.services.accounts import Actor, ProjectRef
 
@@ -113,6 +113,37 @@ def test_open_page_gets_304_after_one_look_up_and_200_after_a_change(
     assert '<progress value="2"' in changed.text
 
 
+def test_alerts_tell_why_they_fired_or_did_not(web: WebClient, project: ProjectRef) -> None:
+    actions = [
+        {"trigger": "50%,error", "integration": "email", "config": {"to": "a@example.com"}},
+        {"trigger": "success", "integration": "email", "config": {"to": "b@example.com"}},
+    ]
+    task_id = make_task(project, status="processing", value=1, actions=actions)
+    first = live(web, path(task_id))
+
+    change(project, task_id, value=60)
+    second = live(web, path(task_id), first.headers["ETag"])
+
+    text = " ".join(re.sub("<[^>]*>", " ", second.text).split())
+    assert "fired Action of this task on 50%,error to email" in text
+    assert "50% just now : 1 → 60 · email waiting" in text
+    assert "did not fire Action of this task on success" in text
+    assert "No action looks at this task" in web.get(path(make_task(project))).text
+
+
+def test_open_page_learns_of_a_delivery(web: WebClient, project: ProjectRef) -> None:
+    action = {"trigger": "error", "integration": "email", "config": {"to": "a@example.com"}}
+    task_id = make_task(project, actions=[action])
+    change(project, task_id, status="error")
+    etag = live(web, path(task_id)).headers["ETag"]
+    assert live(web, path(task_id), etag).status_code == 304
+
+    db.session.execute(update(Delivery).values(state="dead", error="refused"))
+    db.session.commit()
+
+    assert "refused" in live(web, path(task_id), etag).text
+
+
 def test_number_of_queries_is_pinned(web: WebClient, project: ProjectRef) -> None:
     task_id = make_task(project, data='{"a": 1}')
     numbers = []
@@ -123,7 +154,7 @@ def test_number_of_queries_is_pinned(web: WebClient, project: ProjectRef) -> Non
         numbers.append(len(statements))
 
     assert numbers[0] == numbers[1]
-    assert numbers[0] <= 12
+    assert numbers[0] <= 14
 
 
 def test_hostile_text_is_escaped(web: WebClient, project: ProjectRef) -> None:
