@@ -1,0 +1,158 @@
+"""The distributed engine: Celery carries hints, the database keeps the truth."""
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import flask_migrate
+import pytest
+import redis
+from conftest import settings
+from faults.killing import LOOPBACK, Counter, Crew, Load, make_place, make_webhooks, receiver
+from flask import Flask
+
+from taskbadger import create_app
+from taskbadger.extensions import db
+from taskbadger.worker import celery as engine
+from taskbadger.worker import steps
+
+SECRET = "a-secret-of-the-celery-tests-0123456789-xyz"
+
+
+class Broker:
+    """A Redis of our own, that can be stopped and started."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""],
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+        )
+        with redis.Redis.from_url(self.url) as client:
+            deadline = time.monotonic() + 20
+            while time.monotonic() < deadline:
+                try:
+                    client.ping()
+                    return
+                except redis.ConnectionError:
+                    time.sleep(0.05)
+        raise AssertionError("the broker did not start")
+
+    def stop(self) -> None:
+        """Stop it, and lose all that it holds."""
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    if shutil.which("redis-server") is None:
+        pytest.skip("there is no redis-server")
+    made = Broker(tmp_path)
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def migrated(new_postgresql: Callable[[], str]) -> str:
+    url = new_postgresql()
+    with create_app(settings(DATABASE_URL=url, SECRET_KEY=SECRET)).app_context():
+        flask_migrate.upgrade()
+        db.engine.dispose()
+    return url
+
+
+def test_broker_that_stops_and_starts_loses_nothing(
+    broker: Broker, migrated: str, tmp_path: Path
+) -> None:
+    app = create_app(settings(DATABASE_URL=migrated, SECRET_KEY=SECRET, BROKER_URL=broker.url))
+    variables = {
+        "TASKBADGER_DATABASE_URL": migrated,
+        "TASKBADGER_SECRET_KEY": SECRET,
+        "TASKBADGER_BROKER_URL": broker.url,
+        "TASKBADGER_OUTBOUND_ALLOW": LOOPBACK,
+        "TASKBADGER_WORKER_LEASE_SECONDS": "3",
+        "TASKBADGER_LOG_LEVEL": "WARNING",
+        "TASKBADGER_PLUGINS": "false",
+    }
+    commands = [("taskbadger.worker.celery", name) for name in ("worker", "worker", "beat")]
+    counter = Counter(fail_every=0)
+    with receiver(counter) as address, Crew(commands, variables, tmp_path):
+        with app.app_context():
+            load = Load(app, make_place(), [])
+            load.integrations = make_webhooks(load.project, address, 4)
+        load.write(10, 0.0)
+        _wait_for(counter, load)
+        broker.stop()
+        load.write(10, 0.0)
+        time.sleep(2)
+        broker.start()
+        load.write(10, 0.0)
+        _wait_for(counter, load)
+
+    assert set(counter.arrived) == load.expected
+    assert len(load.expected) == 60
+    with app.app_context():
+        db.engine.dispose()
+
+
+def _wait_for(counter: Counter, load: Load) -> None:
+    deadline = time.monotonic() + 90
+    while not load.expected <= set(counter.arrived):
+        assert time.monotonic() < deadline, f"{len(load.expected - set(counter.arrived))} missing"
+        time.sleep(0.1)
+
+
+def celery_app(broker_url: str) -> Flask:
+    return create_app(settings(DATABASE_URL="sqlite:///:memory:", BROKER_URL=broker_url))
+
+
+def test_beat_asks_for_every_sweep_and_lets_old_messages_go(tmp_path: Path) -> None:
+    made = engine.make_celery(celery_app("redis://127.0.0.1:1/0"))
+
+    asked = {entry["args"][0] for entry in made.conf.beat_schedule.values() if "args" in entry}
+    assert asked == {step.__name__ for step, _ in steps.SWEEPS}
+    assert all(entry["options"]["expires"] for entry in made.conf.beat_schedule.values())
+
+
+def test_installations_that_share_a_broker_have_queues_of_their_own() -> None:
+    names = {
+        engine.make_celery(
+            create_app(
+                settings(
+                    DATABASE_URL="sqlite:///:memory:",
+                    BROKER_URL="redis://127.0.0.1:1/0",
+                    SECRET_KEY=f"{number}-secret-of-an-installation-0123456789",
+                )
+            )
+        ).conf.task_default_queue
+        for number in range(2)
+    }
+
+    assert len(names) == 2
+
+
+def test_publisher_without_a_broker_raises_soon() -> None:
+    publish = engine.make_publisher(celery_app("redis://127.0.0.1:1/0"))
+    began = time.monotonic()
+
+    with pytest.raises(Exception, match="Connection refused"):
+        publish(["AZ2xVq0Qf5aH3wJ8kP4r7g"])
+
+    assert time.monotonic() - began < 30
+
+
+def test_commands_say_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="TASKBADGER_SECRET_KEY is not set"):
+        engine.main(["worker"])
