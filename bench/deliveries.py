@@ -174,9 +174,7 @@ def main() -> None:
     asked = set(sys.argv[1:])
     engines = [name for name in BROKERS if name in asked] or list(BROKERS)
     databases = [name for name in ("sqlite", "postgresql") if name in asked]
-    print(
-        f"processors {os.cpu_count()}, load {os.getloadavg()[0]:.1f}, threads {threading.active_count()}"
-    )
+    print(f"processors {os.cpu_count()}, load {os.getloadavg()[0]:.1f}")
     for engine in engines:
         for database in databases or ["sqlite", "postgresql"]:
             run(engine, database)
