@@ -322,6 +322,17 @@ def test_file_that_is_partly_wrong_changes_nothing(app: Flask, file: Path) -> No
             "chanels:\n  - integration: webhook",
             "3: chanels: Expected one of: organization, channels, global_actions, monitors.",
         ),
+        (
+            "integration: webhook:ops",
+            "integration: email",
+            "4: channels.0.integration: Use “kind:slug”, as in “webhook:ops”.",
+        ),
+        (
+            "quiet_period: 600",
+            "quiet_period: !!int x",
+            "20: global_actions.0.quiet_period: This is no value that can be used: "
+            "tag:yaml.org,2002:int.",
+        ),
         ("  - project: web\n    name: H", "    name: twice\n    name: H", None),
         ("interval: 300", "interval: [", None),
     ],
@@ -413,6 +424,7 @@ def test_dollar_sign_is_written_twice_to_stand_for_itself(app: Flask, file: Path
         b"\xff\xfe\x00",
         b"channels: &a\n  - *a\n",
         b"a: 2026-99-99",
+        b"channels:\n  - webhook:ops\n",
     ],
 )
 def test_file_of_another_kind_is_refused(app: Flask, file: Path, content: bytes) -> None:
@@ -424,7 +436,25 @@ def test_file_of_another_kind_is_refused(app: Flask, file: Path, content: bytes)
     assert names() == NONE
 
 
-def test_empty_file_changes_nothing(app: Flask, file: Path) -> None:
-    file.write_text("# nothing yet\n")
+@pytest.mark.parametrize("content", ["# nothing yet\n", "channels:\nmonitors:\n"])
+def test_empty_file_changes_nothing(app: Flask, file: Path, content: str) -> None:
+    file.write_text(content)
 
     assert run(app, file, "--prune").output == "nothing to change\n"
+
+
+def test_channel_may_start_turned_off_and_be_turned_on(app: Flask, file: Path) -> None:
+    change(file, ("name: Operations", "name: Operations\n    enabled: false"))
+
+    assert "    enabled: false" in run(app, file).output.splitlines()
+    change(file, ("enabled: false", "enabled: true"), ("timezone: Europe/Paris", "timezone: UTC"))
+    change(file, ("name_pattern: ^nightly-           # RE2; left out: all names", "enabled: true"))
+    assert run(app, file).output.splitlines() == [
+        "~ channel webhook:ops",
+        "    enabled: false → true",
+        "~ global action Failures of nightly jobs",
+        "    name_pattern: ^nightly- → none",
+        "~ monitor web/Nightly import",
+        "    timezone: Europe/Paris → UTC",
+        "3 changed",
+    ]

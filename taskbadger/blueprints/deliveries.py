@@ -32,17 +32,10 @@ _FILTERS = [
 ]
 
 
-def locate(view_args: dict[str, Any]) -> None:
-    """Raise NotFound unless the delivery of the URL exists."""
-    if "id" in view_args:
-        find_delivery(view_args["id"])
-
-
 blp = ApiBlueprint(
     "deliveries",
     __name__,
     url_prefix="/api/<organization_slug>/-/deliveries",
-    locate=locate,
     changes=scopes.ADMIN,
     organization_only=True,
 )

@@ -20,18 +20,10 @@ from taskbadger.schemas.accounts import Key, KeyRequest, NewKey, PaginatedKeyLis
 from taskbadger.services import accounts, audit
 from taskbadger.services.keyset import read_number, walk
 
-
-def locate(view_args: dict[str, Any]) -> None:
-    """Raise NotFound unless the key of the URL exists."""
-    if "id" in view_args:
-        find_key(view_args["id"])
-
-
 blp = ApiBlueprint(
     "keys",
     __name__,
     url_prefix="/api/<organization_slug>/-/keys",
-    locate=locate,
     changes=scopes.ADMIN,
 )
 

@@ -46,7 +46,8 @@ def _coded_validators(validator: Callable[[Any], Any]) -> Iterator[Callable[[Any
     elif isinstance(validator, validate.Range) and _includes_bounds(validator):
         yield from _coded_range(validator, custom)
     elif isinstance(validator, validate.OneOf):
-        text = custom or '"{input}" is not a valid choice.'
+        is_custom = custom != validate.OneOf.default_message
+        text = custom if custom and is_custom else '"{input}" is not a valid choice.'
         yield validate.OneOf(
             validator.choices, validator.labels, error=Message("invalid_choice", text)
         )

@@ -264,10 +264,12 @@ def test_no_answer_and_no_log_has_a_secret(
 
 def test_list_is_walked_with_as_many_queries_for_one_as_for_a_hundred(admin: ApiClient) -> None:
     admin.post("/channels/", {**OPS, "slug": "c0"})
+    admin.get("/channels/")
     with count_queries() as one:
         admin.get("/channels/")
     for number in range(1, 100):
         admin.post("/channels/", {**OPS, "slug": f"c{number}"})
+    admin.get("/channels/")  # The key is known again.
     with count_queries() as hundred:
         admin.get("/channels/")
 
@@ -350,3 +352,9 @@ def test_two_tests_at_once_are_refused(admin: ApiClient) -> None:
         409,
         conflict("Another test of this channel is under way. Try again in a minute."),
     )
+
+
+def test_what_is_missing_comes_before_what_is_wrong(admin: ApiClient) -> None:
+    wrong_body = {"name": None, "role": None}
+
+    assert admin.patch("/channels/webhook:none/", wrong_body).json == NOT_FOUND

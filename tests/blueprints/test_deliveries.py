@@ -146,6 +146,7 @@ def test_list_is_walked_with_as_many_queries_for_one_as_for_a_hundred(
     with count_queries() as one:
         admin.get("/deliveries/")
     tasks += [fail(api)["id"] for _ in range(99)]
+    admin.get("/deliveries/")  # The key is known again.
     with count_queries() as hundred:
         admin.get("/deliveries/")
 

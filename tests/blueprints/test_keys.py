@@ -129,6 +129,7 @@ def test_list_is_walked_with_as_many_queries_for_one_as_for_a_hundred(admin: Api
         admin.get("/keys/")
     for number in range(100):
         make_key(name=f"key {number}")
+    admin.get("/keys/")  # The key is known again.
     with count_queries() as hundred:
         assert len(admin.get("/keys/?page_size=200").json["results"]) == 101
 

@@ -172,10 +172,12 @@ def test_project_key_does_not_reach_global_actions(app: Flask, admin: ApiClient)
 
 def test_list_is_walked_with_as_many_queries_for_one_as_for_a_hundred(admin: ApiClient) -> None:
     admin.post("/global-actions/", {**FAILURES, "name": "0", "project": "web"})
+    admin.get("/global-actions/")
     with count_queries() as one:
         admin.get("/global-actions/")
     for number in range(1, 100):
         admin.post("/global-actions/", {**FAILURES, "name": str(number), "project": "web"})
+    admin.get("/global-actions/")  # The key is known again.
     with count_queries() as hundred:
         admin.get("/global-actions/")
 
@@ -243,3 +245,9 @@ def test_wrong_draft_is_refused(
     refused = admin.post("/global-actions/dry-run/", body)
 
     assert (refused.status_code, refused.json) == (400, wrong(error))
+
+
+def test_what_is_missing_comes_before_what_is_wrong(admin: ApiClient) -> None:
+    wrong_body = {"name": None, "role": None}
+
+    assert admin.patch("/global-actions/7/", wrong_body).json == NOT_FOUND
