@@ -297,7 +297,7 @@ def _measure(limit: int) -> int:
 
 def base_url() -> str:
     """Return what links start with: the setting, or the address that this request came to."""
-    setting: str = current_app.config["BASE_URL"]
+    setting: str = current_app.config["BASE_URL"].rstrip("/")
     return setting or _root_url(request.scheme, request.host, request.root_path)
 
 

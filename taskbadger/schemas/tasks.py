@@ -68,6 +68,10 @@ TAGS = {"description": "Tags for the task represented as a mapping from 'namespa
 class Tags(fields.Dict):
     """Tags: names to values; a null value, where allowed, removes the tag."""
 
+    default_error_messages = {  # noqa: RUF012 - marshmallow's own way
+        "null": Message("null", "This field may not be null."),
+    }
+
     def __init__(self, *, removable: bool = False, **kwargs: Any) -> None:
         self.names = Text(max_length=255, min_length=1)
         self.values = Text(max_length=255, min_length=1, numbers=True)
