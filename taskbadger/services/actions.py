@@ -43,7 +43,10 @@ def check_actions(project: ProjectRef, actions: Sequence[Mapping[str, Any]]) -> 
     """Raise ValidationFailed unless the channels that *actions* name exist."""
     for index, action in enumerate(actions):
         check_integration(
-            project.organization_id, action["integration"], f"actions.{index}.integration"
+            project.organization_id,
+            action["integration"],
+            f"actions.{index}.integration",
+            action["config"],
         )
 
 
@@ -51,7 +54,7 @@ def add_action(
     project: ProjectRef, task_id: str, data: Mapping[str, Any], *, now: datetime
 ) -> Action:
     """Add an action to a task; raises ValidationFailed for a channel that does not exist."""
-    check_integration(project.organization_id, data["integration"])
+    check_integration(project.organization_id, data["integration"], config=data["config"])
     # Through the task's row, so that an update that waits for it sees the action.
     db.session.execute(update(Task).where(Task.id == task_id).values(has_actions=True))
     action = Action(
@@ -103,7 +106,7 @@ def update_action(
         config = checked_config(integration, config)
     except ValidationError as error:
         raise ValidationFailed(list(field_errors(error.messages))) from error
-    check_integration(project.organization_id, integration)
+    check_integration(project.organization_id, integration, config=config)
     if action.status == CANCELLED:
         raise ActionCancelled()
     action.trigger = changes.get("trigger", action.trigger)
