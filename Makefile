@@ -4,6 +4,7 @@ BIN := .venv/bin
 SERVER := $(BIN)/taskbadger-server
 BIND ?= 127.0.0.1:8000
 JOBS ?= 2
+KILLS ?= 1000
 
 .DEFAULT_GOAL := help
 .PHONY: help serve seed test check lint types format docs bench faults
@@ -46,7 +47,7 @@ bench: .venv/installed-test ## measure requests against a bare Flask route
 	PYTHONPATH=. $(BIN)/python bench/api.py $(ARGS)
 
 faults: .venv/installed-test ## the long fault trials: kills, power cuts, full disks
-	$(BIN)/python -m pytest -q tests/faults $(ARGS)
+	TASKBADGER_TEST_KILLS=$(KILLS) $(BIN)/python -m pytest -q tests/faults $(ARGS)
 
 .venv/installed: setup.cfg pyproject.toml requirements.lock tools/install.sh
 	tools/install.sh

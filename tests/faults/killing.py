@@ -235,11 +235,10 @@ def run_trial(
     seconds_between_kills: float = 0.3,
     patience: float = 60.0,
     least: int = 100,
-    during: Any = None,
 ) -> Result:
     """Load the application and kill its workers; return what came of it.
 
-    The load goes on until at least *least* notifications are due. *during*, if given, is called once in the middle.
+    The load goes on until at least *least* notifications are due.
     """
     counter = Counter()
     with ExitStack() as stack:
@@ -254,11 +253,9 @@ def run_trial(
         ]
         for thread in threads:
             thread.start()
-        for number in range(kills):
+        for _ in range(kills):
             time.sleep(random.uniform(0.5, 1.5) * seconds_between_kills)
             crew.kill_one()
-            if during is not None and number == kills // 2:
-                during()
         while len(load.expected) < least:
             time.sleep(0.1)
         load.stopping.set()

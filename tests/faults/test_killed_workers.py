@@ -24,6 +24,10 @@ WORKER = ("taskbadger.cli", "worker")
 CELERY_WORKER = ("taskbadger.worker.celery", "worker")
 CELERY_BEAT = ("taskbadger.worker.celery", "beat")
 LEASE = "2"
+KILLS = int(os.environ.get("TASKBADGER_TEST_KILLS", "50"))
+"""In all trials together; ``make faults`` asks for more."""
+
+pytestmark = pytest.mark.timeout(300 + 5 * KILLS)
 
 
 @pytest.fixture
@@ -74,9 +78,11 @@ def test_killed_embedded_workers_lose_nothing(
 ) -> None:
     app = _app(own_database, secret)
 
-    result = run_trial(app, [WORKER] * 3, _variables(own_database, secret), tmp_path, kills=15)
+    result = run_trial(
+        app, [WORKER] * 3, _variables(own_database, secret), tmp_path, kills=KILLS * 3 // 10
+    )
 
-    _check(result, 15)
+    _check(result, KILLS * 3 // 10)
 
 
 @pytest.fixture(params=["redis", "rabbitmq"])
@@ -133,10 +139,10 @@ def test_killed_celery_workers_lose_nothing(
         [CELERY_WORKER, CELERY_WORKER, CELERY_BEAT],
         _variables(url, secret, broker),
         tmp_path,
-        kills=10,
+        kills=KILLS // 5,
         seconds_between_kills=0.6,
     )
 
-    _check(result, 10)
+    _check(result, KILLS // 5)
     with app.app_context(), psycopg.connect(url):
         db.engine.dispose()
