@@ -172,7 +172,6 @@ def test_page_size_is_cut_to_1000(api: ApiClient, size: str) -> None:
         "x",
         "%00",
         "é",
-        "bnww",
         "bnwyMDI2LTAxLTAxVDAwOjAwOjAwWnxub25l",
         "bnxub3d8QUFBQUFBQUFBQUFBQUFBQUFBQUFBQQ",
     ],
@@ -348,10 +347,10 @@ def many(app: Flask, project: ProjectRef, backend: str) -> None:
             "project_id": project.id,
             "name": f"job {number % 30}",
             "name_folded": f"job {number % 30}",
-            "status": "error" if number % 100 == 0 else "success",
-            "parent": parent if number % 200 == 5 else None,
+            "status": "error" if number % 20 == 0 else "success",
+            "parent": parent if number % 20 == 5 else None,
             "value_max": 100,
-            "monitor_id": uuid.UUID(int=number % 30),
+            "monitor_id": uuid.UUID(int=number % 20),
             "created": now + timedelta(seconds=number),
             "updated": now,
         }
@@ -373,11 +372,12 @@ def test_walk_reads_an_index_in_its_order(
     api: ApiClient, backend: str, query: str, direction: str
 ) -> None:
     oldest = page(api, "/tasks/?created_before=2026-01-01T00:00:01Z")["results"][0]
-    url = f"/tasks/?page_size=5&{query.replace('PARENT', oldest['id'])}"
+    url = f"/tasks/?page_size=150&{query.replace('PARENT', oldest['id'])}"
     if direction != "first":
         url = page(api, url)["next"]
     if direction == "previous":
         url = page(api, url)["previous"]
+    url = url.replace("page_size=150", "page_size=5")
     plans: list[str] = []
 
     with explained(backend, plans):
