@@ -26,25 +26,42 @@ def render_live(
     version: str,
     context: Callable[[], dict[str, Any]],
     keep: Callable[[str, Callable[[], str]], str] = _make_anew,
+    detail: Callable[[], str] | None = None,
 ) -> Response:
     """Answer with the page, or with 304 when it already shows this *version*.
 
     *version* changes whenever the page would: make it from index look-ups. *context* makes the
     template's variables and is only called when they are needed. *keep* takes an ETag and what
     makes the answer, and may give the answer that it made before; it is asked for open pages only.
+    *detail*, where there is one, is asked after a new version: what it gives changes only when the
+    page does, so that a change elsewhere costs no new page.
     """
-    etag = hashlib.sha256(f"{version}|{live_anchor()}".encode()).hexdigest()[:16]
+    anchor = live_anchor()
+    shallow = _digest(f"{version}|{anchor}")
+    known = request.if_none_match.as_set() if is_live_request() else set()
+    if shallow in {etag.partition("-")[0] for etag in known}:
+        return _not_changed(next(etag for etag in known if etag.startswith(shallow)))
+    deep = _digest(f"{anchor}|{detail()}") if detail else shallow
+    etag = f"{shallow}-{deep}"
+    if deep in {etag.rpartition("-")[2] for etag in known}:
+        return _not_changed(etag)
 
     def make() -> str:
         return render_template(template, live_etag=etag, **context())
 
-    if not is_live_request():
-        response = make_response(make())
-    elif request.if_none_match.contains(etag):
-        response = Response(status=304)
-    else:
-        response = make_response(keep(etag, make))
+    response = make_response(keep(etag, make) if is_live_request() else make())
     if is_live_request():
         response.set_etag(etag)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _not_changed(etag: str) -> Response:
+    response = Response(status=304)
+    response.set_etag(etag)
     response.headers["Cache-Control"] = "no-store"
     return response

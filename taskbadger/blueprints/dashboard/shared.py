@@ -1,7 +1,7 @@
 """What open pages share, so that a hundred of them cost little more than one.
 
-Every open page asks again every two seconds. Within a process they share, for about a second, the
-version of what they show, and the answer that was rendered for it.
+Every open page asks again every two seconds. Within a process they share, for as long, the version
+of what they show, and the answer that was rendered for it.
 """
 
 import threading
@@ -12,14 +12,14 @@ from typing import Any, TypeVar
 from flask import Flask, Response, current_app, g, request
 
 from taskbadger.blueprints.dashboard.access import current_membership
-from taskbadger.blueprints.dashboard.live import is_live_request, render_live
+from taskbadger.blueprints.dashboard.live import is_live_request, live_anchor, render_live
 from taskbadger.services import monitor_overview, task_search
 from taskbadger.services.accounts import KeyCache, ProjectRef
 
-VERSION_SECONDS = 1.0
+VERSION_SECONDS = 2.0
 COUNT_SECONDS = 5.0
 """How long numbers beside tabs may be old on an open page."""
-MAX_ANSWERS = 200
+MAX_ANSWERS = 400
 MAX_ROWS = 5_000
 
 T = TypeVar("T")
@@ -103,7 +103,12 @@ def last_change(projects: list[ProjectRef]) -> str:
     return share(name, lambda: task_search.last_change(projects))
 
 
-def render_shared(template: str, version: str, context: Callable[[], dict[str, Any]]) -> Response:
+def render_shared(
+    template: str,
+    version: str,
+    context: Callable[[], dict[str, Any]],
+    detail: Callable[[], str] | None = None,
+) -> Response:
     """Answer as render_live does; open pages that show the same get the same answer.
 
     The template must show the same to everyone with the same role in the organization. Forms with
@@ -123,11 +128,20 @@ def render_shared(template: str, version: str, context: Callable[[], dict[str, A
         request.full_path,
     )
     answers: Answers = current_app.extensions["taskbadger_answers"]
+
+    def shared_detail() -> str:
+        make = detail or str
+        if not is_live_request():
+            return f"{failing}|{make()}"
+        found: str = answers.get((key, version, live_anchor()), make)
+        return f"{failing}|{found}"
+
     return render_live(
         template,
         version,
         lambda: {"failing": failing, **context()},
         keep=lambda etag, make: answers.get((key, etag), make),
+        detail=None if detail is None else shared_detail,
     )
 
 

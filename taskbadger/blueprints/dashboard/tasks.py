@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from flask import Response, current_app, flash, redirect, request, stream_with_context, url_for
@@ -101,11 +102,20 @@ def task_list() -> Response:
     # A relative time moves on by itself.
     minute = utcnow().replace(second=0, microsecond=0) if query.filters.moments else ""
     views = [(view.id, view.name, view.search, view.project) for view in _views()]
+    context = cache(lambda: _list_context(query, views))
     return render_shared(
         "dashboard/tasks.html",
         f"{last_change(query.projects)}|{minute}|{views}",
-        lambda: _list_context(query, views),
+        context,
+        detail=lambda: _detail(context()),
     )
+
+
+def _detail(context: dict[str, Any]) -> str:
+    """Return what changes only when the list does."""
+    rows = [(row.id, row.version) for row in context["rows"]]
+    shown = ("views", "newcomers", "newer", "older", "looked_back_to", "tabs", "matching")
+    return repr((rows, [context[name] for name in shown]))
 
 
 def _views() -> list[Any]:
@@ -214,10 +224,9 @@ def _row_renderer(query: Query) -> Any:
     """Return what renders a row, once for all open pages that show it in the same way."""
     macro = current_app.jinja_env.get_template("dashboard/_task_row.html").module.row  # type: ignore[attr-defined]
     pick, with_project = may(roles.CHANGE_TASKS), len(query.projects) > 1
+    base = url_for("dashboard.task_list")
 
     def render(row: TaskRow) -> Markup:
-        base = url_for("dashboard.task_list")
-
         def make() -> Markup:
             return Markup(macro(row, base, query, pick, with_project))  # noqa: S704 - escaped by the template
 

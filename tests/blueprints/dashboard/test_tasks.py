@@ -361,3 +361,23 @@ def fresh_answers(app: Flask) -> None:
         app.extensions[f"taskbadger_{name}"]._kept.clear()
     for name in ("versions", "counts"):
         app.extensions[f"taskbadger_{name}"]._known.clear()
+
+
+def test_change_that_the_list_does_not_show_costs_no_new_page(
+    app: Flask, web: WebClient, project: ProjectRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.extensions["taskbadger_versions"], "seconds", -1.0)
+    make_task(project, "shown", status="error")
+    other = make_task(project, "other")
+    first = live(web, LIST + "?q=name:shown")
+    actor = Actor("key", "ci")
+    tasks.update_task(project, other, {"value": 5}, now=utcnow(), actor=actor)
+    db.session.commit()
+
+    second = live(web, LIST + "?q=name:shown", first.headers["ETag"])
+    with count_queries() as statements:
+        third = live(web, LIST + "?q=name:shown", second.headers["ETag"])
+
+    assert (second.status_code, third.status_code) == (304, 304)
+    assert second.headers["ETag"] != first.headers["ETag"]
+    assert len([one for one in statements if "FROM task" in one]) == 1

@@ -116,6 +116,8 @@ async function ask() {
   if (answer.redirected || [401, 403, 404, 410].includes(answer.status)) return location.reload();
   if (answer.status !== 304 && !answer.ok) throw new Error(`status ${answer.status}`);
   if (answer.status === 200) apply(await answer.text());
+  // A change that this page does not show still has a new version.
+  else etag = main.dataset.etag = answer.headers.get("ETag")?.replaceAll('"', "") ?? etag;
   const moving = answer.status === 200 || "moving" in main.dataset;
   wait = moving ? FASTEST : Math.min(wait * 1.5, SLOWEST);
   updated = Date.now();
