@@ -115,6 +115,11 @@ def test_endless_nesting_is_a_parse_error() -> None:
         read_object(b'{"data":' + b"[" * 500_000)
 
 
+def test_string_without_an_end_is_read_once_and_not_once_for_each_quote() -> None:
+    with pytest.raises(ParseError):
+        read_object(b'{"data":' + b"[" * 101 + b'"' + b'\\"' * 500_000)
+
+
 def test_brackets_in_strings_are_no_levels() -> None:
     text = "[{" * 200 + '\\"' + "[" * 50
 
