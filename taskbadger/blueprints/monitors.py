@@ -40,6 +40,7 @@ from taskbadger.services import monitors
 
 DEFAULT_EXPECTED = 5
 MAX_EXPECTED = 100
+_MOST_DIGITS = 9
 
 
 def locate(view_args: dict[str, Any]) -> None:
@@ -192,7 +193,8 @@ class MonitorExpected(MethodView):
 
 def _read_count() -> int:
     text = request.args.get("count", str(DEFAULT_EXPECTED))
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_EXPECTED):
+    is_number = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+    if not (is_number and 1 <= int(text) <= MAX_EXPECTED):
         raise ValidationFailed.one("count", f"A whole number, 1 to {MAX_EXPECTED}, is required.")
     return int(text)
 

@@ -512,7 +512,7 @@ def test_expected_runs_are_five_unless_asked(admin: ApiClient, project: ProjectR
     ]
 
 
-@pytest.mark.parametrize("count", ["0", "101", "x", "-1", "", "9" * 5000])
+@pytest.mark.parametrize("count", ["0", "101", "x", "-1", "", "9" * 5000, "00000000199999999"])
 def test_count_of_expected_runs_is_checked(
     admin: ApiClient, project: ProjectRef, count: str
 ) -> None:
