@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 from conftest import SECRET_KEY
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds to wait for something that a busy machine may do slowly."""
 
 

@@ -90,7 +90,7 @@ def clients(server: Server, key: str, count: int) -> Iterator[tuple[list[str], l
     parts = urlsplit(server.address)
 
     def create() -> None:
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=PATIENCE)
         headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         while not over.is_set():
             try:
@@ -115,6 +115,7 @@ def clients(server: Server, key: str, count: int) -> Iterator[tuple[list[str], l
             thread.join()
 
 
+@pytest.mark.timeout(900)
 def test_ten_reloads_under_load_fail_no_request(tmp_path: Path, database: str) -> None:
     with serve(tmp_path, "--workers", "2", TASKBADGER_DATABASE_URL=database) as server:
         assert is_ready(server)
