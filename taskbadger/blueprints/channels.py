@@ -1,5 +1,6 @@
 """The endpoints of channels."""
 
+import json
 import time
 from datetime import timedelta
 from typing import Any
@@ -91,7 +92,7 @@ class ChannelList(MethodView):
         if not data.get("enabled", True):
             channels.set_enabled(channel, enabled=False, now=now)
         _record("channel.create", channel, channel.name)
-        return _done(channel, 201)
+        return _done(channel, 201, channel_settings.made_up(channel, data["config"], before={}))
 
 
 @blp.route("/<integration>/")
@@ -116,12 +117,14 @@ class ChannelDetail(MethodView):
         Change a channel; a config is the whole of it, but for the secrets that it leaves out
         """
         channel = find_channel(integration)
+        before = json.loads(channel.config)
         changed = channel_settings.change(
             channel, data, context=sending.send_context(), now=utcnow()
         )
         if changed:
             _record("channel.change", channel, ", ".join(changed))
-        return _done(channel, 200)
+        sent = data.get("config", {})
+        return _done(channel, 200, channel_settings.made_up(channel, sent, before=before))
 
     @blp.response(204)
     @blp.doc(operationId="channel_delete")
@@ -188,10 +191,15 @@ def _show(channel: ChannelConfig) -> dict[str, Any]:
     return show_channel(channel, config=config, secrets=secrets)
 
 
-def _done(channel: ChannelConfig, status: int) -> Response:
+def _done(channel: ChannelConfig, status: int, made_up: dict[str, Any]) -> Response:
+    """Commit, and answer with the channel and the secrets that the server made just now."""
     shown = _show(channel)
+    shown["config"].update(made_up)
     db.session.commit()
-    return answer(shown, status)
+    response = answer(shown, status)
+    if made_up:
+        response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 def register(app: Flask, api: Api) -> None:

@@ -29,6 +29,21 @@ def secret_fields(kind: str) -> tuple[str, ...] | None:
     return None if known is None else known.secret_fields
 
 
+def made_up(
+    channel: ChannelConfig, sent: Mapping[str, Any], *, before: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the secrets that the server made, since *sent* named none: to be shown once.
+
+    *before* is the config that the channel had.
+    """
+    config: dict[str, Any] = json.loads(channel.config)
+    return {
+        name: config[name]
+        for name in secret_fields(channel.kind) or ()
+        if config.get(name) and config[name] != before.get(name) and sent.get(name) is None
+    }
+
+
 def change(
     channel: ChannelConfig, changes: Mapping[str, Any], *, context: SendContext, now: datetime
 ) -> list[str]:

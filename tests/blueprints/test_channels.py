@@ -109,6 +109,20 @@ def test_secret_is_replaced_or_taken_away(admin: ApiClient) -> None:
     assert stored() == {"url": url, "secret": secret}
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_secret_that_the_server_made_is_shown_once(admin: ApiClient, again: bool) -> None:
+    config = {"url": "https://hooks.example.com/badger"}
+
+    made = admin.post("/channels/", {"kind": "webhook", "slug": "ops", "config": config})
+    if again:
+        made = admin.patch("/channels/webhook:ops/", {"config": {**config, "secret": None}})
+
+    assert made.json["config"] == stored()
+    assert made.json["config"]["secret"].startswith("whsec_")
+    assert made.headers["Cache-Control"] == "no-store"
+    assert admin.get("/channels/webhook:ops/").json["config"] == config
+
+
 def test_channel_is_turned_off_and_on(admin: ApiClient) -> None:
     admin.post("/channels/", OPS)
 
