@@ -290,6 +290,11 @@ def check_timezone(name: str) -> None:
         )
 
 
+def list_timezones() -> list[str]:
+    """Return the names of the zones that check_timezone takes."""
+    return sorted(_zones())
+
+
 def explain(expression: str) -> str:
     """Return a cron expression in English words; raise ScheduleError when it is none."""
     return parse_cron(expression).explain()

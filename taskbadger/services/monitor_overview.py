@@ -1,6 +1,7 @@
 """What a page about many monitors shows: few queries, however many there are."""
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -8,7 +9,9 @@ from sqlalchemy.orm import aliased
 
 from taskbadger.domain.monitors import PAUSED
 from taskbadger.extensions import db
-from taskbadger.models import Incident, Monitor, Project, Slot
+from taskbadger.models import Incident, Monitor, Project, Slot, Task
+from taskbadger.services.keyset import walk
+from taskbadger.services.pagination import Cursor, Page
 
 
 def list_failing(organization_id: int, limit: int) -> list[tuple[Monitor, str, Incident]]:
@@ -57,8 +60,58 @@ def list_next_expected(organization_id: int, limit: int) -> list[tuple[Monitor, 
     return [(row[0], row[1]) for row in rows]
 
 
+def list_page(
+    project_ids: Sequence[int], cursor: Cursor | None, size: int, *, only_failing: bool = False
+) -> Page[Any]:
+    """Return a page of the monitors of some projects, newest first."""
+    query = select(Monitor).where(Monitor.project_id.in_(project_ids))
+    if only_failing:
+        failing = select(Incident.monitor_id).where(Incident.closed_at.is_(None))
+        query = query.where(Monitor.id.in_(failing))
+    return walk(query, Monitor.id, cursor, size, newest_first=True, read=_read_uuid)
+
+
+def open_incidents(monitor_ids: Sequence[UUID]) -> dict[UUID, Incident]:
+    """Return the incidents in which monitors are, by the monitor's id."""
+    found = db.session.scalars(
+        select(Incident).where(Incident.monitor_id.in_(monitor_ids), Incident.closed_at.is_(None))
+    )
+    return {incident.monitor_id: incident for incident in found}
+
+
+def slots_version(monitor_ids: Sequence[UUID], count: int) -> list[tuple[Any, ...]]:
+    """Return what changes whenever the last *count* slots of these monitors do."""
+    columns = select(Slot.id, Slot.state, Slot.started_at, Slot.ended_at, Slot.extra_runs)
+    return [tuple(row) for row in db.session.execute(_last_slots(columns, monitor_ids, count))]
+
+
+def runs_version(monitor_id: UUID, count: int) -> list[tuple[Any, ...]]:
+    """Return what changes whenever the last *count* runs of a monitor do."""
+    query = (
+        select(Task.id, Task.version)
+        .where(Task.monitor_id == monitor_id)
+        .order_by(Task.created.desc(), Task.id.desc())
+        .limit(count)
+    )
+    return [tuple(row) for row in db.session.execute(query)]
+
+
+def _read_uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
 def recent_slots(monitor_ids: Sequence[UUID], count: int) -> dict[UUID, list[Slot]]:
     """Return the last *count* slots of each monitor, oldest first: what a strip shows."""
+    found: dict[UUID, list[Slot]] = {monitor_id: [] for monitor_id in monitor_ids}
+    for slot in db.session.scalars(_last_slots(select(Slot), monitor_ids, count)):
+        found[slot.monitor_id].append(slot)
+    return found
+
+
+def _last_slots(columns: Any, monitor_ids: Sequence[UUID], count: int) -> Any:
     newest = aliased(Slot)
     # The one that is so many from the end, from the index; a window would read all slots.
     first = (
@@ -70,14 +123,9 @@ def recent_slots(monitor_ids: Sequence[UUID], count: int) -> dict[UUID, list[Slo
         .correlate(Monitor)
         .scalar_subquery()
     )
-    rows = db.session.scalars(
-        select(Slot)
-        .join(Monitor, Monitor.id == Slot.monitor_id)
+    return (
+        columns.join(Monitor, Monitor.id == Slot.monitor_id)
         .where(Monitor.id.in_(monitor_ids))
         .where(Slot.expected_at >= func.coalesce(first, Slot.expected_at))
         .order_by(Slot.expected_at)
     )
-    found: dict[UUID, list[Slot]] = {monitor_id: [] for monitor_id in monitor_ids}
-    for slot in rows:
-        found[slot.monitor_id].append(slot)
-    return found

@@ -6,6 +6,8 @@ from flask_smorest import Api
 from taskbadger.blueprints.dashboard import (
     accounts,
     invited,
+    monitor_editor,
+    monitors,
     names,
     overview,
     settings_keys,
@@ -30,6 +32,8 @@ PAGES = (
     tasks,
     task,
     names,
+    monitors,
+    monitor_editor,
     settings_projects,
     settings_keys,
     settings_members,

@@ -1,0 +1,258 @@
+"""The editor of monitors, its preview, and what is done to a monitor: pause, mute, delete."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from flask import flash, make_response, redirect, render_template, request, url_for
+from marshmallow import ValidationError
+from werkzeug.wrappers import Response
+
+from taskbadger.blueprints.dashboard import channel_picker
+from taskbadger.blueprints.dashboard.access import blp, current_actor
+from taskbadger.blueprints.dashboard.channel_picker import Notice
+from taskbadger.blueprints.dashboard.formats import absolute
+from taskbadger.blueprints.dashboard.forms import Form, read_form
+from taskbadger.blueprints.dashboard.monitors import (
+    BASE,
+    MUTE_HOURS,
+    find_monitor,
+    local_time,
+)
+from taskbadger.blueprints.dashboard.shared import organization_projects
+from taskbadger.clock import utcnow
+from taskbadger.domain import roles
+from taskbadger.domain.monitors import ACTIVE, CRON, MUTED, PAUSED
+from taskbadger.domain.schedule import (
+    Schedule,
+    ScheduleError,
+    list_timezones,
+    next_clock_change,
+    parse_cron,
+    parse_interval,
+)
+from taskbadger.errors import ValidationFailed
+from taskbadger.extensions import db
+from taskbadger.models import Monitor
+from taskbadger.schemas.fields import Moment
+from taskbadger.schemas.monitor_forms import UNITS, MonitorForm, seconds, split_seconds
+from taskbadger.services import monitors
+from taskbadger.services.accounts import ProjectRef
+
+PREVIEWED_RUNS = 5
+_NUMBERS = (
+    "start_grace",
+    "max_runtime",
+    "early_margin",
+    "failure_threshold",
+    "recovery_threshold",
+)
+
+
+@blp.page(f"{BASE}/new/", role=roles.CHANGE_MONITORS)
+def new_monitor() -> str:
+    """Show an empty form."""
+    return _edit_page(None, None, Form())
+
+
+@blp.page(f"{BASE}/new/", role=roles.CHANGE_MONITORS, methods=["POST"])
+def create_monitor() -> Response:
+    """Make a monitor, or preview one without scripts."""
+    form, notices = _read()
+    if "preview" in request.form:
+        return make_response(_edit_page(None, None, Form(form.typed)))
+    project = _chosen_project(form)
+    made = None
+    if project is not None and not form.errors:
+        try:
+            data = {**form.data, "action": notices}
+            made = monitors.create_monitor(project, data, now=utcnow(), actor=current_actor())
+        except ValidationFailed as error:
+            channel_picker.add_errors(form, error, "action", notices)
+    if made is None:
+        return make_response(_edit_page(None, None, form), 400)
+    monitor_id, name = str(made.id), made.name
+    db.session.commit()
+    flash(f"The monitor {name} waits for its first run. Set your job up as shown below.", "success")
+    return redirect(url_for("dashboard.monitor", id=monitor_id), 303)
+
+
+@blp.page(f"{BASE}/<id>/edit/", role=roles.CHANGE_MONITORS)
+def edit_monitor(id: str) -> str:
+    """Show a monitor's form."""
+    found, project = find_monitor(id)
+    return _edit_page(found, project, Form())
+
+
+@blp.page(f"{BASE}/<id>/edit/", role=roles.CHANGE_MONITORS, methods=["POST"])
+def change_monitor(id: str) -> Response:
+    """Change a monitor, or preview a change without scripts."""
+    found, project = find_monitor(id)
+    saved = json.loads(found.action)
+    form, notices = _read(saved)
+    if "preview" in request.form:
+        return make_response(_edit_page(found, project, Form(form.typed)))
+    if not form.errors:
+        changes = _differing(found, {**form.data, "action": notices})
+        try:
+            if changes:
+                monitors.update_monitor(
+                    project, found.id, changes, now=utcnow(), actor=current_actor()
+                )
+        except ValidationFailed as error:
+            channel_picker.add_errors(form, error, "action", notices)
+    if form.errors:
+        return make_response(_edit_page(found, project, form), 400)
+    db.session.commit()
+    flash("Saved.", "success")
+    return redirect(url_for("dashboard.monitor", id=id), 303)
+
+
+def _read(saved: list[Notice] | None = None) -> tuple[Form, list[dict[str, Any]]]:
+    form = read_form(MonitorForm)
+    return form, channel_picker.read_notices(form, saved or ())
+
+
+def _chosen_project(form: Form) -> ProjectRef | None:
+    slug = form.typed.get("project", "")
+    for project in organization_projects():
+        if project.slug == slug:
+            return project
+    form.add(ValidationFailed.one("project", "There is no such project.", "does_not_exist"))
+    return None
+
+
+def _differing(found: Monitor, data: dict[str, Any]) -> dict[str, Any]:
+    """Return what the form changes."""
+    now = {name: getattr(found, name) for name in data if name != "action"}
+    now["action"] = json.loads(found.action)
+    return {name: value for name, value in data.items() if value != now[name]}
+
+
+def _edit_page(found: Monitor | None, project: ProjectRef | None, form: Form) -> str:
+    values = _values(found) | dict(form.typed)
+    saved = json.loads(found.action) if found else []
+    return render_template(
+        "dashboard/monitor_edit.html",
+        monitor=found,
+        project=project,
+        form=form,
+        values=values,
+        projects=[(one.slug, one.slug) for one in organization_projects()],
+        units=[(str(size), words) for size, words in UNITS],
+        timezones=list_timezones(),
+        boxes=channel_picker.list_boxes(form, saved),
+        addresses=channel_picker.saved_addresses(saved),
+        **_preview(values),
+    )
+
+
+def _values(found: Monitor | None) -> dict[str, str]:
+    """Return what stands in the fields before anybody typed."""
+    if found is None:
+        return {
+            "type": CRON,
+            "timezone": "UTC",
+            "interval_unit": split_seconds(None)[1],
+            "anchor": "start",
+            "failure_threshold": "1",
+            "recovery_threshold": "1",
+        }
+    interval, unit = split_seconds(found.interval)
+    numbers = {name: getattr(found, name) for name in _NUMBERS}
+    return {
+        "name": found.name,
+        "type": found.type,
+        "schedule": found.schedule or "",
+        "timezone": found.timezone,
+        "interval": interval,
+        "interval_unit": unit,
+        "anchor": found.anchor or "start",
+        **{name: "" if value is None else str(value) for name, value in numbers.items()},
+    }
+
+
+# Above <id>/ in the table of routes, as it has no part that varies.
+@blp.page(f"{BASE}/preview", role=roles.CHANGE_MONITORS)
+def preview_monitor() -> str:
+    """Explain a schedule as it is typed: a part of a page."""
+    return render_template("dashboard/_monitor_preview.html", **_preview(request.args.to_dict()))
+
+
+def _preview(values: dict[str, str]) -> dict[str, Any]:
+    """Return the words, the next runs and the next change of the clock, or what is wrong."""
+    now, timezone = utcnow(), values.get("timezone", "").strip() or "UTC"
+    is_cron = values.get("type", CRON) == CRON
+    typed = values.get("schedule" if is_cron else "interval", "").strip()
+    shown: dict[str, Any] = {
+        "typed": typed,
+        "timezone": timezone,
+        "is_cron": is_cron,
+        "local_time": local_time,
+    }
+    if not typed:
+        return shown
+    try:
+        schedule = _read_schedule(values, timezone, is_cron=is_cron)
+        return {
+            **shown,
+            "words": schedule.explain(),
+            "runs": schedule.next_runs(PREVIEWED_RUNS, after=now),
+            "change": next_clock_change(timezone, after=now) if is_cron else None,
+        }
+    except (ScheduleError, OverflowError) as error:
+        return {**shown, "problem": str(error)}
+
+
+def _read_schedule(values: dict[str, str], timezone: str, *, is_cron: bool) -> Schedule:
+    if is_cron:
+        return parse_cron(values.get("schedule", ""), timezone)
+    length = seconds(values.get("interval", ""), values.get("interval_unit", ""))
+    if not isinstance(length, int):
+        raise ScheduleError("A valid integer is required.")
+    return parse_interval(length, values.get("anchor", "start"))
+
+
+@blp.page(f"{BASE}/<id>/status", role=roles.CHANGE_MONITORS, methods=["POST"])
+def set_monitor_status(id: str) -> Response:
+    """Pause, mute or resume a monitor."""
+    found, project = find_monitor(id)
+    now, status = utcnow(), request.form.get("status", "")
+    changes: dict[str, Any] = {"status": status if status in (PAUSED, MUTED) else ACTIVE}
+    words = {PAUSED: "paused: its slots are skipped", ACTIVE: "active"}
+    try:
+        if changes["status"] == MUTED:
+            changes["muted_until"] = until = _muted_until(now)
+            words[MUTED] = f"muted until {absolute(until)}" if until else "muted"
+        monitors.update_monitor(project, found.id, changes, now=now, actor=current_actor())
+    except ValidationFailed as error:
+        flash(error.errors[0].detail, "error")
+        return redirect(url_for("dashboard.monitor", id=id), 303)
+    db.session.commit()
+    flash(f"The monitor is {words[changes['status']]}.", "success")
+    return redirect(url_for("dashboard.monitor", id=id), 303)
+
+
+def _muted_until(now: datetime) -> datetime | None:
+    """Return when a mute ends: a number of hours, a time in UTC, or never."""
+    hours, until = request.form.get("hours", ""), request.form.get("until", "").strip()
+    if hours in {str(number) for number, _ in MUTE_HOURS}:
+        return now + timedelta(hours=int(hours))
+    if hours != "until":
+        return None
+    try:
+        moment: datetime = Moment().deserialize(until)
+    except ValidationError as error:
+        raise ValidationFailed.one("until", "Give a date and a time to mute until.") from error
+    return moment.astimezone(UTC)
+
+
+@blp.page(f"{BASE}/<id>/delete", role=roles.CHANGE_MONITORS, methods=["POST"])
+def delete_monitor(id: str) -> Response:
+    """Delete a monitor; its tasks stay."""
+    found, project = find_monitor(id)
+    name = found.name
+    monitors.delete_monitor(project, found.id, now=utcnow(), actor=current_actor())
+    db.session.commit()
+    flash(f"The monitor {name} is deleted.", "success")
+    return redirect(url_for("dashboard.monitor_list"), 303)
