@@ -15,7 +15,7 @@ from taskbadger.blueprints.tasks import read_paging
 from taskbadger.clock import utcnow
 from taskbadger.domain import scopes
 from taskbadger.errors import NotFound
-from taskbadger.extensions import db
+from taskbadger.extensions import db, reading
 from taskbadger.models import GlobalAction as Rule
 from taskbadger.models import Project
 from taskbadger.schemas.rules import (
@@ -139,9 +139,11 @@ class GlobalActionDryRun(MethodView):
 
         Tell what a draft would have fired over the last days, and change nothing
         """
-        run = rules.dry_run(
-            current_access().organization_id, **data, now=utcnow(), limit=MOST_SHOWN
-        )
+        # It reads for a while: nobody who writes is to wait for it.
+        with reading():
+            run = rules.dry_run(
+                current_access().organization_id, **data, now=utcnow(), limit=MOST_SHOWN
+            )
         return answer(show_dry_run(run))
 
 

@@ -7,6 +7,8 @@ from conftest import ApiClient, count_queries, make_project
 from flask import Flask
 from managing import DENIED, NOT_FOUND, audited, manager, walk, without, wrong
 
+from taskbadger.extensions import db
+
 FAILURES = {
     "name": "Failures",
     "trigger": "error, stale",
@@ -219,6 +221,15 @@ def test_dry_run_tells_what_a_draft_would_have_fired(api: ApiClient, admin: ApiC
     )
     assert admin.get("/deliveries/").json["results"] == []
     assert audited() == []
+
+
+def test_dry_run_takes_no_lock(admin: ApiClient) -> None:
+    admin.get("/global-actions/")  # From here on the use of the key is noted for a minute.
+
+    with db.engine.begin():
+        run = admin.post("/global-actions/dry-run/", {"trigger": "error"})
+
+    assert (run.status_code, run.json["complete"]) == (200, True)
 
 
 @pytest.mark.parametrize(
