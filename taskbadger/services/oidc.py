@@ -86,7 +86,8 @@ def finish(provider: Provider, kept: Mapping[str, str], answer: Mapping[str, str
 
     Raises SignOnFailed.
     """
-    if not kept or not hmac.compare_digest(kept["state"], answer.get("state", "")):
+    state = answer.get("state", "").encode()
+    if not kept or not hmac.compare_digest(kept["state"].encode(), state):
         raise SignOnFailed()
     if "code" not in answer:
         raise SignOnFailed()

@@ -181,6 +181,12 @@ def test_answer_works_once(browser: WebClient) -> None:
     assert (first.status_code, second.status_code) == (303, 403)
 
 
+def test_answer_with_a_state_of_other_letters_is_refused(browser: WebClient) -> None:
+    browser.get("/sign-in/oidc")
+
+    assert browser.get("/sign-in/oidc/callback?code=x&state=%C3%A9").status_code == 403
+
+
 def test_refusal_of_the_provider_is_told(browser: WebClient) -> None:
     make_member("ada@example.org")
     browser.get("/sign-in/oidc")
