@@ -143,7 +143,7 @@ class _Scene:
 
 def base_url() -> str:
     """Return what links start with; empty in a worker that nobody has told its address."""
-    setting = str(current_app.config["BASE_URL"])
+    setting = str(current_app.config["BASE_URL"]).rstrip("/")
     if setting or not has_request_context():
         return setting
     return request.root_url.rstrip("/")
