@@ -381,3 +381,11 @@ def test_change_that_the_list_does_not_show_costs_no_new_page(
     assert (second.status_code, third.status_code) == (304, 304)
     assert second.headers["ETag"] != first.headers["ETag"]
     assert len([one for one in statements if "FROM task" in one]) == 1
+
+
+def test_open_page_that_sends_an_empty_version_gets_all(
+    web: WebClient, project: ProjectRef
+) -> None:
+    make_task(project, "shown")
+
+    assert shown(live(web, LIST, '""').text) == ["shown"]
