@@ -9,6 +9,7 @@ import click
 from flask import Flask, Request, request
 from flask.sessions import NullSession, SecureCookieSession, SecureCookieSessionInterface
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import IntegerConverter, Map
 
 from taskbadger import logs
 from taskbadger.blueprints.api import init_api
@@ -31,6 +32,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = settings.MAX_BODY_BYTES
     app.extensions["taskbadger_settings"] = settings
     app.url_map.merge_slashes = False
+    app.url_map.converters["int"] = _Id
     app.session_interface = _PageSessions()
     if settings.PROXY_HOPS:
         hops = settings.PROXY_HOPS
@@ -50,6 +52,13 @@ class _Server(Flask):
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         return func
+
+
+class _Id(IntegerConverter):
+    """A number in a URL: one that no column of ids can hold names nothing."""
+
+    def __init__(self, map: Map, max: int = 2**31 - 1, **options: Any) -> None:
+        super().__init__(map, max=max, **options)
 
 
 class _PageSessions(SecureCookieSessionInterface):

@@ -117,9 +117,10 @@ def _on_error(error: TaskBadgerError) -> Response:
 
 def _on_database_error(error: Exception) -> Any:
     """Answer 503 when the database is away, locked or full; anything else is a fault of ours."""
+    # Whatever the error is, its page asks the database who is there.
+    db.session.rollback()
     lost = isinstance(error, DBAPIError) and error.connection_invalidated
     if not isinstance(error, (OperationalError, PoolTimeout)) and not lost:
         raise error
     log.error("database not available", extra={"error": str(getattr(error, "orig", error))[:300]})
-    db.session.rollback()
     return _on_error(ServiceUnavailable())

@@ -8,11 +8,15 @@ from uuid import UUID
 import pytest
 from flask import Flask
 from people import PASSWORD, WebClient, browser_for, make_member
+from sqlalchemy import insert
 from werkzeug.routing import BaseConverter, IntegerConverter, Rule, UUIDConverter
 
 from taskbadger.blueprints.dashboard.access import PUBLIC, SIGNED_IN, Pages, safe_path
 from taskbadger.blueprints.security import HEADERS
 from taskbadger.domain import roles
+from taskbadger.extensions import db
+from taskbadger.models import Organization
+from taskbadger.services import members
 
 OPEN = {
     "assets.file",  # the files of the pages
@@ -248,6 +252,39 @@ def test_unknown_address_is_a_page_and_says_nothing_more(app: Flask) -> None:
 
     assert answer.status_code == 404
     assert "<h1>Not found</h1>" in answer.text
+
+
+def test_statement_that_fails_leads_to_a_page(
+    make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(organization: Organization, *_: Any, **__: Any) -> None:
+        twin = {"slug": organization.slug, "name": "twin", "created": organization.created}
+        db.session.execute(insert(Organization).values(twin))
+
+    monkeypatch.setattr(members, "rename_organization", fail)
+    web = browser_for(make_app(TESTING=False), make_member())
+
+    failed = web.post("/a/acme/settings/organization/", {"name": "other"})
+
+    assert (failed.status_code, "Something went wrong" in failed.text) == (500, True)
+
+
+@pytest.mark.parametrize("number", [2**31, 2**63, 10**30])
+def test_number_that_no_id_has_names_nothing(app: Flask, number: int) -> None:
+    web = browser_for(app, make_member())
+
+    answers = [
+        web.post(path)
+        for path in (
+            f"/account/sessions/{number}/end",
+            f"/a/acme/settings/keys/{number}/revoke",
+            f"/a/acme/settings/members/{number}/remove",
+            f"/a/acme/settings/invitations/{number}/withdraw",
+            f"/a/acme/tasks/views/{number}/delete",
+        )
+    ]
+
+    assert [answer.status_code for answer in answers] == [404] * 5
 
 
 def test_wrong_method_names_the_right_ones(app: Flask) -> None:
