@@ -28,9 +28,9 @@ from taskbadger.blueprints.dashboard.shared import (
 from taskbadger.clock import utcnow
 from taskbadger.domain import roles, search
 from taskbadger.errors import NotFound, TaskBadgerError
-from taskbadger.extensions import db
+from taskbadger.extensions import db, reading
 from taskbadger.services import audit, exports, saved_views, task_search
-from taskbadger.services.accounts import ProjectRef
+from taskbadger.services.accounts import Actor, ProjectRef
 from taskbadger.services.pagination import Cursor, read_cursor
 from taskbadger.services.task_list import Filters
 
@@ -253,17 +253,27 @@ def cancel_tasks() -> AnyResponse:
 
 
 def _cancel_selected(query: Query, task_ids: list[str]) -> int:
-    now = utcnow()
-    number = task_search.cancel_selected(
-        organization_projects(), task_ids[:1000], now=now, actor=current_actor()
-    )
+    number = _cancel_each(organization_projects(), task_ids[:1000], current_actor())
     _note(number, f"{len(task_ids)} selected")
     db.session.commit()
     return number
 
 
+def _cancel_each(projects: list[ProjectRef], task_ids: list[str], actor: Actor) -> int:
+    """Cancel tasks, each in a transaction of its own.
+
+    One that held the rows of several, with their monitors and quiet periods, would wait in a
+    circle with the updates of others.
+    """
+    number = 0
+    for task_id in task_ids:
+        number += task_search.cancel_selected(projects, [task_id], now=utcnow(), actor=actor)
+        db.session.commit()
+    return number
+
+
 def _cancel_matching(query: Query) -> tuple[int, bool]:
-    """Cancel batch by batch, each in a transaction of its own."""
+    """Cancel what matches, batch by batch, until the time is over."""
     filters = task_search.open_matching(query.filters)
     if query.problems or filters is None:
         return 0, True
@@ -271,11 +281,9 @@ def _cancel_matching(query: Query) -> tuple[int, bool]:
     actor, projects = current_actor(), query.projects
     cursor, total = None, 0
     while True:
-        found = task_search.search_tasks(projects, filters, cursor, CANCEL_BATCH)
-        chosen = [row.id for row in found.rows]
-        db.session.rollback()
-        total += task_search.cancel_selected(projects, chosen, now=utcnow(), actor=actor)
-        db.session.commit()
+        with reading():
+            found = task_search.search_tasks(projects, filters, cursor, CANCEL_BATCH)
+        total += _cancel_each(projects, [row.id for row in found.rows], actor)
         cursor = found.next
         if cursor is None or utcnow() > deadline:
             break

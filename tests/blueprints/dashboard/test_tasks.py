@@ -274,6 +274,26 @@ def test_all_matching_tasks_are_cancelled_in_batches(
     assert statuses() == {**expected, "other": "pending", "job done": "success"}
 
 
+@pytest.mark.parametrize("chosen", ["all", "selected"])
+def test_each_cancellation_is_a_transaction_of_its_own(
+    web: WebClient, project: ProjectRef, monkeypatch: pytest.MonkeyPatch, chosen: str
+) -> None:
+    transactions: list[Any] = []
+    cancel = tasks.cancel_task
+
+    def note(*arguments: Any, **options: Any) -> None:
+        transactions.append(db.session().get_transaction())
+        cancel(*arguments, **options)
+
+    monkeypatch.setattr(tasks, "cancel_task", note)
+    found = [make_task(project, f"job {number}") for number in range(3)]
+
+    web.post(LIST + "cancel", {"all": "1"} if chosen == "all" else {"task": found})
+
+    assert set(statuses().values()) == {"cancelled"}
+    assert len({id(one) for one in transactions}) == 3
+
+
 def test_long_cancellation_stops_and_says_so(
     web: WebClient, project: ProjectRef, monkeypatch: pytest.MonkeyPatch
 ) -> None:
