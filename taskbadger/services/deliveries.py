@@ -238,9 +238,13 @@ def give_up(organization_id: int, integration: str, *, error: str, now: datetime
 
 def purge(*, now: datetime, limit: int = 500) -> int:
     """Delete up to *limit* deliveries that ended long ago; return how many."""
-    old = select(Delivery.id).where(Delivery.finished < now - KEPT).limit(limit)
+    is_old = Delivery.finished < now - KEPT
+    old = select(Delivery.id).where(is_old).limit(limit)
     gone = db.session.execute(
-        delete(Delivery).where(Delivery.id.in_(old)).execution_options(synchronize_session=False)
+        # Once more with the condition: someone may have replayed it meanwhile.
+        delete(Delivery)
+        .where(Delivery.id.in_(old), is_old)
+        .execution_options(synchronize_session=False)
     )
     return int(gone.rowcount)  # type: ignore[attr-defined]
 

@@ -1,6 +1,7 @@
 """Deliveries: who may send what and when, and what an outcome means."""
 
 import json
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -563,6 +564,28 @@ def test_old_deliveries_are_purged_with_their_attempts(
     assert db.session.scalars(select(Delivery.id)).all() == [waiting]
     assert db.session.scalars(select(DeliveryAttempt)).all() == []
     assert old != waiting
+
+
+def test_purge_leaves_what_is_replayed_meanwhile(
+    app: Flask, project: ProjectRef, webhook: ChannelConfig
+) -> None:
+    delivery_id = queue(project)
+    finish(claim()[0], DeliveryError("Gone.", error_class="http_status", permanent=True))
+    later = NOW + deliveries.KEPT + SECOND
+
+    def purge() -> None:
+        with app.app_context():
+            deliveries.purge(now=later)
+            db.session.commit()
+
+    deliveries.replay(project.organization_id, delivery_id, now=later)
+    purging = threading.Thread(target=purge)
+    purging.start()
+    purging.join(0.3)
+    db.session.commit()
+    purging.join()
+
+    assert db.session.scalars(select(Delivery.state)).all() == ["waiting"]
 
 
 @pytest.fixture
