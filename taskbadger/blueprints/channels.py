@@ -151,17 +151,23 @@ class ChannelTests(MethodView):
 
         Send a test message now, and tell what became of it
         """
-        claimed = sending.claim_test(find_channel(integration), now=utcnow())
-        target = channels.find_target(claimed.organization_id, integration)
-        # The receiver may take its time: no transaction is open meanwhile.
-        db.session.commit()
-        began = time.monotonic()
-        error = sending.attempt(claimed, target, sending.send_context())
-        took = timedelta(seconds=time.monotonic() - began)
-        now = utcnow()
-        outcomes.finish(claimed, error, started=now - took, now=now)
-        db.session.commit()
-        return answer(_outcome(claimed, error, took))
+        return answer(run_test(find_channel(integration)))
+
+
+def run_test(channel: ChannelConfig) -> dict[str, Any]:
+    """Send a test message now; return what ChannelTest describes. Raises TestUnderWay."""
+    integration = f"{channel.kind}:{channel.slug}"
+    claimed = sending.claim_test(channel, now=utcnow())
+    target = channels.find_target(claimed.organization_id, integration)
+    # The receiver may take its time: no transaction is open meanwhile.
+    db.session.commit()
+    began = time.monotonic()
+    error = sending.attempt(claimed, target, sending.send_context())
+    took = timedelta(seconds=time.monotonic() - began)
+    now = utcnow()
+    outcomes.finish(claimed, error, started=now - took, now=now)
+    db.session.commit()
+    return _outcome(claimed, error, took)
 
 
 def _outcome(claimed: Claimed, error: DeliveryError | None, took: timedelta) -> dict[str, Any]:

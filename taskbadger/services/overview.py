@@ -43,11 +43,12 @@ def read_surroundings(organization_id: int) -> Surroundings:
         failing=monitor_overview.list_failing(organization_id, ROWS),
         next_runs=monitor_overview.list_next_expected(organization_id, ROWS),
         dead=db.session.scalars(query).all(),
-        dead_count=_count_dead(organization_id),
+        dead_count=count_dead(organization_id),
     )
 
 
-def _count_dead(organization_id: int) -> int:
+def count_dead(organization_id: int) -> int:
+    """Return how many messages were given up, up to COUNT_CAP."""
     some = (
         select(Delivery.id)
         .where(Delivery.organization_id == organization_id, Delivery.state == DEAD)
@@ -72,6 +73,6 @@ def surroundings_version(organization_id: int) -> tuple[Any, ...]:
     return (
         run_stats.last_counted(),
         db.session.scalar(newest),
-        _count_dead(organization_id),
+        count_dead(organization_id),
         soonest,
     )

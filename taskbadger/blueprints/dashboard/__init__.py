@@ -5,6 +5,9 @@ from flask_smorest import Api
 
 from taskbadger.blueprints.dashboard import (
     accounts,
+    alerts,
+    channels,
+    deliveries,
     invited,
     monitor_editor,
     monitors,
@@ -34,6 +37,9 @@ PAGES = (
     names,
     monitors,
     monitor_editor,
+    alerts,
+    channels,
+    deliveries,
     settings_projects,
     settings_keys,
     settings_members,

@@ -1,0 +1,218 @@
+"""Alerts: the channels, their editor made from what each kind asks for, and tests of them."""
+
+from typing import Any
+
+from flask import flash, make_response, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from taskbadger import channels as kinds
+from taskbadger.blueprints.channels import run_test
+from taskbadger.blueprints.dashboard.access import blp, current_actor, current_organization
+from taskbadger.blueprints.dashboard.alerts import BASE, alerts_context
+from taskbadger.blueprints.dashboard.forms import Form, read_form
+from taskbadger.channels import Channel
+from taskbadger.clock import utcnow
+from taskbadger.domain import roles
+from taskbadger.errors import Conflict, NotFound, ValidationFailed
+from taskbadger.extensions import db
+from taskbadger.models import ChannelConfig
+from taskbadger.schemas.alert_forms import (
+    ChannelForm,
+    NewChannelForm,
+    config_fields,
+    read_config,
+    show_value,
+)
+from taskbadger.services import audit, channel_settings, channels, sending
+
+
+@blp.page(f"{BASE}/channels/", role=roles.READ)
+def channel_list() -> str:
+    """Show the channels by kind, and the kinds that there are."""
+    return render_template(
+        "dashboard/channels.html",
+        channels=[(one, name_of(one)) for one in channels.list_channels(current_organization().id)],
+        labels={kind: label_of(kind) for kind in kinds.kinds()},
+        missing={kind: _missing(kind) for kind in kinds.kinds()},
+        **alerts_context(),
+    )
+
+
+def name_of(channel: ChannelConfig) -> str:
+    """Return what actions call a channel."""
+    return f"{channel.kind}:{channel.slug}"
+
+
+def label_of(kind: str) -> str:
+    """Return the name of a kind for people."""
+    known = kinds.get(kind)
+    return known.label if known else kind
+
+
+def _missing(kind: str) -> str | None:
+    return _kind(kind).missing(sending.send_context())
+
+
+def _kind(kind: str) -> Channel:
+    known = kinds.get(kind)
+    if known is None:
+        raise NotFound()
+    return known
+
+
+def find_channel(integration: str) -> ChannelConfig:
+    """Return a channel of this page's organization; raises NotFound."""
+    if not integration.isprintable():
+        raise NotFound()
+    return channels.get_channel(current_organization().id, integration)
+
+
+@blp.page(f"{BASE}/channels/new/<kind>/", role=roles.MANAGE_CHANNELS)
+def new_channel(kind: str) -> str:
+    """Show an empty form."""
+    return _edit_page(_kind(kind), None, Form())
+
+
+@blp.page(f"{BASE}/channels/new/<kind>/", role=roles.MANAGE_CHANNELS, methods=["POST"])
+def create_channel(kind: str) -> Response:
+    """Set a channel up."""
+    known = _kind(kind)
+    form = read_form(NewChannelForm)
+    made = None if form.errors else _create(known, form)
+    if made is None:
+        return make_response(_edit_page(known, None, form), 400)
+    _record("channel.create", made, made.name)
+    integration = name_of(made)
+    db.session.commit()
+    flash(f"{integration} is set up. Send a test to see whether it works.", "success")
+    return redirect(url_for("dashboard.edit_channel", integration=integration), 303)
+
+
+def _create(known: Channel, form: Form) -> ChannelConfig | None:
+    """Make the channel that *form* asks for; None, and the errors in the form, where that fails."""
+    fields = config_fields(known.config_schema, known.secret_fields)
+    try:
+        return channels.create_channel(
+            current_organization().id,
+            known.kind,
+            form.data["slug"],
+            form.data["name"],
+            read_config(form.typed, fields),
+            context=sending.send_context(),
+            now=utcnow(),
+        )
+    except ValidationFailed as error:
+        _add_errors(form, error)
+    except Conflict as error:
+        form.add(ValidationFailed.one("slug", error.detail))
+    return None
+
+
+def _add_errors(form: Form, error: ValidationFailed) -> None:
+    """Add what is wrong with a config; of a mapping, the errors stand with the whole of it."""
+    for one in error.errors:
+        head, _, rest = (one.attr or "").partition(".")
+        attr = f"config.{rest.partition('.')[0]}" if head == "config" and rest else ""
+        form.add(ValidationFailed.one(attr, one.detail, one.code))
+
+
+@blp.page(f"{BASE}/channels/<integration>/", role=roles.MANAGE_CHANNELS)
+def edit_channel(integration: str) -> str:
+    """Show the form of a channel, without its secrets."""
+    channel = find_channel(integration)
+    return _edit_page(_kind(channel.kind), channel, Form())
+
+
+@blp.page(f"{BASE}/channels/<integration>/", role=roles.MANAGE_CHANNELS, methods=["POST"])
+def change_channel(integration: str) -> Response:
+    """Change a channel; a secret that is left empty is kept."""
+    channel = find_channel(integration)
+    known = _kind(channel.kind)
+    form = read_form(ChannelForm)
+    fields = config_fields(known.config_schema, known.secret_fields)
+    try:
+        if not form.errors:
+            changes = {"name": form.data["name"], "config": read_config(form.typed, fields)}
+            _change(channel, changes)
+    except ValidationFailed as error:
+        _add_errors(form, error)
+    if form.errors:
+        return make_response(_edit_page(known, channel, form), 400)
+    db.session.commit()
+    flash("Saved.", "success")
+    return redirect(url_for("dashboard.edit_channel", integration=integration), 303)
+
+
+def _change(channel: ChannelConfig, changes: dict[str, Any]) -> None:
+    context = sending.send_context()
+    changed = channel_settings.change(channel, changes, context=context, now=utcnow())
+    if changed:
+        _record("channel.change", channel, ", ".join(changed))
+
+
+def _record(verb: str, channel: ChannelConfig, detail: str = "") -> None:
+    audit.record(
+        current_actor(), channel.organization_id, verb, name_of(channel), detail, now=utcnow()
+    )
+
+
+def _edit_page(known: Channel, channel: ChannelConfig | None, form: Form) -> str:
+    config, hidden = channel_settings.split(channel) if channel else ({}, [])
+    fields = config_fields(known.config_schema, known.secret_fields)
+    saved = {
+        field.name: show_value(field, config) if channel else field.default
+        for field in fields
+        if not field.secret
+    }
+    return render_template(
+        "dashboard/channel_edit.html",
+        channel=channel,
+        integration=name_of(channel) if channel else "",
+        kind=known.kind,
+        label=known.label,
+        missing=known.missing(sending.send_context()),
+        fields_of_kind=fields,
+        saved=saved,
+        kept=hidden,
+        form=form,
+        **alerts_context(),
+    )
+
+
+@blp.page(f"{BASE}/channels/<integration>/test", role=roles.MANAGE_CHANNELS, methods=["POST"])
+def send_test(integration: str) -> Response:
+    """Send a test message now, and tell what became of it."""
+    channel = find_channel(integration)
+    back = redirect(url_for("dashboard.edit_channel", integration=integration), 303)
+    try:
+        outcome = run_test(channel)
+    except Conflict as error:
+        flash(error.detail, "error")
+        return back
+    if outcome["delivered"]:
+        flash(f"The test was delivered in {outcome['duration_ms']} ms.", "success")
+    else:
+        status = f" ({outcome['status']})" if outcome["status"] else ""
+        flash(f"The test was not delivered{status}: {outcome['error']}", "error")
+    return back
+
+
+@blp.page(f"{BASE}/channels/<integration>/enabled", role=roles.MANAGE_CHANNELS, methods=["POST"])
+def enable_channel(integration: str) -> Response:
+    """Turn a channel on or off."""
+    enabled = request.form.get("enabled") == "true"
+    _change(find_channel(integration), {"enabled": enabled})
+    db.session.commit()
+    flash(f"{integration} is turned {'on' if enabled else 'off'}.", "success")
+    return redirect(url_for("dashboard.channel_list"), 303)
+
+
+@blp.page(f"{BASE}/channels/<integration>/delete", role=roles.MANAGE_CHANNELS, methods=["POST"])
+def delete_channel(integration: str) -> Response:
+    """Delete a channel; what waits for it is given up."""
+    channel = find_channel(integration)
+    _record("channel.delete", channel)
+    channels.delete_channel(channel)
+    db.session.commit()
+    flash(f"{integration} is deleted.", "success")
+    return redirect(url_for("dashboard.channel_list"), 303)

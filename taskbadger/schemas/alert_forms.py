@@ -1,0 +1,152 @@
+"""The forms of alerts: global actions, and channels as their own schemas describe them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from marshmallow import Schema, fields, missing, pre_load, validate
+
+from taskbadger.schemas.channels import ChannelSlug
+from taskbadger.schemas.fields import RequestSchema, Text
+from taskbadger.schemas.monitor_forms import seconds
+from taskbadger.schemas.rules import DryRunRequest, PatchedGlobalActionRequest
+
+
+class GlobalActionForm(PatchedGlobalActionRequest):
+    """A global action as it is typed; its channels are read by themselves."""
+
+    @pre_load
+    def shape(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """Return the request that the fields make."""
+        return {
+            "name": data.get("name", ""),
+            "trigger": data.get("trigger", ""),
+            "project": data.get("project") or None,
+            "name_pattern": data.get("name_pattern", ""),
+            "quiet_period": seconds(data.get("quiet_period") or "0", data.get("quiet_unit", "")),
+            "enabled": "enabled" in data,
+        }
+
+
+class DryRunForm(DryRunRequest):
+    """A draft as it is typed."""
+
+    @pre_load
+    def shape(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """Return the request that the fields make."""
+        kept = {name: data[name] for name in ("trigger", "name_pattern") if name in data}
+        return kept | {"project": data.get("project") or None}
+
+
+class ChannelForm(RequestSchema):
+    """The name of a channel."""
+
+    name = Text(max_length=255, min_length=1, required=True)
+
+
+class NewChannelForm(ChannelForm):
+    """The name of a new channel, and what actions call it."""
+
+    slug = ChannelSlug(required=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigField:
+    """One field of a channel's config, as a form shows it."""
+
+    name: str
+    label: str
+    help: str
+    kind: str
+    """``text``, ``number``, ``tick``, ``choice`` or ``lines`` (one ``name: value`` per line)."""
+    required: bool
+    secret: bool
+    default: str
+    choices: tuple[str, ...] = ()
+
+    @property
+    def input(self) -> str:
+        """The name of its input, which no other field of the form has."""
+        return f"config.{self.name}"
+
+
+def config_fields(schema: type[Schema], secret: tuple[str, ...]) -> list[ConfigField]:
+    """Return the fields of a channel's config; *secret* are the names of its secrets."""
+    return [
+        _config_field(name, field, secret=name in secret)
+        for name, field in schema().fields.items()
+        if not field.dump_only
+    ]
+
+
+def _config_field(name: str, field: Any, *, secret: bool) -> ConfigField:
+    default = field.load_default
+    plain = default if isinstance(default, str | int | float) else ""
+    return ConfigField(
+        name=name,
+        label=str(field.metadata.get("label") or name.replace("_", " ").capitalize()).replace(
+            "Url", "URL"
+        ),
+        help=str(field.metadata.get("description", "")),
+        kind=_kind(field),
+        required=bool(field.required),
+        secret=secret,
+        default="" if default is missing or secret else str(plain),
+        choices=_choices(field),
+    )
+
+
+def _kind(field: Any) -> str:
+    if isinstance(field, fields.Boolean):
+        return "tick"
+    if isinstance(field, fields.Integer):
+        return "number"
+    if isinstance(field, fields.Mapping):
+        return "lines"
+    return "choice" if _choices(field) else "text"
+
+
+def _choices(field: Any) -> tuple[str, ...]:
+    return next(
+        (
+            tuple(str(choice) for choice in rule.choices)
+            for rule in field.validators
+            if isinstance(rule, validate.OneOf)
+        ),
+        (),
+    )
+
+
+def read_config(typed: Mapping[str, str], known: list[ConfigField]) -> dict[str, Any]:
+    """Return the config that a form makes; what is left empty is left out."""
+    config: dict[str, Any] = {}
+    for field in known:
+        text = typed.get(field.input, "").strip()
+        if field.kind == "tick":
+            config[field.name] = field.input in typed
+        elif text:
+            config[field.name] = _value(field, text)
+        if field.secret and f"remove.{field.name}" in typed:
+            config[field.name] = None
+    return config
+
+
+def _value(field: ConfigField, text: str) -> Any:
+    if field.kind == "number":
+        is_number = text.removeprefix("-").isdecimal() and len(text) < 20
+        return int(text) if is_number else text
+    if field.kind == "lines":
+        pairs = (line.partition(":") for line in text.splitlines() if line.strip())
+        return {name.strip(): value.strip() for name, _, value in pairs}
+    return text
+
+
+def show_value(field: ConfigField, config: Mapping[str, Any]) -> str:
+    """Return what stands in the field of a saved config; never call it for a secret."""
+    value = config.get(field.name)
+    if value is None:
+        return ""
+    if isinstance(value, Mapping):
+        return "\n".join(f"{name}: {one}" for name, one in value.items())
+    return value if isinstance(value, str) else json.dumps(value)
