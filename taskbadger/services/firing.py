@@ -46,6 +46,10 @@ _GLOBAL_ACTIONS = (
     .where(_rule.organization_id == bindparam("organization"), _rule.enabled)
     .order_by(_rule.id)
 )
+_STAND = select(_rule.quiet_until, _rule.held_back).where(_rule.id == bindparam("rule"))
+# Not FOR UPDATE: to note a firing holds the key of its global action, and would wait for it.
+_KEEP = _STAND.with_for_update(read=True, key_share=True)
+_LOCK = _STAND.with_for_update(key_share=True)
 _FIRING = insert(Firing).returning(Firing.id)
 
 
@@ -186,7 +190,10 @@ def _fire_action(scene: _Scene, action: Any, reason: Reason) -> None:
 
 
 def _fire_global_action(scene: _Scene, rule: Any, reason: Reason) -> None:
-    verdict = _judge(rule.id, rule.quiet_period, scene.now) if rule.quiet_period else None
+    stand = db.session.execute(_LOCK if rule.quiet_period else _KEEP, {"rule": rule.id}).first()
+    if stand is None:
+        return  # Somebody has just deleted it.
+    verdict = _judge(rule, stand, scene.now) if rule.quiet_period else None
     held_back = verdict is not None and verdict.held_back
     firing_id = _record(scene, reason, rule.trigger, global_action_id=rule.id, held_back=held_back)
     for channel in json.loads(rule.channels):
@@ -204,16 +211,14 @@ def _fire_global_action(scene: _Scene, rule: Any, reason: Reason) -> None:
         )
 
 
-def _judge(rule_id: int, seconds: int, now: datetime) -> Verdict:
-    """Return what the quiet period makes of a firing; locks the global action's row."""
-    row = db.session.execute(
-        select(_rule.quiet_until, _rule.held_back).where(_rule.id == rule_id).with_for_update()
-    ).one()
-    stand = Quiet(row.quiet_until, row.held_back)
-    verdict = quiet.judge(stand, timedelta(seconds=seconds), now=now)
+def _judge(rule: Any, stand: Any, now: datetime) -> Verdict:
+    """Return what the quiet period makes of a firing; *stand* is of the locked row."""
+    verdict = quiet.judge(
+        Quiet(stand.quiet_until, stand.held_back), timedelta(seconds=rule.quiet_period), now=now
+    )
     db.session.execute(
         update(_rule.id.table)
-        .where(_rule.id == rule_id)
+        .where(_rule.id == rule.id)
         .values(quiet_until=verdict.quiet.until, held_back=verdict.quiet.held_back)
     )
     return verdict

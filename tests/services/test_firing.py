@@ -13,7 +13,7 @@ from sqlalchemy import select
 from taskbadger.channels import Message, SendContext
 from taskbadger.clock import utcnow
 from taskbadger.extensions import db
-from taskbadger.models import Delivery, Firing
+from taskbadger.models import Delivery, Firing, Task
 from taskbadger.outbound import Sender
 from taskbadger.services import channels, rules, tasks
 from taskbadger.services.accounts import Actor, ProjectRef
@@ -237,6 +237,32 @@ def test_disabled_global_action_does_not_fire(project: ProjectRef) -> None:
     create(project, status="error")
 
     assert told() == []
+
+
+@pytest.mark.parametrize("quiet_period", [0, 600])
+def test_change_survives_that_its_global_action_is_deleted_meanwhile(
+    app: Flask, project: ProjectRef, quiet_period: int
+) -> None:
+    rule_id = make_rule(project, quiet_period=quiet_period)
+    task_id = create(project)
+    failures: list[Exception] = []
+
+    def fail_task() -> None:
+        with app.app_context():
+            try:
+                update(project, task_id, after(seconds=1), status="error")
+            except Exception as error:
+                failures.append(error)
+
+    rules.delete_rule(project.organization_id, rule_id)
+    changing = threading.Thread(target=fail_task)
+    changing.start()
+    changing.join(0.3)
+    db.session.commit()
+    changing.join()
+
+    assert (failures, told()) == ([], [])
+    assert db.session.scalars(select(Task.status)).all() == ["error"]
 
 
 def test_new_global_action_counts_from_the_next_change(project: ProjectRef) -> None:
