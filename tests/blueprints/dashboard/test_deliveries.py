@@ -1,0 +1,243 @@
+"""The pages of deliveries: the list, one with its tries, and replay."""
+
+import html
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from blueprints.dashboard.forms_read import ESCAPED, HOSTILE, trail, words
+from conftest import count_queries, make_project
+from flask import Flask
+from people import WebClient, browser_for, make_member
+from sqlalchemy import select
+from watching import Watch
+
+from taskbadger.clock import utcnow
+from taskbadger.extensions import db
+from taskbadger.models import Delivery, DeliveryAttempt
+from taskbadger.services import rules, tasks
+from taskbadger.services.accounts import Actor, ProjectRef
+
+DELIVERIES = "/a/acme/alerts/deliveries/"
+MAIL = {"integration": "email", "config": {"to": "ops@example.com"}}
+
+
+def fail(project: ProjectRef, name: str = "import") -> str:
+    """Queue a mail about a failed task; return the delivery's id."""
+    action = {"trigger": "error", **MAIL}
+    tasks.create_task(
+        project,
+        {"name": name, "status": "error", "actions": [action]},
+        now=utcnow(),
+        actor=Actor("key", "ci"),
+    )
+    db.session.commit()
+    newest = db.session.scalars(select(Delivery.id).order_by(Delivery.id.desc()).limit(1)).one()
+    db.session.rollback()
+    return newest
+
+
+def give_up(delivery_id: str, error: str = "The receiver answered 500.") -> None:
+    """Let a delivery be dead, after one try."""
+    found = db.session.get(Delivery, delivery_id)
+    assert found is not None
+    found.state, found.finished, found.next_attempt_at = "dead", utcnow(), None
+    found.attempts, found.error_class, found.error = 1, "http_status", error
+    db.session.add(
+        DeliveryAttempt(
+            delivery_id=delivery_id,
+            number=1,
+            started=utcnow(),
+            duration_ms=1234,
+            status=500,
+            error_class="http_status",
+            error=error,
+        )
+    )
+    db.session.commit()
+
+
+def states() -> list[str]:
+    db.session.rollback()
+    db.session.expire_all()
+    return list(db.session.scalars(select(Delivery.state).order_by(Delivery.id)))
+
+
+def listed(page: str) -> list[str]:
+    return re.findall(rf'data-row-link href="{DELIVERIES}([^"/]*)/"', page)
+
+
+def test_deliveries_are_listed_newest_first_with_what_went_wrong(
+    web: WebClient, project: ProjectRef
+) -> None:
+    first = fail(project)
+    give_up(first)
+    second = fail(project)
+    fail(make_project("other", "web"))
+
+    page = web.get(DELIVERIES).text
+
+    assert listed(page) == [second, first]
+    text = words(page)
+    assert "The receiver answered 500." in text
+    assert "1 message was given up: nobody got it." in text
+    assert page.count(">a task</a>") == 2
+
+
+def test_list_is_narrowed_by_state_channel_and_time(web: WebClient, project: ProjectRef) -> None:
+    dead = fail(project)
+    give_up(dead)
+    waiting = fail(project)
+    old = fail(project)
+    found = db.session.get(Delivery, old)
+    assert found is not None
+    found.created = utcnow() - timedelta(days=2)
+    db.session.commit()
+
+    def ask(query: str) -> list[str]:
+        return listed(web.get(DELIVERIES + query).text)
+
+    assert ask("?state=dead") == [dead]
+    assert ask("?state=waiting&hours=24") == [waiting]
+    assert ask("?channel=email&hours=168") == [old, waiting, dead]
+    assert ask("?channel=webhook:ops") == []
+    assert ask("?state=nope&hours=x&channel=%00") == [old, waiting, dead]
+    assert "No delivery fits" in web.get(DELIVERIES + "?channel=webhook:ops").text
+
+
+def test_empty_list_says_what_appears_there(web: WebClient, project: ProjectRef) -> None:
+    assert "Nothing was sent yet" in web.get(DELIVERIES).text
+
+
+def test_list_has_pages_that_keep_the_filters(web: WebClient, project: ProjectRef) -> None:
+    for _ in range(52):
+        fail(project)
+
+    first = web.get(DELIVERIES + "?state=waiting").text
+    older = html.unescape(re.findall(r'rel="next" href="([^"]*)"', first)[0])
+    second = web.get(older).text
+
+    assert (len(listed(first)), len(listed(second))) == (50, 2)
+    assert "state=waiting" in older
+    assert web.get(DELIVERIES + "?cursor=bnxub3Bl").status_code == 404
+
+
+def test_list_takes_as_many_queries_for_50_as_for_one(web: WebClient, project: ProjectRef) -> None:
+    def measure() -> int:
+        with count_queries() as queries:
+            assert web.get(DELIVERIES).status_code == 200
+        return len(queries)
+
+    fail(project)
+    measure()
+    one = measure()
+    for _ in range(49):
+        fail(project)
+
+    assert measure() == one
+    assert one <= 9
+
+
+def test_delivery_shows_its_tries_and_why(web: WebClient, project: ProjectRef) -> None:
+    rules.create_rule(
+        project.organization_id,
+        {"name": "all", "trigger": "*/50%", "channels": [MAIL]},
+        now=utcnow(),
+    )
+    task = tasks.create_task(
+        project, {"name": "import", "value": 60}, now=utcnow(), actor=Actor("key", "ci")
+    )
+    db.session.commit()
+    delivery_id = db.session.scalars(select(Delivery.id)).one()
+    give_up(delivery_id)
+
+    page = web.get(f"{DELIVERIES}{delivery_id}/").text
+
+    text = words(page)
+    assert f'href="/a/acme/tasks/{task.id}/">import</a>' in page
+    assert "a global action on */50%" in text
+    assert "*/50% – → 60" in text
+    assert "ops@example.com" in text
+    assert "1.2 s" in text
+    assert "The receiver answered 500." in text
+    assert "Try again" in text
+
+
+def test_delivery_of_a_monitor_leads_to_it(web: WebClient, project: ProjectRef) -> None:
+    watch = Watch(project)
+    watch.run("12:00", "error")
+    delivery_id = db.session.scalars(select(Delivery.id)).one()
+
+    page = web.get(f"{DELIVERIES}{delivery_id}/").text
+
+    assert f'href="/a/acme/monitors/{watch.monitor.id}/">nightly</a>' in page
+    assert "monitor failing" in words(web.get(DELIVERIES).text)
+
+
+def test_one_delivery_is_tried_again(web: WebClient, project: ProjectRef) -> None:
+    dead, other = fail(project), fail(project)
+    give_up(dead)
+    give_up(other)
+    path = f"{DELIVERIES}{dead}/"
+
+    answer = web.post(path + "replay")
+    again = web.post(path + "replay")
+
+    assert (answer.status_code, answer.location, again.status_code) == (303, path, 303)
+    assert states() == ["waiting", "dead"]
+    assert "Only a delivery that was given up can be replayed" in web.get(path).text
+    assert trail() == [("ada@example.org", "delivery.replay", dead, "")]
+
+
+def test_all_of_a_channel_are_tried_again(web: WebClient, project: ProjectRef) -> None:
+    for _ in range(2):
+        give_up(fail(project))
+    foreign = fail(make_project("other", "web"))
+    give_up(foreign)
+
+    assert "Try all dead ones again" in web.get(DELIVERIES + "?channel=email").text
+    answer = web.post(f"{DELIVERIES}replay", {"channel": "email"})
+    none = web.post(f"{DELIVERIES}replay", {"channel": "webhook:\x00nope"})
+
+    assert (answer.location, none.status_code) == (f"{DELIVERIES}?channel=email", 303)
+    assert states() == ["waiting", "waiting", "dead"]
+    assert trail() == [("ada@example.org", "delivery.replay-all", "email", "2 deliveries")]
+
+
+@pytest.mark.parametrize("number", ["x", "%00", "a" * 22])
+def test_unknown_delivery_is_not_found(web: WebClient, project: ProjectRef, number: str) -> None:
+    foreign = fail(make_project("other", "web"))
+
+    for one in (number, foreign):
+        assert web.get(f"{DELIVERIES}{one}/").status_code == 404
+        assert web.post(f"{DELIVERIES}{one}/replay").status_code == 404
+
+
+def test_viewer_sees_deliveries_and_replays_none(app: Flask, project: ProjectRef) -> None:
+    dead = fail(project)
+    give_up(dead)
+    viewer = browser_for(app, make_member("v@example.org", "viewer"))
+
+    pages = [viewer.get(path).text for path in (DELIVERIES, f"{DELIVERIES}{dead}/")]
+
+    assert [("Try again" in page, "The receiver answered 500." in page) for page in pages] == [
+        (False, True),
+        (False, True),
+    ]
+    assert viewer.post(f"{DELIVERIES}{dead}/replay").status_code == 403
+
+
+def test_hostile_strings_are_shown_as_text(web: WebClient, project: ProjectRef) -> None:
+    dead = fail(project, HOSTILE)
+    give_up(dead, HOSTILE)
+    path: Any = {"state": HOSTILE, "channel": HOSTILE[:40]}
+
+    pages = [web.get(DELIVERIES).text, web.get(f"{DELIVERIES}{dead}/").text]
+    filtered = web.get(DELIVERIES, query_string=path).text
+
+    for page in pages:
+        assert ESCAPED in page
+    for page in (*pages, filtered):
+        assert "<script>alert" not in page
+        assert "<img" not in page

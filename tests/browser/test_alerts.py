@@ -1,0 +1,174 @@
+"""The pages of alerts in a real browser, against a live gunicorn and a real worker."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser.team import Team
+from playwright.sync_api import Page, expect
+from processes import run_module
+from receivers import SmtpReceiver
+
+from taskbadger.channels import SendContext
+from taskbadger.clock import utcnow
+from taskbadger.extensions import db, writing
+from taskbadger.models import Delivery, DeliveryAttempt
+from taskbadger.services import accounts, channels, rules
+
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+
+
+@pytest.fixture
+def mailbox(team: Team, tmp_path: Path) -> Iterator[SmtpReceiver]:
+    """A mail server, and a worker of the live server that sends to it."""
+    database_url = team.server.app.extensions["taskbadger_settings"].DATABASE_URL
+    with SmtpReceiver() as receiver:
+        variables = {
+            "TASKBADGER_DATABASE_URL": database_url,
+            "TASKBADGER_SMTP_URL": receiver.url,
+            "TASKBADGER_PLUGINS": "false",
+        }
+        with run_module(tmp_path / "worker", ("taskbadger.cli", "worker"), variables):
+            yield receiver
+
+
+def fill(team: Team) -> str:
+    """Make a bit of everything; return the id of a delivery that was given up."""
+    now = utcnow()
+    with team.server.app.app_context(), writing():
+        organization = accounts.ensure_organization(team.project.organization, now=now)
+        project = accounts.ensure_project(organization, team.project.slug, now=now)
+        accounts.project_ref(project, organization)
+        for slug, name in (("ops", "Operations"), ("old", HOSTILE)):
+            config = {"url": "https://hooks.example.com/badger"}
+            made = channels.create_channel(
+                organization.id, "webhook", slug, name, config, context=SendContext(), now=now
+            )
+            channels.set_enabled(made, enabled=slug == "ops", now=now)
+        mail = {"integration": "email", "config": {"to": "ops@example.com,dev@example.com"}}
+        for name, trigger in (("failures", "error,stale"), (HOSTILE, "*/25%")):
+            data = {"name": name, "trigger": trigger, "channels": [mail], "quiet_period": 600}
+            rules.create_rule(organization.id, data, now=now)
+        db.session.commit()
+        db.session.remove()
+    for name in ("import customers", "nightly backup", HOSTILE):
+        team.project.create(name=name, status="error")
+    with team.server.app.app_context(), writing():
+        dead = db.session.query(Delivery).order_by(Delivery.id.desc()).first()
+        assert dead is not None
+        dead.state, dead.finished, dead.next_attempt_at, dead.attempts = "dead", now, None, 2
+        dead.error = "The mail server refused all addresses: 550 no such user."
+        for number in (1, 2):
+            db.session.add(
+                DeliveryAttempt(
+                    delivery_id=dead.id,
+                    number=number,
+                    started=now,
+                    duration_ms=340,
+                    status=550,
+                    error_class="smtp",
+                    error=dead.error,
+                )
+            )
+        found = dead.id
+        db.session.commit()
+        db.session.remove()
+    return found
+
+
+def test_channel_and_action_are_made_by_clicking_and_the_mail_arrives(
+    team: Team,
+    mailbox: SmtpReceiver,
+    axe: Callable[[Page], None],
+    screenshot: Callable[..., None],
+) -> None:
+    team.project.create(name="nightly import", status="error")
+    page = team.open("alerts/")
+    page.get_by_role("link", name="Channels").click()
+    page.get_by_role("button", name="Webhook").click()
+    page.get_by_label("Name").fill("Operations")
+    page.get_by_label("Slug").fill("ops")
+    page.get_by_label("URL").fill("https://hooks.example.com/badger")
+    axe(page)
+    page.get_by_role("button", name="Create channel").click()
+    expect(page.get_by_text("webhook:ops is set up.")).to_be_visible()
+    page.get_by_role("link", name="Global actions").click()
+
+    page.get_by_role("button", name="New global action").first.click()
+    dry_run = page.locator("#dry-run")
+    expect(dry_run).to_contain_text("Would have fired 1 time in the last 7 days")
+    page.get_by_label("Name", exact=True).fill("failures")
+    page.get_by_label("stale", exact=True).check()
+    page.get_by_label("Number").fill("25")
+    page.get_by_role("button", name="Add").click()
+    expect(page.get_by_label("Fires on")).to_have_value("error,stale,*/25%")
+    page.get_by_role("button", name="Remove */25%").click()
+    page.get_by_label("Only names with").fill("^mail")
+    expect(dry_run).to_contain_text("none would have set it off")
+    page.get_by_label("Fires on").fill("error, soon")
+    expect(dry_run).to_contain_text("is not a trigger point")
+    page.get_by_label("Fires on").fill("error")
+    expect(page.get_by_label("stale", exact=True)).not_to_be_checked()
+    page.get_by_label("Only names with").fill("^nightly")
+    page.get_by_label("E-mail addresses").fill("ops@example.com")
+    expect(dry_run).to_contain_text("Would have fired 1 time")
+    axe(page)
+    screenshot(page, "alert-edit")
+    page.get_by_role("button", name="Create global action").click()
+    expect(page.locator("[data-row]")).to_have_count(1)
+
+    team.project.create(name="nightly backup", status="error")
+
+    (mail,) = mailbox.wait(1, seconds=60)
+    assert mail.recipients == ["ops@example.com"]
+    assert "nightly backup" in mail.text
+    page.get_by_role("link", name="Deliveries").click()
+    expect(page.locator("tbody")).to_contain_text("delivered")
+
+
+@pytest.mark.parametrize("device", ["desktop", "phone"])
+def test_pages_meet_wcag_and_fit(
+    team: Team, axe: Callable[[Page], None], screenshot: Callable[..., None], device: str
+) -> None:
+    dead = fill(team)
+    options: dict[str, Any] = {}
+    if device == "phone":
+        options = {"viewport": {"width": 375, "height": 812}, "has_touch": True}
+    page = team.open("alerts/", **options)
+    edit = page.locator("[data-row-link]").first.get_attribute("href")
+    assert edit is not None
+
+    for path, name in (
+        ("alerts/", "alerts"),
+        (edit.partition(f"/a/{team.project.organization}/")[2], "alert"),
+        ("alerts/channels/", "channels"),
+        ("alerts/channels/webhook:ops/", "channel"),
+        ("alerts/channels/new/telegram/", "channel-new"),
+        ("alerts/deliveries/", "deliveries"),
+        (f"alerts/deliveries/{dead}/", "delivery"),
+    ):
+        page.goto(team.home + path)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+        axe(page)
+        screenshot(page, f"{name}{'-phone' if device == 'phone' else ''}")
+
+
+def test_dead_message_is_tried_again_by_clicking(team: Team) -> None:
+    dead = fill(team)
+    page = team.open(f"alerts/deliveries/{dead}/")
+
+    page.get_by_role("button", name="Try again").click()
+
+    expect(page.get_by_text("It is tried again.")).to_be_visible()
+    expect(page.get_by_role("button", name="Try again")).to_have_count(0)
+
+
+def test_dry_run_reads_without_scripts(team: Team) -> None:
+    team.project.create(name="job", status="error")
+    page = team.open("alerts/new/", java_script_enabled=False)
+
+    page.get_by_label("Fires on").fill("stale")
+    page.get_by_role("button", name="Preview").click()
+
+    expect(page.locator("#dry-run")).to_contain_text("none would have set it off")

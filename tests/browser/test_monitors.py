@@ -1,0 +1,150 @@
+"""The pages of monitors in a real browser, against a live gunicorn."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from browser.team import Team
+from playwright.sync_api import Page, expect
+
+from taskbadger.clock import utcnow
+from taskbadger.extensions import db, writing
+from taskbadger.services import accounts, monitors, slot_sweep, tasks
+
+# How pages look does not depend on the database.
+pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True, scope="session")
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+OUTCOMES = ("success", "success", "error", "", "success", "success", "processing")
+MAIL = [{"integration": "email", "config": {"to": "ops@example.com"}}]
+
+
+def fill(team: Team) -> str:
+    """Make monitors with a past; return the id of the one that runs every hour."""
+    actor, now = accounts.Actor("key", "ci"), utcnow()
+    since = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=len(OUTCOMES))
+    with team.server.app.app_context(), writing():
+        organization = accounts.ensure_organization(team.project.organization, now=now)
+        project = accounts.ensure_project(organization, team.project.slug, now=now)
+        ref = accounts.project_ref(project, organization)
+
+        def make(name: str, **fields: Any) -> Any:
+            data = {"name": name, "type": "cron", "schedule": "0 * * * *", "action": MAIL}
+            data |= {"interval": None, **fields}
+            return monitors.create_monitor(ref, data, now=since, actor=actor)
+
+        hourly = make("hourly import", timezone="America/New_York")
+        make("nightly backup", schedule="30 2 * * *", timezone="Europe/Paris")
+        make("stock sync", type="interval", schedule=None, interval=600)
+        make(HOSTILE, schedule="@weekly", status="paused")
+        make("muted report", schedule="0 6 * * 1-5", status="muted")
+        number = str(hourly.id)
+        for hour, status in enumerate(OUTCOMES, start=1):
+            start = since + timedelta(hours=hour)
+            if status:
+                data = {"name": "import", "status": "processing"}
+                task = tasks.create_task(ref, data, now=start, actor=actor, monitor_id=hourly.id)
+                end = start + timedelta(seconds=90 + hour)
+                if status != "processing":
+                    tasks.update_task(ref, task.id, {"status": status}, now=end, actor=actor)
+            slot_sweep.close_due_slots(now=start + timedelta(minutes=30))
+        db.session.commit()
+        db.session.remove()
+    return number
+
+
+def test_monitor_is_made_by_clicking_and_explained_while_typing(
+    team: Team, axe: Callable[[Page], None], screenshot: Callable[..., None]
+) -> None:
+    page = team.open("monitors/")
+    axe(page)
+    page.get_by_role("button", name="New monitor").first.click()
+    preview = page.locator("#preview")
+
+    page.get_by_label("Name").fill("nightly backup")
+    page.get_by_label("Schedule").press_sequentially("30 2 * *")
+    expect(preview).to_contain_text("day-of-week: the field is missing")
+    page.get_by_label("Schedule").press_sequentially(" 1-5")
+    page.get_by_label("Time zone").fill("Europe/Paris")
+    expect(preview).to_contain_text("At 02:30 on Monday through Friday in Europe/Paris")
+    expect(preview.locator("li")).to_have_count(5)
+    expect(preview).to_contain_text("The clocks change on")
+    page.get_by_label("E-mail addresses").fill("ops@example.com")
+    axe(page)
+    screenshot(page, "monitor-edit")
+    page.get_by_label("again and again").check()
+    expect(page.get_by_label("Schedule")).to_be_hidden()
+    page.get_by_label("Every").fill("2")
+    page.get_by_label("Unit").select_option("hours")
+    expect(preview).to_contain_text("Every 2 hours after the last run's start")
+    page.get_by_label("at certain times").check()
+    page.get_by_role("button", name="Create monitor").click()
+
+    expect(page.locator("h1")).to_have_text("nightly backup")
+    expect(page.locator("#next li")).to_have_count(5)
+    axe(page)
+    screenshot(page, "monitor-new", themes=("light",))
+
+
+def test_run_appears_on_the_open_page(team: Team) -> None:
+    number = fill(team)
+    page = team.open(f"monitors/{number}/")
+    expect(page.locator("#runs tr[data-row]")).to_have_count(6)
+
+    headers = {"X-TASKBADGER-MONITOR": number}
+    team.project.request("POST", "/tasks/", json={"name": "one more"}, headers=headers)
+
+    expect(page.locator("#runs")).to_contain_text("one more")
+
+
+def test_monitor_is_paused_muted_and_deleted_by_clicking(team: Team) -> None:
+    number = fill(team)
+    page = team.open(f"monitors/{number}/")
+
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator("#head")).to_contain_text("paused")
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator("#head")).not_to_contain_text("paused")
+    page.get_by_role("button", name="Mute").click()
+    expect(page.locator("#standing")).to_contain_text("Nothing is sent until")
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Continue").click()
+
+    expect(page.locator("h1")).to_have_text("Monitors")
+    expect(page.locator("[data-row]")).to_have_count(4)
+
+
+@pytest.mark.parametrize("device", ["desktop", "phone"])
+def test_pages_meet_wcag_and_fit(
+    team: Team, axe: Callable[[Page], None], screenshot: Callable[..., None], device: str
+) -> None:
+    number = fill(team)
+    options: dict[str, Any] = {}
+    if device == "phone":
+        options = {"viewport": {"width": 375, "height": 812}, "has_touch": True}
+    page = team.open("monitors/", **options)
+
+    for path, name in (
+        ("monitors/", "monitors"),
+        ("monitors/?state=failing", "monitors-failing"),
+        (f"monitors/{number}/", "monitor"),
+        (f"monitors/{number}/edit/", "monitor-form"),
+    ):
+        page.goto(team.home + path)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+        axe(page)
+        screenshot(page, f"{name}{'-phone' if device == 'phone' else ''}")
+
+
+def test_pages_read_and_preview_without_scripts(team: Team) -> None:
+    number = fill(team)
+    page = team.open("monitors/", java_script_enabled=False)
+    expect(page.locator("[data-row]")).to_have_count(5)
+
+    page.goto(f"{team.home}monitors/{number}/edit/")
+    page.get_by_label("Schedule").fill("15 4 * * *")
+    page.get_by_role("button", name="Preview").click()
+
+    expect(page.locator("#preview")).to_contain_text("At 04:15 every day")
+    page.goto(f"{team.home}monitors/{number}/")
+    expect(page.locator("#slots [data-row]")).to_have_count(8)
