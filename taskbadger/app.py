@@ -6,8 +6,7 @@ from ipaddress import ip_address
 from typing import Any
 
 import click
-from flask import Flask, Request, request
-from flask.sessions import NullSession, SecureCookieSession, SecureCookieSessionInterface
+from flask import Flask, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import IntegerConverter, Map
 
@@ -33,7 +32,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["taskbadger_settings"] = settings
     app.url_map.merge_slashes = False
     app.url_map.converters["int"] = _Id
-    app.session_interface = _PageSessions()
     if settings.PROXY_HOPS:
         hops = settings.PROXY_HOPS
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
@@ -59,18 +57,6 @@ class _Id(IntegerConverter):
 
     def __init__(self, map: Map, max: int = 2**31 - 1, **options: Any) -> None:
         super().__init__(map, max=max, **options)
-
-
-class _PageSessions(SecureCookieSessionInterface):
-    """Sessions for pages; the API has keys instead, and should not pay for a cookie."""
-
-    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        if request.path.startswith("/api/"):
-            return _NO_SESSION
-        return super().open_session(app, request)
-
-
-_NO_SESSION = NullSession()
 
 
 def _choose_transaction() -> None:

@@ -1,7 +1,7 @@
 """What protects every page: headers, cookies and the CSRF check. The API has keys instead."""
 
-from flask import Flask, Response, current_app, request
-from flask.sessions import SecureCookieSessionInterface
+from flask import Flask, Request, Response, current_app, request
+from flask.sessions import NullSession, SecureCookieSession, SecureCookieSessionInterface
 from flask_smorest import Api
 from flask_wtf import CSRFProtect
 from flask_wtf.csrf import CSRFError
@@ -24,11 +24,17 @@ HEADERS = {
 _PAGE_ERRORS = (400, 403, 404, 405, 413, 500)
 _CHECKED_METHODS = ("POST", "PUT", "PATCH", "DELETE")
 
+_NO_SESSION = NullSession()
+
 csrf = CSRFProtect()
 
 
 class StateCookies(SecureCookieSessionInterface):
     """Flask's signed cookie: it holds the CSRF token and messages, never who is signed in."""
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        # The API has keys instead, and should not pay for a cookie.
+        return _NO_SESSION if is_api_request() else super().open_session(app, request)
 
     def get_cookie_secure(self, app: Flask) -> bool:
         return is_secure()
