@@ -1,7 +1,8 @@
 """Global actions: actions on all tasks of an organization, and what a draft would have fired."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,9 +22,10 @@ from taskbadger.services.channels import check_integration
 MOST_CHANNELS = 10
 MOST_QUIET_SECONDS = 7 * 86_400
 
-_BATCH = 200
+_BATCH = 50
 _MOST_TASKS = 5_000
 _MOST_EVENTS = 100_000
+_MOST_SECONDS = 2.0
 
 
 def list_rules(organization_id: int) -> Sequence[GlobalAction]:
@@ -180,7 +182,7 @@ class DryRun:
     tasks: int
     """How many tasks were looked at."""
     complete: bool
-    """False when there was more history than one dry run looks at."""
+    """False when there was more history than one dry run looks at, or has the time for."""
 
 
 def dry_run(
@@ -192,19 +194,20 @@ def dry_run(
     project: str | None = None,
     name_pattern: str = "",
     limit: int = 100,
+    clock: Callable[[], float] = time.monotonic,
 ) -> DryRun:
     """Return what a draft would have fired over the last *days*, by the history of the tasks.
 
     The history keeps progress at most once a second, and thins it: a point that was passed in
-    between is found, but later, and one that was left again at once may be missed. Raises
-    ValidationFailed.
+    between is found, but later, and one that was left again at once may be missed. *clock* tells
+    when it has taken long enough. Raises ValidationFailed.
     """
     draft = {"trigger": trigger, "name_pattern": name_pattern}
     errors = list(_check(organization_id, draft))
     if errors:
         raise ValidationFailed(errors)
     project_id = find_project(organization_id, project)
-    run = _Run(triggers.parse(trigger), now - timedelta(days=days), limit)
+    run = _Run(triggers.parse(trigger), now - timedelta(days=days), limit, clock)
     last: Any = None
     while run.has_room:
         batch = _latest_tasks(organization_id, project_id, run.since, last)
@@ -219,14 +222,17 @@ def dry_run(
 class _Run:
     """A dry run under way."""
 
-    def __init__(self, trigger: Trigger, since: datetime, limit: int) -> None:
-        self.trigger, self.since, self.limit = trigger, since, limit
+    def __init__(
+        self, trigger: Trigger, since: datetime, limit: int, clock: Callable[[], float]
+    ) -> None:
+        self.trigger, self.since, self.limit, self.clock = trigger, since, limit, clock
+        self.until = clock() + _MOST_SECONDS
         self.count = self.tasks = self.events = 0
         self.firings: list[WouldFire] = []
 
     @property
     def has_room(self) -> bool:
-        return self.tasks < _MOST_TASKS and self.events < _MOST_EVENTS
+        return self.tasks < _MOST_TASKS and self.events < _MOST_EVENTS and self.clock() < self.until
 
     def replay(self, tasks: Sequence[Any], *, looked_at: int) -> None:
         """Walk through the history of some tasks."""

@@ -115,6 +115,21 @@ def test_dry_run_has_a_bound_and_says_so(
     assert (found.count, found.tasks, found.complete) == (4, 4, False)
 
 
+def test_dry_run_stops_when_its_time_is_up_and_says_so(
+    project: ProjectRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "_BATCH", 2)
+    for _ in range(7):
+        create(project, status="error")
+
+    seconds = iter([0.0, 1.0, 1.9, 2.0])
+    found = rules.dry_run(
+        project.organization_id, trigger="error", days=1, now=NOW, clock=lambda: next(seconds)
+    )
+
+    assert (found.count, found.tasks, found.complete) == (4, 4, False)
+
+
 def test_dry_run_knows_max_runtime_from_the_history(project: ProjectRef) -> None:
     task_id = create(project, status="processing", max_runtime=1)
     late = NOW + timedelta(seconds=2)
