@@ -113,6 +113,7 @@ def test_channel_and_action_are_made_by_clicking_and_the_mail_arrives(
     page.get_by_label("Only names with").fill("^nightly")
     page.get_by_label("E-mail addresses").fill("ops@example.com")
     expect(dry_run).to_contain_text("Would have fired 1 time")
+    page.evaluate("scrollTo(0, 0)")  # The bar covers what is scrolled below it.
     axe(page)
     screenshot(page, "alert-edit")
     page.get_by_role("button", name="Create global action").click()

@@ -65,7 +65,9 @@ def _rows(found: Sequence[GlobalAction]) -> list[RuleRow]:
 def _names(rule: GlobalAction) -> list[str]:
     """Return the channels of a global action; of e-mail, the addresses."""
     return [
-        f"email to {one['config']['to']}" if one["integration"] == "email" else one["integration"]
+        f"email to {one['config']['to'].replace(',', ', ')}"
+        if one["integration"] == "email"
+        else one["integration"]
         for one in json.loads(rule.channels)
     ]
 

@@ -14,12 +14,13 @@ from taskbadger.clock import to_wire, utcnow
 from taskbadger.domain import roles
 from taskbadger.errors import Conflict
 from taskbadger.extensions import db
-from taskbadger.models.delivery import STATES
+from taskbadger.models.delivery import DEAD, STATES
 from taskbadger.schemas.fields import printable
 from taskbadger.services import audit, channels, deliveries, delivery_list
 from taskbadger.services.pagination import Cursor, read_cursor
 
 PAGE_SIZE = 50
+STATE_WORDS = tuple((state, "given up" if state == DEAD else state) for state in STATES)
 SPANS = (("", "ever"), ("1", "in the last hour"), ("24", "in the last day"), ("168", "in a week"))
 
 
@@ -36,7 +37,7 @@ def delivery_list_page() -> str:
         rows=page.rows,
         firings=delivery_list.firings_of(page.rows),
         asked=asked,
-        states=[("", "any state"), *((state, state) for state in STATES)],
+        states=[("", "any state"), *STATE_WORDS],
         channels=_channels(asked["channel"]),
         spans=SPANS,
         newer=_page_href(asked, page.previous),

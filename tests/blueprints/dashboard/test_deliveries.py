@@ -196,7 +196,7 @@ def test_all_of_a_channel_are_tried_again(web: WebClient, project: ProjectRef) -
     foreign = fail(make_project("other", "web"))
     give_up(foreign)
 
-    assert "Try all dead ones again" in web.get(DELIVERIES + "?channel=email").text
+    assert "Try all given up again" in web.get(DELIVERIES + "?channel=email").text
     answer = web.post(f"{DELIVERIES}replay", {"channel": "email"})
     none = web.post(f"{DELIVERIES}replay", {"channel": "webhook:\x00nope"})
 
