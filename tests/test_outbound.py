@@ -497,7 +497,8 @@ def test_redirect_is_not_followed(sender: Sender) -> None:
         (receivers.hang_at_headers, "timeout"),
         (receivers.hang_in_headers, "timeout"),
         (receivers.slow_drip, "timeout"),
-        (receivers.reset_at_once, "reset"),
+        # It may hit before the sender has finished setting up the connection.
+        (receivers.reset_at_once, "reset or connect"),
         (receivers.reset_after_request, "reset"),
         (receivers.no_answer, "reset"),
         (receivers.not_http, "protocol"),
@@ -510,7 +511,7 @@ def test_receiver_that_gives_no_answer_is_named(
     sender: Sender, behaviour: receivers.Behaviour, expected: str
 ) -> None:
     with HttpReceiver(behaviour) as http:
-        assert refusal(sender, http.url) == expected
+        assert refusal(sender, http.url) in expected.split(" or ")
 
 
 @pytest.mark.parametrize(

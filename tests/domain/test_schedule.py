@@ -347,7 +347,7 @@ def walk(
     return sorted(at for at in found if abs(at - utc(day)) < 2 * DAY)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(times(), st.sampled_from(CHANGES), st.integers(0, 4 * 24 * 60 * 60))
 def test_runs_around_a_clock_change_agree_with_a_walk_through_every_minute(
     fields: tuple[str, set[int], set[int]], change: tuple[str, str], second: int
