@@ -148,6 +148,7 @@ def sink(serve: Callable[[Flask], str]) -> Sink:
     app = Flask(__name__, template_folder=str(Path(__file__).parent / "templates"))
     app.config.update(SECRET_KEY="for the tests of the pages only..")
     CSRFProtect(app)
+
     @app.get("/")
     def page() -> Response:
         return render_live("sink.html", str(sink.version), sink.context)
