@@ -75,3 +75,9 @@ def test_nothing_else_is_served(client: FlaskClient, path: str) -> None:
 def test_unknown_asset_fails_where_it_is_named(app: Flask) -> None:
     with app.test_request_context(), pytest.raises(FileNotFoundError):
         assets.asset_url("no.css")
+
+
+def test_icon_is_at_its_old_address_too(client: FlaskClient) -> None:
+    response = client.get("/favicon.ico")
+
+    assert (response.status_code, response.mimetype) == (200, "image/svg+xml")

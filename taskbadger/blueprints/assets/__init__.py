@@ -51,6 +51,11 @@ def file(filename: str) -> Response:
     return response
 
 
+def favicon() -> Response:
+    """Send the icon to browsers that look for it at its old address."""
+    return file("icons/badge.svg")
+
+
 def asset_url(filename: str) -> str:
     """Return the address of *filename*, which changes whenever its content does."""
     asset = find_asset(filename)
@@ -85,5 +90,7 @@ def _read(path: Path, _mtime: int) -> Asset:
 
 
 def register(app: Flask, api: Api) -> None:
+    """Serve the files, and teach templates their addresses."""
     app.register_blueprint(blp)
+    app.add_url_rule("/favicon.ico", view_func=favicon)
     app.add_template_global(asset_url)

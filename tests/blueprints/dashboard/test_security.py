@@ -23,7 +23,7 @@ OPEN = {
     "docs.page",  # the documentation of the API, below /api/ but a page
     "health.healthz",
     "health.readyz",
-    "metrics.metrics",  # has a token of its own
+    "favicon",
 }
 """The routes outside of the API that are for programs and have no rule. They only read."""
 
