@@ -82,12 +82,25 @@ def queue(
     return delivery_id
 
 
-def replace_message(delivery_id: str, message: Message, *, firing_id: int) -> None:
-    """Let a delivery that still waits tell of a later firing."""
+def replace_message(
+    delivery_id: str,
+    message: Message,
+    *,
+    organization_id: int,
+    integration: str,
+    config: Mapping[str, Any],
+    firing_id: int,
+) -> None:
+    """Let a delivery that still waits tell of a later firing, and go where that one would."""
     db.session.execute(
         update(Delivery)
         .where(Delivery.id == delivery_id)
-        .values(message=replace(message, id=delivery_id).to_json(), firing_id=firing_id)
+        .values(
+            message=replace(message, id=delivery_id).to_json(),
+            config=json.dumps(config),
+            destination=_destination(organization_id, integration, config, message.kind),
+            firing_id=firing_id,
+        )
         .execution_options(synchronize_session=False)
     )
 

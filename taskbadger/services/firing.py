@@ -237,7 +237,14 @@ def _tell_later(
         .with_for_update()
     ).first()
     if waiting is not None and waiting.state == WAITING:
-        deliveries.replace_message(waiting.id, message, firing_id=firing_id)
+        deliveries.replace_message(
+            waiting.id,
+            message,
+            organization_id=scene.project.organization_id,
+            integration=integration,
+            config=shown["config"],
+            firing_id=firing_id,
+        )
         return
     deliveries.queue(
         message,

@@ -290,6 +290,25 @@ def test_quiet_period_holds_back_and_tells_at_its_end(project: ProjectRef) -> No
     assert [firing.held_back for firing in firings()] == [False, True, True, True]
 
 
+def test_message_that_waits_for_the_end_of_a_quiet_period_follows_a_corrected_address(
+    project: ProjectRef,
+) -> None:
+    rule_id = make_rule(project, quiet_period=600)
+    for minutes in (0, 1):
+        create(project, now=after(minutes=minutes), status="error")
+
+    corrected = {"channels": [{**MAIL, "config": {"to": "b@example.org"}}]}
+    rules.update_rule(project.organization_id, rule_id, corrected, now=after(minutes=2))
+    create(project, now=after(minutes=3), status="error")
+
+    db.session.commit()
+    found = db.session.scalars(select(Delivery).order_by(Delivery.created)).all()
+    assert [(json.loads(one.config), one.destination) for one in found] == [
+        ({"to": "a@example.com"}, "email:example.com"),
+        ({"to": "b@example.org"}, "email:example.org"),
+    ]
+
+
 def test_message_at_the_end_of_a_quiet_period_begins_the_next(project: ProjectRef) -> None:
     make_rule(project, quiet_period=600)
 
