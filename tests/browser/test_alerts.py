@@ -128,6 +128,7 @@ def test_channel_and_action_are_made_by_clicking_and_the_mail_arrives(
     assert "nightly backup" in mail.text
     page.get_by_role("link", name="Deliveries").click()
     page.get_by_label("State").select_option("delivered")
+    page.wait_for_url("**state=delivered**")
 
     def is_listed() -> bool:
         page.reload()
