@@ -3,11 +3,17 @@
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, Uuid
+from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from taskbadger.extensions import Base
 from taskbadger.models.types import BigId, Microseconds, TaskId, UTCDateTime
+
+
+def _index_where_set(column: str, *others: str) -> Index:
+    """Index the rows whose *column* is not null: most tasks need no entry, and pay for none."""
+    condition = text(f"{column} IS NOT NULL")
+    return Index(None, column, *others, sqlite_where=condition, postgresql_where=condition)
 
 
 class Task(Base):
@@ -21,10 +27,10 @@ class Task(Base):
         Index(None, "project_id", "name", "created", "id"),
         Index(None, "project_id", "external_id"),
         Index(None, "project_id", "updated"),
-        Index(None, "parent", "created", "id"),
-        Index(None, "monitor_id", "created", "id"),
-        Index("ix_task_stale_at", "stale_at"),
-        Index("ix_task_overdue_at", "overdue_at"),
+        _index_where_set("parent", "created", "id"),
+        _index_where_set("monitor_id", "created", "id"),
+        _index_where_set("stale_at"),
+        _index_where_set("overdue_at"),
     )
 
     id: Mapped[str] = mapped_column(TaskId, primary_key=True)

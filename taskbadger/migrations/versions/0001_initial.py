@@ -452,10 +452,22 @@ def upgrade() -> None:
             batch_op.f("ix_task_monitor_id_created_id"),
             ["monitor_id", "created", "id"],
             unique=False,
+            sqlite_where=sa.text("monitor_id IS NOT NULL"),
+            postgresql_where=sa.text("monitor_id IS NOT NULL"),
         )
-        batch_op.create_index("ix_task_overdue_at", ["overdue_at"], unique=False)
         batch_op.create_index(
-            batch_op.f("ix_task_parent_created_id"), ["parent", "created", "id"], unique=False
+            batch_op.f("ix_task_overdue_at"),
+            ["overdue_at"],
+            unique=False,
+            sqlite_where=sa.text("overdue_at IS NOT NULL"),
+            postgresql_where=sa.text("overdue_at IS NOT NULL"),
+        )
+        batch_op.create_index(
+            batch_op.f("ix_task_parent_created_id"),
+            ["parent", "created", "id"],
+            unique=False,
+            sqlite_where=sa.text("parent IS NOT NULL"),
+            postgresql_where=sa.text("parent IS NOT NULL"),
         )
         batch_op.create_index(
             batch_op.f("ix_task_project_id_created_id"),
@@ -480,7 +492,13 @@ def upgrade() -> None:
         batch_op.create_index(
             batch_op.f("ix_task_project_id_updated"), ["project_id", "updated"], unique=False
         )
-        batch_op.create_index("ix_task_stale_at", ["stale_at"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_task_stale_at"),
+            ["stale_at"],
+            unique=False,
+            sqlite_where=sa.text("stale_at IS NOT NULL"),
+            postgresql_where=sa.text("stale_at IS NOT NULL"),
+        )
 
     op.create_table(
         "action",
@@ -840,15 +858,31 @@ def downgrade() -> None:
 
     op.drop_table("action")
     with op.batch_alter_table("task", schema=None) as batch_op:
-        batch_op.drop_index("ix_task_stale_at")
+        batch_op.drop_index(
+            batch_op.f("ix_task_stale_at"),
+            sqlite_where=sa.text("stale_at IS NOT NULL"),
+            postgresql_where=sa.text("stale_at IS NOT NULL"),
+        )
         batch_op.drop_index(batch_op.f("ix_task_project_id_updated"))
         batch_op.drop_index(batch_op.f("ix_task_project_id_status_created_id"))
         batch_op.drop_index(batch_op.f("ix_task_project_id_name_created_id"))
         batch_op.drop_index(batch_op.f("ix_task_project_id_external_id"))
         batch_op.drop_index(batch_op.f("ix_task_project_id_created_id"))
-        batch_op.drop_index(batch_op.f("ix_task_parent_created_id"))
-        batch_op.drop_index("ix_task_overdue_at")
-        batch_op.drop_index(batch_op.f("ix_task_monitor_id_created_id"))
+        batch_op.drop_index(
+            batch_op.f("ix_task_parent_created_id"),
+            sqlite_where=sa.text("parent IS NOT NULL"),
+            postgresql_where=sa.text("parent IS NOT NULL"),
+        )
+        batch_op.drop_index(
+            batch_op.f("ix_task_overdue_at"),
+            sqlite_where=sa.text("overdue_at IS NOT NULL"),
+            postgresql_where=sa.text("overdue_at IS NOT NULL"),
+        )
+        batch_op.drop_index(
+            batch_op.f("ix_task_monitor_id_created_id"),
+            sqlite_where=sa.text("monitor_id IS NOT NULL"),
+            postgresql_where=sa.text("monitor_id IS NOT NULL"),
+        )
 
     op.drop_table("task")
     with op.batch_alter_table("run_stat", schema=None) as batch_op:
