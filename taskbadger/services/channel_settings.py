@@ -9,7 +9,11 @@ from taskbadger import channels as kinds
 from taskbadger.channels import SendContext
 from taskbadger.extensions import db
 from taskbadger.models import ChannelConfig
+from taskbadger.outbound import PORTS, OutboundError, parse_url
 from taskbadger.services import channels, deliveries
+
+_LEADING = ("url", "server")
+"""The fields of a config that say where messages go."""
 
 
 def split(channel: ChannelConfig) -> tuple[dict[str, Any], list[str]]:
@@ -49,8 +53,8 @@ def change(
 ) -> list[str]:
     """Change the ``name``, ``config`` and ``enabled`` that *changes* names; return which did.
 
-    A config is the whole of it, but for the secrets that it leaves out, which stay; a null takes
-    one away. Raises ValidationFailed.
+    A config is the whole of it, but for the secrets that it leaves out, which stay as long as the
+    channel leads to the same server; a null takes one away. Raises ValidationFailed.
     """
     # Two changes at once must not bring back each other's old secrets.
     db.session.refresh(channel, with_for_update=True)
@@ -81,6 +85,27 @@ def _change_config(
 def _with_kept_secrets(channel: ChannelConfig, config: Mapping[str, Any]) -> dict[str, Any]:
     old: dict[str, Any] = json.loads(channel.config)
     secret = secret_fields(channel.kind) or ()
-    kept = {name: old[name] for name in secret if name in old and name not in config}
+    kept = {}
+    # Whoever may not read a secret must not have it sent to a server of theirs.
+    if _servers(channel.kind, config) == _servers(channel.kind, old):
+        kept = {name: old[name] for name in secret if name in old and name not in config}
     removed = {name for name in secret if name in config and config[name] is None}
     return {**{name: config[name] for name in config if name not in removed}, **kept}
+
+
+def _servers(kind: str, config: Mapping[str, Any]) -> list[str]:
+    """Return the servers to which a config leads, as far as it has them outside of its secrets."""
+    known = kinds.get(kind)
+    if known is None:
+        return []
+    schema = known.config_schema().fields
+    names = [name for name in _LEADING if name in schema and name not in known.secret_fields]
+    return [_server(config.get(name, schema[name].load_default)) for name in names]
+
+
+def _server(url: Any) -> str:
+    try:
+        parsed = parse_url(str(url))
+    except OutboundError:
+        return str(url)
+    return f"{parsed.scheme}://{parsed.host}:{parsed.port or PORTS[parsed.scheme]}"

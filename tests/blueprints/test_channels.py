@@ -85,15 +85,69 @@ def test_secrets_are_kept_when_they_are_left_out(admin: ApiClient) -> None:
     admin.post("/channels/", OPS)
 
     changed = admin.patch(
-        "/channels/webhook:ops/", {"config": {"url": "https://new.example.com/"}, "name": "Ops"}
+        "/channels/webhook:ops/",
+        {"config": {"url": "https://HOOKS.example.com:443/new"}, "name": "Ops"},
     )
 
     assert (changed.status_code, without(changed.json, *TIMES)) == (
         200,
-        {**SHOWN, "name": "Ops", "config": {"url": "https://new.example.com/"}},
+        {**SHOWN, "name": "Ops", "config": {"url": "https://HOOKS.example.com:443/new"}},
     )
-    assert stored() == {**OPS["config"], "url": "https://new.example.com/"}  # type: ignore[dict-item]
+    assert stored() == {**OPS["config"], "url": "https://HOOKS.example.com:443/new"}  # type: ignore[dict-item]
     assert audited()[1:] == [("key", "terraform", "channel.change", "webhook:ops")]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://new.example.com/badger",
+        "http://hooks.example.com/badger",
+        "https://hooks.example.com:8443/badger",
+    ],
+)
+def test_secrets_do_not_follow_to_another_server(admin: ApiClient, url: str) -> None:
+    admin.post("/channels/", OPS)
+
+    changed = admin.patch("/channels/webhook:ops/", {"config": {"url": url}})
+
+    assert (changed.status_code, changed.json["config"]) == (200, stored())
+    assert list(stored()) == ["url", "secret"]
+    assert stored()["secret"] != SECRET
+    assert admin.get("/channels/webhook:ops/").json["secrets"] == ["secret"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "name"),
+    [
+        ("telegram", {"token": "17:abcdefghijklmnop", "chat_id": "1"}, "token"),
+        ("pagerduty", {"routing_key": "a" * 32}, "routing_key"),
+    ],
+)
+def test_secret_that_is_needed_has_to_be_given_again_for_another_server(
+    admin: ApiClient, kind: str, config: dict[str, Any], name: str
+) -> None:
+    admin.post("/channels/", {"kind": kind, "slug": "ops", "config": config})
+    before = stored()
+    new = {key: value for key, value in config.items() if key != name}
+    new["server"] = "https://new.example.com"
+
+    refused = admin.patch(f"/channels/{kind}:ops/", {"config": new})
+    given = {**new, name: config[name]}
+
+    required = wrong((f"config.{name}", "required", "This field is required."))
+    assert (refused.status_code, refused.json, stored()) == (400, required, before)
+    assert admin.patch(f"/channels/{kind}:ops/", {"config": given}).status_code == 200
+    assert stored() == given
+
+
+def test_secret_stays_where_the_usual_server_is_left_out(admin: ApiClient) -> None:
+    config = {"topic": "jobs", "token": "tk_17", "server": "https://ntfy.sh"}
+    admin.post("/channels/", {"kind": "ntfy", "slug": "ops", "config": config})
+
+    changed = admin.patch("/channels/ntfy:ops/", {"config": {"topic": "new"}})
+
+    assert changed.status_code == 200
+    assert stored() == {**config, "topic": "new"}
 
 
 def test_secret_is_replaced_or_taken_away(admin: ApiClient) -> None:
