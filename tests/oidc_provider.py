@@ -38,6 +38,10 @@ class OidcProvider:
     """Claims that a token gets in place of the right ones."""
     issuer: str | None = None
     """What the description says in place of the right issuer."""
+    left_out: str = ""
+    """What the description does not say."""
+    described: int = 0
+    """How often the description was read."""
     signing_key: RSAKey = field(default_factory=lambda: KEY)
     """What signs tokens; the published one is KEY."""
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -52,12 +56,15 @@ class OidcProvider:
         return app
 
     def describe(self) -> Response:
-        return jsonify(
-            issuer=self.issuer or self.url,
-            authorization_endpoint=f"{self.url}/authorize",
-            token_endpoint=f"{self.url}/token",
-            jwks_uri=f"{self.url}/keys",
-        )
+        self.described += 1
+        description = {
+            "issuer": self.issuer or self.url,
+            "authorization_endpoint": f"{self.url}/authorize",
+            "token_endpoint": f"{self.url}/token",
+            "jwks_uri": f"{self.url}/keys",
+        }
+        description.pop(self.left_out, None)
+        return jsonify(description)
 
     def authorize(self) -> Any:
         """Send the browser back at once: the person is signed in here."""

@@ -5,12 +5,14 @@ Needs the extra ``oidc``. Who signs in must be a user already, or be invited.
 
 import hmac
 import secrets
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
 import httpx2
+from flask import current_app
 from sqlalchemy import select
 
 from taskbadger.errors import PermissionDenied, SettingsError
@@ -33,9 +35,13 @@ else:
 SCOPE = "openid email profile"
 SECONDS = 10.0
 LEEWAY_SECONDS = 60
+KEPT_SECONDS = 600.0
+"""How long a process goes by a provider's description of itself."""
+
 # Signatures only: a MAC would let whoever knows the client secret make tokens.
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"]
 ALGORITHMS += ["Ed25519", "EdDSA"]
+_ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 
 
 class SignOnFailed(PermissionDenied):
@@ -152,14 +158,26 @@ def _client(provider: Provider) -> Any:
 
 
 def _discover(client: Any, provider: Provider) -> dict[str, Any]:
-    """Return the provider's own description; raises SignOnFailed."""
+    """Return the provider's own description, of the last minutes; raises SignOnFailed."""
+    known = current_app.extensions.setdefault("taskbadger_oidc", {})
+    until, metadata = known.get(provider.issuer, (0.0, {}))
+    if not metadata or until <= time.monotonic():
+        metadata = _fetch_description(client, provider)
+        known[provider.issuer] = (time.monotonic() + KEPT_SECONDS, metadata)
+    return cast(dict[str, Any], metadata)
+
+
+def _fetch_description(client: Any, provider: Provider) -> dict[str, Any]:
     base = provider.issuer.rstrip("/")
     try:
         metadata = _get_json(client, f"{base}/.well-known/openid-configuration")
         if metadata["issuer"].rstrip("/") != base:
             raise ValueError("the description is of another issuer")
-    except (httpx2.HTTPError, KeyError, TypeError, ValueError) as error:
+    except (httpx2.HTTPError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise SignOnFailed("The sign-on provider cannot be reached at the moment.") from error
+    missing = [name for name in _ENDPOINTS if not isinstance(metadata.get(name), str)]
+    if missing:
+        raise SignOnFailed(f"The sign-on provider does not tell its {missing[0]}.")
     return metadata
 
 

@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 from taskbadger.clock import utcnow
 from taskbadger.extensions import db
 from taskbadger.models import Identity, Membership, Organization, User
-from taskbadger.services import invitations, members
+from taskbadger.services import invitations, members, oidc
 from taskbadger.services.accounts import SERVER
 
 
@@ -200,6 +200,44 @@ def test_description_of_another_issuer_is_not_followed(
     provider.issuer = "https://evil.example"
 
     assert browser.get("/sign-in/oidc").status_code == 403
+
+
+@pytest.mark.parametrize("name", ["authorization_endpoint", "token_endpoint", "jwks_uri"])
+def test_description_that_is_not_complete_is_told(
+    browser: WebClient, provider: OidcProvider, name: str
+) -> None:
+    provider.left_out = name
+
+    answer = browser.get("/sign-in/oidc")
+
+    assert answer.status_code == 403
+    assert f"The sign-on provider does not tell its {name}." in answer.text
+
+
+@pytest.mark.parametrize(("seconds", "times"), [(600.0, 1), (0.0, 4)])
+def test_description_is_read_again_only_after_a_while(
+    browser: WebClient,
+    provider: OidcProvider,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
+    times: int,
+) -> None:
+    monkeypatch.setattr(oidc, "KEPT_SECONDS", seconds)
+    make_member("ada@example.org")
+
+    answers = [sign_on(browser).status_code for _ in range(2)]
+
+    assert (answers, provider.described) == ([303, 303], times)
+
+
+def test_description_that_was_wrong_is_read_again(
+    browser: WebClient, provider: OidcProvider
+) -> None:
+    provider.issuer = "https://evil.example"
+    refused = browser.get("/sign-in/oidc").status_code
+    provider.issuer = None
+
+    assert (refused, browser.get("/sign-in/oidc").status_code) == (403, 303)
 
 
 def test_sign_in_page_offers_it_only_where_it_is_set(browser: WebClient, app: Flask) -> None:
