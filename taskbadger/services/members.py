@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import func, select, text
+from sqlalchemy import select, text
 from sqlalchemy.orm import joinedload
 
 from taskbadger.domain import roles
@@ -170,7 +170,7 @@ def _check_grant(actor_role: str, *wanted: str) -> None:
 
 
 def _keep_an_owner(membership: Membership) -> None:
-    """Raise LastOwner when *membership* is the only owner's, also against others doing the same."""
+    """Raise LastOwner when nobody else is an owner, also against others doing the same."""
     if membership.role != roles.OWNER:
         return
     db.session.execute(
@@ -178,15 +178,16 @@ def _keep_an_owner(membership: Membership) -> None:
         .where(Organization.id == membership.organization_id)
         .with_for_update()
     )
-    owners = db.session.scalar(
-        select(func.count())
-        .select_from(Membership)
+    another = db.session.scalar(
+        select(Membership.id)
         .join(Membership.user)
         .where(
             Membership.organization_id == membership.organization_id,
+            Membership.id != membership.id,
             Membership.role == roles.OWNER,
             User.disabled.is_(None),
         )
+        .limit(1)
     )
-    if owners is None or owners < 2:
+    if another is None:
         raise LastOwner()

@@ -294,6 +294,17 @@ def test_last_owner_stays(web: WebClient) -> None:
     assert trail() == []
 
 
+def test_disabled_owner_is_removed_while_another_remains(web: WebClient) -> None:
+    former = make_member("former@example.org", "owner")
+    former.disabled = utcnow()
+    db.session.commit()
+
+    answer = web.post(f"{BASE}/members/{member_id('former@example.org')}/remove")
+
+    assert answer.status_code == 303
+    assert roles_now() == {"ada@example.org": "owner"}
+
+
 def test_one_of_two_owners_may_leave(web: WebClient) -> None:
     make_member("grace@example.org", "owner")
 
