@@ -70,7 +70,7 @@ def _failed(claimed: Claimed, error: DeliveryError, now: datetime) -> dict[str, 
         "next_attempt_at": again,
         "finished": None if again else now,
         "error_class": error.error_class,
-        "error": error.detail,
+        "error": _storable(error.detail),
     }
     if error.remaining is not None:
         values["config"] = json.dumps(error.remaining)
@@ -88,9 +88,14 @@ def _record_attempt(
             duration_ms=max(0, (now - started) // _MILLISECOND),
             status=error.status if error else None,
             error_class=error.error_class if error else None,
-            error=error.detail if error else None,
+            error=_storable(error.detail) if error else None,
         )
     )
+
+
+def _storable(detail: str) -> str:
+    """Return *detail* without NUL, which PostgreSQL cannot store; a plug-in may have any text."""
+    return detail.replace("\x00", "")
 
 
 def _note_success(claimed: Claimed, now: datetime) -> None:

@@ -13,6 +13,7 @@ from typing import TypeVar, TypeVarTuple
 from flask import current_app
 from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from taskbadger.channels import DeliveryError
 from taskbadger.clock import utcnow
@@ -112,7 +113,7 @@ def _finish(claimed: Claimed, error: DeliveryError | None, took: timedelta) -> N
             written = outcomes.finish(claimed, error, started=now - took, now=now)
             db.session.commit()
             break
-        except OperationalError:
+        except (OperationalError, PoolTimeout):
             db.session.rollback()
             if pause is None:
                 raise

@@ -10,6 +10,7 @@ import pytest
 from conftest import make_project
 from flask import Flask
 from sqlalchemy import select, update
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from taskbadger.channels import DeliveryError, Message, SendContext
 from taskbadger.domain import retries
@@ -548,6 +549,38 @@ def test_published_delivery_is_claimed_by_its_id_once(
     db.session.commit()
 
     assert [[one.id for one in each] for each in found] == [[queued], []]
+
+
+def test_outcome_is_written_down_although_no_connection_was_free_at_first(
+    project: ProjectRef, webhook: ChannelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queued = queue(project)
+    [claimed] = claim()
+    really_finish, faults = outcomes.finish, [PoolTimeout("full"), PoolTimeout("full")]
+
+    def finish_late(*arguments: Any, **options: Any) -> bool:
+        if faults:
+            raise faults.pop()
+        return really_finish(*arguments, **options)
+
+    monkeypatch.setattr(outcomes, "finish", finish_late)
+    monkeypatch.setattr(steps, "_FINISH_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(sending, "attempt", lambda *_: None)
+    steps.send(claimed)
+
+    assert (faults, get(queued).state) == ([], "delivered")
+
+
+def test_error_with_a_nul_is_written_down_without_it(
+    project: ProjectRef, webhook: ChannelConfig
+) -> None:
+    queued = queue(project)
+    [claimed] = claim()
+
+    assert finish(claimed, DeliveryError("bad\x00ly", error_class="plug-in"))
+
+    assert get(queued).error == "badly"
+    assert [one.error for one in deliveries.list_attempts(queued)] == ["badly"]
 
 
 def test_old_deliveries_are_purged_with_their_attempts(
