@@ -29,6 +29,11 @@ def count(subject: str, *, limit: int, seconds: int, now: datetime) -> int:
     return window + seconds - moment if counted > limit else 0
 
 
+def forget(subject: str) -> None:
+    """Begin to count *subject* anew."""
+    db.session.execute(delete(RequestCount).where(RequestCount.subject == subject))
+
+
 def purge(*, now: datetime) -> None:
     """Delete the counters of windows that ended more than a day ago."""
     db.session.execute(

@@ -72,6 +72,7 @@ def sign_in_with_password() -> AnyResponse:
     if user is None:
         form.errors = {"": [REFUSED]}
         return make_response(render_template("dashboard/sign_in.html", form=form), 403)
+    throttle.forget(_account_subject(email))
     response = to_next(request.args.get("next"))
     begin_session(response, user)
     db.session.commit()
@@ -80,18 +81,22 @@ def sign_in_with_password() -> AnyResponse:
 
 def _count_attempt(email: str) -> None:
     """Raise Throttled after too many attempts on one account, there or not, or from one address."""
-    account = hashlib.sha256(email.strip().lower().encode()).hexdigest()
     now = utcnow()
     waits = [
         throttle.count(subject, limit=limit, seconds=ATTEMPTS_SECONDS, now=now)
         for subject, limit in (
-            (f"sign-in:{account}", ATTEMPTS_PER_ACCOUNT),
+            (_account_subject(email), ATTEMPTS_PER_ACCOUNT),
             (f"sign-in:{_network(request.remote_addr or '')}", ATTEMPTS_PER_ADDRESS),
         )
     ]
     db.session.commit()
     if any(waits):
         raise Throttled(max(waits))
+
+
+def _account_subject(email: str) -> str:
+    """Return what the attempts on an account are counted under."""
+    return f"sign-in:{hashlib.sha256(email.strip().lower().encode()).hexdigest()}"
 
 
 def _network(address: str) -> str:

@@ -343,6 +343,21 @@ def test_account_is_closed_for_a_while_after_too_many_attempts(
     assert later.status_code == 303
 
 
+def test_attempts_on_an_account_are_forgotten_when_its_user_signs_in(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_member()
+    monkeypatch.setattr(pages, "ATTEMPTS_PER_ACCOUNT", 2)
+    monkeypatch.setattr(pages, "ATTEMPTS_PER_ADDRESS", 5)
+    wrong = {"email": "ADA@example.org", "password": "wrong"}
+
+    with time_machine.travel(utcnow().replace(minute=0, second=30), tick=False):
+        forms = [wrong, ADA, wrong, ADA, wrong, ADA]
+        answers = [browser_for(app).post("/sign-in", form).status_code for form in forms]
+
+    assert answers == [403, 303, 403, 303, 403, 429]
+
+
 @pytest.mark.parametrize(
     ("first", "second", "status"),
     [
