@@ -43,6 +43,15 @@ class UTCDateTime(TypeDecorator[datetime]):
         return _from_text
 
 
+class WireDateTime(UTCDateTime):
+    """A UTCDateTime that is read as the text of the wire, which is what SQLite keeps anyway."""
+
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:  # type: ignore[override]  # None for as it is
+        return _to_text if dialect.name == "postgresql" else None
+
+
 def _aware(value: datetime | None) -> datetime | None:
     if value is not None and value.tzinfo is None:
         raise ValueError(f"a datetime without a time zone: {value!r}")

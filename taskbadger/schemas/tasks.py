@@ -215,7 +215,7 @@ def write_task(task: Any, place: "Place") -> str:
         f'"external_id":{quote(task.external_id)},"status":"{task.status}",'
         f'"value":{_number(task.value)},"value_max":{task.value_max},'
         f'"value_percent":{_number(percent)},"data":{task.data or "null"},'
-        f'"created":"{to_wire(task.created)}","updated":"{to_wire(task.updated)}",'
+        f'"created":"{_wire(task.created)}","updated":"{_wire(task.updated)}",'
         f'"start_time":{_moment(task.start_time)},"end_time":{_moment(task.end_time)},'
         f'"time_to_start":{_duration(task.time_to_start)},'
         f'"max_runtime":{_number(task.max_runtime)},'
@@ -275,8 +275,13 @@ def _number(value: int | None) -> str:
     return "null" if value is None else str(value)
 
 
-def _moment(value: datetime | None) -> str:
-    return "null" if value is None else f'"{to_wire(value)}"'
+def _moment(value: datetime | str | None) -> str:
+    return "null" if value is None else f'"{_wire(value)}"'
+
+
+def _wire(value: datetime | str) -> str:
+    """Write a time; the rows of a page have it as text already."""
+    return value if type(value) is str else to_wire(value)  # type: ignore[arg-type]
 
 
 def _duration(value: timedelta | None) -> str:
