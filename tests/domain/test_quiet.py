@@ -1,5 +1,6 @@
 """Quiet periods."""
 
+import itertools
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
@@ -60,4 +61,4 @@ def test_messages_are_never_closer_than_the_period_and_tell_of_every_firing(
 
     times = sorted(sent)
     assert sum(sent.values()) == len(moments)
-    assert all(later - earlier >= PERIOD for earlier, later in zip(times, times[1:], strict=False))
+    assert all(later - earlier >= PERIOD for earlier, later in itertools.pairwise(times))

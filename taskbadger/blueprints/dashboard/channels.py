@@ -1,5 +1,6 @@
 """Alerts: the channels, their editor made from what each kind asks for, and tests of them."""
 
+import json
 from typing import Any
 
 from flask import flash, make_response, redirect, render_template, request, url_for
@@ -83,8 +84,11 @@ def create_channel(kind: str) -> Response:
         return make_response(_edit_page(known, None, form), 400)
     _record("channel.create", made, made.name)
     integration = name_of(made)
+    sent = read_config(form.typed, config_fields(known.config_schema, known.secret_fields))
+    secrets = channel_settings.made_up(made, sent, before={})
     db.session.commit()
     flash(f"{integration} is set up. Send a test to see whether it works.", "success")
+    _show_once(secrets)
     return redirect(url_for("dashboard.edit_channel", integration=integration), 303)
 
 
@@ -130,17 +134,26 @@ def change_channel(integration: str) -> Response:
     known = _kind(channel.kind)
     form = read_form(ChannelForm)
     fields = config_fields(known.config_schema, known.secret_fields)
+    secrets = {}
     try:
         if not form.errors:
-            changes = {"name": form.data["name"], "config": read_config(form.typed, fields)}
-            _change(channel, changes)
+            before, config = json.loads(channel.config), read_config(form.typed, fields)
+            _change(channel, {"name": form.data["name"], "config": config})
+            secrets = channel_settings.made_up(channel, config, before=before)
     except ValidationFailed as error:
         _add_errors(form, error)
     if form.errors:
         return make_response(_edit_page(known, channel, form), 400)
     db.session.commit()
     flash("Saved.", "success")
+    _show_once(secrets)
     return redirect(url_for("dashboard.edit_channel", integration=integration), 303)
+
+
+def _show_once(secrets: dict[str, Any]) -> None:
+    """Tell the secrets that the server made: nobody could check a signature without."""
+    for name, value in secrets.items():
+        flash(f"The {name} made for this channel, shown only now: {value}", "warning")
 
 
 def _change(channel: ChannelConfig, changes: dict[str, Any]) -> None:

@@ -118,6 +118,19 @@ def test_every_kind_has_a_form_of_its_fields(
     assert shown == list(known.config_schema().fields)
 
 
+def test_signing_secret_that_the_server_made_is_shown_once(
+    web: WebClient, project: ProjectRef
+) -> None:
+    form = {**WEBHOOK, "config.secret": ""}
+
+    made = web.post(f"{CHANNELS}new/webhook/", data=form)
+    first, second = web.get(made.location), web.get(made.location)
+
+    secret = stored()[1]["secret"]
+    assert secret.startswith("whsec_")
+    assert (secret in first.text, secret in second.text) == (True, False)
+
+
 def test_channel_is_made_from_a_form(web: WebClient, project: ProjectRef) -> None:
     answer = web.post(f"{CHANNELS}new/webhook/", WEBHOOK)
 
