@@ -10,6 +10,7 @@ def utcnow() -> datetime:
 
 def to_wire(moment: datetime) -> str:
     """Write an aware datetime as the contract does: UTC, microseconds, ``Z``."""
-    if moment.tzinfo is not UTC:
-        moment = moment.astimezone(UTC)
-    return moment.isoformat(timespec="microseconds")[:-6] + "Z"
+    text = moment.isoformat(timespec="microseconds")
+    if not text.endswith("+00:00"):
+        text = moment.astimezone(UTC).isoformat(timespec="microseconds")
+    return text[:-6] + "Z"

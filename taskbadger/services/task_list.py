@@ -6,14 +6,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, bindparam, false, func, not_, or_, select, tuple_, type_coerce
+from sqlalchemy import Select, and_, bindparam, false, func, not_, or_, select, tuple_
 
 from taskbadger.domain import ids
 from taskbadger.domain.status import STATUSES
 from taskbadger.errors import FieldError, ValidationFailed
 from taskbadger.extensions import fetch_all
 from taskbadger.models import Task, TaskTag
-from taskbadger.models.types import UTCDateTime, WireDateTime
 from taskbadger.schemas.fields import parse_moment, printable
 from taskbadger.services.accounts import ProjectRef
 from taskbadger.services.pagination import Cursor, InvalidCursor, Page, cut_page
@@ -147,7 +146,7 @@ def list_tasks(
     """Return a page of a project's tasks, newest first. Raises InvalidCursor."""
     if filters == NO_FILTERS:
         return _walk(_PLAIN, {"project": project.id}, cursor, size)
-    query = select(*_COLUMNS).where(_task.project_id == bindparam("project"))
+    query = select(*WIRE_COLUMNS).where(_task.project_id == bindparam("project"))
     query = query.where(*conditions(filters))
     return _walk(_directions(query), {"project": project.id}, cursor, size)
 
@@ -212,14 +211,7 @@ def _directions(query: Select[Any]) -> tuple[Select[Any], Select[Any], Select[An
     )
 
 
-# Nobody computes with the times of a page: they are read as they are written.
-_COLUMNS = tuple(
-    type_coerce(column, WireDateTime).label(column.key)
-    if isinstance(column.type, UTCDateTime)
-    else column
-    for column in WIRE_COLUMNS
-)
-_PLAIN = _directions(select(*_COLUMNS).where(_task.project_id == bindparam("project")))
+_PLAIN = _directions(select(*WIRE_COLUMNS).where(_task.project_id == bindparam("project")))
 
 
 def _walk(

@@ -12,13 +12,14 @@ from typing import Any, cast
 from uuid import UUID
 
 from marshmallow import ValidationError
-from sqlalchemy import Table, bindparam, delete, insert, select, update
+from sqlalchemy import Table, bindparam, delete, insert, select, type_coerce, update
 
 from taskbadger.domain import ids, status
 from taskbadger.domain.status import Lifecycle
 from taskbadger.errors import NotFound, ValidationFailed
 from taskbadger.extensions import db, fetch_all
 from taskbadger.models import Task, TaskTag
+from taskbadger.models.types import UTCDateTime, WireDateTime
 from taskbadger.schemas.fields import field_errors, no_such_task
 from taskbadger.schemas.tasks import MAX_TAGS, too_many_tags, write_tags
 from taskbadger.services import actions, firing, history, runs
@@ -29,24 +30,35 @@ _TASKS = cast(Table, Task.__table__)
 _TAGS = cast(Table, TaskTag.__table__)
 _task = _TASKS.c
 
-WIRE_COLUMNS = (
-    _task.id,
-    _task.parent,
-    _task.name,
-    _task.queue,
-    _task.external_id,
-    _task.status,
-    _task.value,
-    _task.value_max,
-    _task.data,
-    _task.tags,
-    _task.created,
-    _task.updated,
-    _task.start_time,
-    _task.end_time,
-    _task.time_to_start,
-    _task.max_runtime,
-    _task.stale_timeout,
+
+def _as_written(column: Any) -> Any:
+    """Read a time as the text of the wire: nobody computes with those of an answer."""
+    if not isinstance(column.type, UTCDateTime):
+        return column
+    return type_coerce(column, WireDateTime).label(column.key)
+
+
+WIRE_COLUMNS = tuple(
+    _as_written(column)
+    for column in (
+        _task.id,
+        _task.parent,
+        _task.name,
+        _task.queue,
+        _task.external_id,
+        _task.status,
+        _task.value,
+        _task.value_max,
+        _task.data,
+        _task.tags,
+        _task.created,
+        _task.updated,
+        _task.start_time,
+        _task.end_time,
+        _task.time_to_start,
+        _task.max_runtime,
+        _task.stale_timeout,
+    )
 )
 """What an answer shows of a task: what ``schemas.tasks.write_task`` takes."""
 
