@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, ApiClient, make_key
 from flask import Flask
 from processes import run_server, serve
 
-from taskbadger import plugins
+from taskbadger import channels, plugins
 
 MakeApp = Callable[..., Flask]
 
@@ -30,10 +30,10 @@ def install(folder: Path, name: str, source: str) -> None:
     )
 
 
-def documented_plugin() -> str:
-    """Return the Python block of docs/plugins.md."""
-    (source,) = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
-    return str(source)
+def documented_plugin(number: int = 0) -> str:
+    """Return a Python block of docs/plugins.md: the endpoint, then the channel."""
+    sources = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
+    return str(sources[number])
 
 
 @pytest.fixture
@@ -66,6 +66,24 @@ def test_a_real_server_loads_what_is_installed(folder: Path, tmp_path: Path) -> 
 
     with serve(tmp_path / "home", "--no-worker", PYTHONPATH=str(folder)) as server:
         assert server.get("/api/hello/") == (200, b'{"hello":"world"}\n')
+
+
+def test_the_documents_channel_delivers(
+    folder: Path, make_app: MakeApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "_channels", dict(channels._channels))
+    install(folder, "file", documented_plugin(1))
+    client = make_app(PLUGINS=True).test_client()
+    admin = ApiClient(client, make_key(slug=None, scopes="admin"), "/api/acme/-")
+    inbox = tmp_path / "inbox.txt"
+
+    made = admin.post(
+        "/channels/", {"kind": "file", "slug": "inbox", "config": {"path": str(inbox)}}
+    )
+    tested = admin.post("/channels/file:inbox/test/")
+
+    assert (made.status_code, tested.json["delivered"]) == (201, True)
+    assert inbox.read_text().startswith(f"{tested.json['delivery']} ")
 
 
 def test_plugins_can_be_turned_off(folder: Path, make_app: MakeApp) -> None:
