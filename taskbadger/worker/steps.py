@@ -17,7 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from taskbadger.channels import DeliveryError
 from taskbadger.clock import utcnow
-from taskbadger.extensions import db, set_read_only
+from taskbadger.extensions import db, reading, set_read_only
 from taskbadger.services import (
     channels,
     claims,
@@ -61,12 +61,8 @@ def database_now() -> datetime:
 def claim(limit: int) -> list[Claimed]:
     """Take up to *limit* deliveries that are due; whoever calls this sends them."""
     # First without SQLite's write lock: most turns find nothing.
-    set_read_only(True)
-    try:
+    with reading():
         receivers = claims.list_receivers(now=database_now())
-    finally:
-        db.session.rollback()
-        set_read_only(False)
     if not receivers:
         return []
     claimed = claims.claim(receivers, limit, now=database_now(), lease=_lease())
@@ -96,12 +92,8 @@ def deliver(limit: int = 1) -> bool:
 def send(claimed: Claimed) -> None:
     """Send what was claimed, and write down how it ended. No transaction is open meanwhile."""
     began = time.monotonic()
-    set_read_only(True)
-    try:
+    with reading():
         target = channels.find_target(claimed.organization_id, claimed.integration)
-    finally:
-        db.session.rollback()
-        set_read_only(False)
     error = sending.attempt(claimed, target, sending.send_context())
     _finish(claimed, error, timedelta(seconds=time.monotonic() - began))
 
@@ -133,12 +125,8 @@ def _log_outcome(claimed: Claimed, error: DeliveryError | None, *, written: bool
 
 def publish(limit: int = 100) -> list[str]:
     """Return the ids of deliveries that are due, for a broker to carry to a worker."""
-    set_read_only(True)
-    try:
+    with reading():
         receivers = claims.list_receivers(now=database_now())
-    finally:
-        db.session.rollback()
-        set_read_only(False)
     if not receivers:
         return []
     published = claims.take_for_publishing(receivers, limit, now=database_now())
@@ -148,12 +136,8 @@ def publish(limit: int = 100) -> list[str]:
 
 def tick() -> bool:
     """Note the time, and make up for an outage that just ended."""
-    set_read_only(True)
-    try:
+    with reading():
         idle = not outage.is_due(now=database_now())
-    finally:
-        db.session.rollback()
-        set_read_only(False)
     if idle:
         return False
     written = outage.tick(now=database_now())
@@ -176,12 +160,8 @@ def _sweep(
 ) -> bool:
     tick()
     now = database_now()
-    set_read_only(True)
-    try:
+    with reading():
         due = list_due(now=now, limit=BATCH)
-    finally:
-        db.session.rollback()
-        set_read_only(False)
     marked = 0
     for project, task_id in due:
         # A transaction for each: a task that cannot be marked stops no other.
@@ -198,12 +178,8 @@ def close_slots() -> bool:
     """Give expected runs their outcomes where their deadlines have passed."""
     tick()
     now = database_now()
-    set_read_only(True)
-    try:
+    with reading():
         idle = not slot_sweep.has_due_slots(now=now)
-    finally:
-        db.session.rollback()
-        set_read_only(False)
     if idle:
         return False
     closed = slot_sweep.close_due_slots(now=now, limit=MONITOR_BATCH)
@@ -214,12 +190,8 @@ def close_slots() -> bool:
 def count_runs() -> bool:
     """Count the runs that ended, for the charts and the names."""
     now = database_now()
-    set_read_only(True)
-    try:
+    with reading():
         batch = run_stats.read_batch(now=now)
-    finally:
-        db.session.rollback()
-        set_read_only(False)
     if batch is None:
         return False
     run_stats.count_batch(batch, now=now)
