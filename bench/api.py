@@ -45,7 +45,7 @@ def gunicorn(module: str, environment: dict[str, str]) -> Iterator[tuple[int, ps
     command = [
         *(sys.executable, "-m", "gunicorn", "--no-control-socket", "-k", "gthread"),
         *("-w", str(WORKERS), "--threads", str(THREADS), "-b", f"127.0.0.1:{port}"),
-        *("--log-level", "error", module),
+        *("--keep-alive", "10", "--log-level", "error", module),
     ]
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment})
     try:

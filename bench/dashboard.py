@@ -5,22 +5,23 @@ PYTHONPATH=. python bench/dashboard.py [--database sqlite|postgresql] [--tasks 1
 
 import argparse
 import http.client
-import itertools
 import json
+import multiprocessing
 import random
 import re
 import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from multiprocessing.connection import Connection
 from typing import Any
 
 import flask_migrate
 import psutil
 from api import SECRET, cpu_seconds, database, gunicorn
 from flask import Flask
-from load import Request, run
 from sqlalchemy import event
 
 from taskbadger import create_app
@@ -35,6 +36,8 @@ DASHBOARDS = 100
 POLL_SECONDS = 2.0
 SECONDS = 8.0
 """How long each run of ingestion lasts."""
+ROUNDS = 5
+CLIENTS = 8
 REPEATS = 7
 PAGES = (
     ("overview", "/a/bench/"),
@@ -134,37 +137,37 @@ class Dashboard(threading.Thread):
 
     def __init__(self, port: int, cookie: str, path: str, stop: threading.Event) -> None:
         super().__init__(daemon=True)
-        self.port, self.path, self.stop = port, path, stop
+        self.path, self.stop = path, stop
+        # Kept open from poll to poll, as a browser does.
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         self.headers = {"Cookie": f"{COOKIE}={cookie}"}
         self.answers: list[int] = []
         self.waits: list[float] = []
 
     def run(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        etag, anchor = self._open(connection)
+        etag, anchor = self._open()
         self.stop.wait(random.uniform(0, POLL_SECONDS))
         while not self.stop.is_set():
             headers = {**self.headers, "X-Live": "1", "If-None-Match": etag}
             if anchor:
                 headers["X-Live-Anchor"] = anchor
             begun = time.perf_counter()
-            connection.request("GET", self.path, headers=headers)
-            response = connection.getresponse()
-            body = response.read()
+            response, body = self._get(headers)
             self.waits.append(time.perf_counter() - begun)
             self.answers.append(response.status)
             etag = response.headers["ETag"]
             if response.status == 200:
                 anchor = _anchor(body) or anchor
-            # The server closes idle connections after two seconds, so each poll is a new one.
-            connection.close()
             self.stop.wait(POLL_SECONDS)
-        connection.close()
+        self.connection.close()
 
-    def _open(self, connection: http.client.HTTPConnection) -> tuple[str, str]:
-        connection.request("GET", self.path, headers=self.headers)
-        body = connection.getresponse().read()
-        connection.close()
+    def _get(self, headers: dict[str, str]) -> tuple[http.client.HTTPResponse, bytes]:
+        self.connection.request("GET", self.path, headers=headers)
+        response = self.connection.getresponse()
+        return response, response.read()
+
+    def _open(self) -> tuple[str, str]:
+        _, body = self._get(self.headers)
         found = re.search(rb'data-etag="([^"]*)"', body)
         assert found is not None
         return f'"{found[1].decode()}"', _anchor(body)
@@ -175,28 +178,59 @@ def _anchor(body: bytes) -> str:
     return found[1].decode() if found else ""
 
 
-def ingest(port: int, key: str) -> float:
-    """Create tasks and update them with eight clients; return requests per second."""
-    base = "/api/bench/bench/tasks/"
-    deadline = time.perf_counter() + SECONDS
+class Ingestion:
+    """Eight clients that create tasks and move each along, from ``with`` to its end."""
 
-    def requests(client: int) -> Iterator[Request]:
-        body = {"name": f"job {client}", "status": "processing", "tags": {"env": "prod"}}
-        for _ in itertools.count():
-            if time.perf_counter() > deadline:
-                return
-            yield "POST", base, json.dumps(body).encode()
+    def __init__(self, port: int, key: str) -> None:
+        self._port = port
+        self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        self._done = [0] * CLIENTS
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._work, args=(client,)) for client in range(CLIENTS)
+        ]
 
-    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-    result = run(port, requests, clients=8, count=10**9, headers=headers)
-    assert not result.failures
-    return result.rate
+    def __enter__(self) -> "Ingestion":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def measure(self, process: psutil.Process) -> tuple[float, float]:
+        """Return requests per second, and the server's CPU seconds for each of them."""
+        done, cpu, begun = sum(self._done), cpu_seconds(process), time.perf_counter()
+        time.sleep(SECONDS)
+        done = sum(self._done) - done
+        return done / (time.perf_counter() - begun), (cpu_seconds(process) - cpu) / done
+
+    def _work(self, client: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
+
+        def send(method: str, path: str, body: dict[str, Any]) -> Any:
+            connection.request(method, path, json.dumps(body).encode(), self._headers)
+            response = connection.getresponse()
+            answer = json.loads(response.read())
+            assert response.status < 300, answer
+            self._done[client] += 1
+            return answer
+
+        base = "/api/bench/bench/tasks/"
+        while not self._stop.is_set():
+            task = {"name": f"job {client}", "status": "processing", "tags": {"env": "prod"}}
+            path = f"{base}{send('POST', base, task)['id']}/"
+            send("PATCH", path, {"value": 50})
+            send("PATCH", path, {"value": 100, "status": "success"})
+        connection.close()
 
 
-def open_dashboards(
-    port: int, cookie: str, task_id: str, number: int
-) -> tuple[list[Dashboard], Callable[[], None]]:
-    """Open that many pages, and return what closes them."""
+def keep_open(
+    port: int, cookie: str, task_id: str, number: int, until: Connection
+) -> None:  # pragma: no cover - runs in a process of its own
+    """Open that many pages until told to stop; send back each poll's status and wait."""
     stop = threading.Event()
     paths = ["/a/bench/", "/a/bench/tasks/", "/a/bench/tasks/?q=status:running"]
     paths.append(f"/a/bench/tasks/{task_id}/")
@@ -204,13 +238,33 @@ def open_dashboards(
     for one in opened:
         one.start()
         time.sleep(0.05)  # People do not open them all at once.
+    until.send("open")
+    until.recv()
+    stop.set()
+    for one in opened:
+        one.join()
+    answers = [status for one in opened for status in one.answers]
+    until.send((answers, sorted(wait for one in opened for wait in one.waits)))
 
-    def close() -> None:
-        stop.set()
-        for one in opened:
-            one.join()
 
-    return opened, close
+@contextmanager
+def open_dashboards(*arguments: Any) -> Iterator[Callable[[], tuple[list[int], list[float]]]]:
+    """Keep pages open in another process; yield what closes them and tells of their polls."""
+    ours, theirs = multiprocessing.Pipe()
+    spawn = multiprocessing.get_context("spawn")
+    process = spawn.Process(target=keep_open, args=(*arguments, theirs), daemon=True)
+    process.start()
+
+    def close() -> tuple[list[int], list[float]]:
+        ours.send("close")
+        found: tuple[list[int], list[float]] = ours.recv()
+        return found
+
+    try:
+        assert ours.recv() == "open"
+        yield close
+    finally:
+        process.join(30)
 
 
 def measure_ingestion(url: str, cookie: str, key: str, task_id: str, label: str) -> None:
@@ -221,36 +275,29 @@ def measure_ingestion(url: str, cookie: str, key: str, task_id: str, label: str)
         "TASKBADGER_LOG_REQUESTS": "false",
     }
     alone, watched, costs = [], [], []
-    with gunicorn("wsgi:app", environment) as (port, process):
-        ingest(port, key)
-        for _ in range(3):
-            rate, cpu = _watch_cpu(process, lambda: ingest(port, key))
+    with gunicorn("wsgi:app", environment) as (port, process), Ingestion(port, key) as ingestion:
+        ingestion.measure(process)
+        for _ in range(ROUNDS):
+            rate, cpu = ingestion.measure(process)
+            with open_dashboards(port, cookie, task_id, DASHBOARDS) as close:
+                rate_watched, cpu_watched = ingestion.measure(process)
+                polls, waits = close()
             alone.append(rate)
-            opened, close = open_dashboards(port, cookie, task_id, DASHBOARDS)
-            rate, cpu_watched = _watch_cpu(process, lambda: ingest(port, key))
-            watched.append(rate)
+            watched.append(rate_watched)
             costs.append(1 - cpu / cpu_watched)
-            close()
-            polls = [status for one in opened for status in one.answers]
-            waits = sorted(wait for one in opened for wait in one.waits)
             print(
-                f"{label} alone {alone[-1]:5.0f}/s, watched {watched[-1]:5.0f}/s; "
+                f"{label} alone {rate:4.0f}/s, {cpu * 1000:.2f} ms CPU each; "
+                f"watched {rate_watched:4.0f}/s, {cpu_watched * 1000:.2f} ms; "
                 f"{len(polls)} polls, {polls.count(304)} of them 304, "
                 f"median {statistics.median(waits) * 1000:.0f} ms, "
-                f"p95 {waits[int(len(waits) * 0.95)] * 1000:.0f} ms"
+                f"p95 {waits[int(len(waits) * 0.95)] * 1000:.0f} ms",
+                flush=True,
             )
     cost = 1 - statistics.median(watched) / statistics.median(alone)
     print(
         f"{label} cost of {DASHBOARDS} dashboards: {cost:.1%} of ingestion (goal: below 10 %); "
         f"by the server's CPU time per request {statistics.median(costs):.1%}"
     )
-
-
-def _watch_cpu(process: psutil.Process, work: Callable[[], float]) -> tuple[float, float]:
-    """Return the rate that *work* gives, and the server's CPU seconds for each of its requests."""
-    before, begun = cpu_seconds(process), time.perf_counter()
-    rate = work()
-    return rate, (cpu_seconds(process) - before) / (rate * (time.perf_counter() - begun))
 
 
 def main() -> None:

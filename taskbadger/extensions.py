@@ -95,9 +95,13 @@ def _end_transaction() -> None:
 
 
 def fetch_all(statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:
-    """Run one SELECT by itself, past the session: for the hot paths that only read."""
-    with db.engine.connect() as connection:
-        return connection.execute(statement, parameters).all()
+    """Run one SELECT by itself, past the session and without a lock: for the hot paths."""
+    token = _read_only.set(True)
+    try:
+        with db.engine.connect() as connection:
+            return connection.execute(statement, parameters).all()
+    finally:
+        _read_only.reset(token)
 
 
 def init_database(app: Flask) -> None:

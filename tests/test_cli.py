@@ -168,7 +168,7 @@ def test_users_create_for_a_user_gives_another_password_and_ends_the_sessions(ap
     assert done.stdout == "ann@example.org is viewer of acme.\n"
     db.session.expire_all()
     assert passwords.verify_password(user.password_hash, "another good one")
-    assert sessions.find(token, idle=timedelta(hours=1), now=now) is None
+    assert sessions.find(token, "", idle=timedelta(hours=1), now=now) is None
     assert db.session.scalars(select(Membership.role)).all() == ["viewer"]
 
 

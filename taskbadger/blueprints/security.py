@@ -8,6 +8,7 @@ from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
 from taskbadger.blueprints.errors import is_api_request
+from taskbadger.blueprints.live import is_live_request
 from taskbadger.blueprints.problems import page_for, problem_page
 
 POLICY = (
@@ -33,8 +34,10 @@ class StateCookies(SecureCookieSessionInterface):
     """Flask's signed cookie: it holds the CSRF token and messages, never who is signed in."""
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        # The API has keys instead, and should not pay for a cookie.
-        return _NO_SESSION if is_api_request() else super().open_session(app, request)
+        # The API has keys instead, and the news for an open page hold neither forms nor messages.
+        if is_api_request() or is_live_request():
+            return _NO_SESSION
+        return super().open_session(app, request)
 
     def get_cookie_secure(self, app: Flask) -> bool:
         return is_secure()

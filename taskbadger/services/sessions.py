@@ -1,15 +1,15 @@
 """Server-side sessions of the dashboard: they die at sign-out, password change and by age."""
 
 import secrets
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, or_, select, update
-from sqlalchemy.orm import contains_eager
+from sqlalchemy import Executable, and_, bindparam, delete, or_, select, update
 
 from taskbadger.domain.keys import digest
 from taskbadger.errors import NotFound
-from taskbadger.extensions import db
-from taskbadger.models import User, UserSession
+from taskbadger.extensions import db, fetch_all
+from taskbadger.models import Membership, Organization, User, UserSession
 
 TOKEN_BYTES = 32
 _LONGEST = 4
@@ -42,24 +42,87 @@ def start(
     return token
 
 
-def find(token: str, *, idle: timedelta, now: datetime) -> UserSession | None:
-    """Return the session of a cookie, with its user; None when it ended or never was."""
-    return db.session.scalar(
-        select(UserSession)
-        .join(UserSession.user)
-        .where(
-            UserSession.digest == digest(token),
-            UserSession.expires > now,
-            UserSession.last_seen > now - idle,
-            User.disabled.is_(None),
+@dataclass(frozen=True, slots=True)
+class Member:
+    """What somebody is in an organization."""
+
+    id: int
+    """The membership's."""
+    role: str
+    organization_id: int
+    organization: str
+    """The organization's slug."""
+    organization_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Who asks for a page."""
+
+    session_id: int
+    last_seen: datetime
+    user_id: int
+    email: str
+    member: Member | None
+    """What they are in the page's organization; None for a stranger to it, or without one."""
+
+
+def _find_statement() -> Executable:
+    """Return the one look-up that every page and every poll of a page makes."""
+    query = (
+        select(
+            UserSession.id.label("session_id"),
+            UserSession.last_seen,
+            UserSession.user_id,
+            User.email,
+            Membership.id.label("member_id"),
+            Membership.role,
+            Organization.id.label("organization_id"),
+            Organization.slug,
+            Organization.name,
         )
-        .options(contains_eager(UserSession.user))
+        .join(User, User.id == UserSession.user_id)
+        .join(Organization, Organization.slug == bindparam("organization"), isouter=True)
+        .join(
+            Membership,
+            and_(Membership.user_id == User.id, Membership.organization_id == Organization.id),
+            isouter=True,
+        )
+    )
+    return query.where(
+        UserSession.digest == bindparam("digest"),
+        UserSession.expires > bindparam("now"),
+        UserSession.last_seen > bindparam("seen_after"),
+        User.disabled.is_(None),
     )
 
 
-def visit_is_noted(session: UserSession, *, now: datetime) -> bool:
+_FIND = _find_statement()
+
+
+def find(token: str, organization: str, *, idle: timedelta, now: datetime) -> Visit | None:
+    """Return the visit with a cookie to a page of *organization* (a slug, or empty for none).
+
+    None when the session ended or never was.
+    """
+    parameters = {
+        "digest": digest(token),
+        "organization": organization,
+        "now": now,
+        "seen_after": now - idle,
+    }
+    rows = fetch_all(_FIND, parameters)
+    if not rows:
+        return None
+    row, member = rows[0], None
+    if row.member_id is not None:
+        member = Member(row.member_id, row.role, row.organization_id, row.slug, row.name)
+    return Visit(row.session_id, row.last_seen, row.user_id, row.email, member)
+
+
+def is_noted(visit: Visit, *, now: datetime) -> bool:
     """Say whether this visit need not be written down."""
-    return now - session.last_seen < _SEEN_EVERY
+    return now - visit.last_seen < _SEEN_EVERY
 
 
 def note_visit(session_id: int, *, now: datetime, address: str) -> None:

@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from taskbadger.blueprints import assets, dashboard, docs
 from taskbadger.blueprints.dashboard.frame import Frame, Link
-from taskbadger.blueprints.dashboard.live import live_anchor, render_live
+from taskbadger.blueprints.live import live_anchor, render_live
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "

@@ -23,8 +23,8 @@ from taskbadger.blueprints.dashboard import (
 )
 from taskbadger.blueprints.dashboard.access import blp
 from taskbadger.blueprints.dashboard.formats import register_formats
-from taskbadger.blueprints.dashboard.live import is_live_request
 from taskbadger.blueprints.dashboard.shared import init_sharing
+from taskbadger.blueprints.live import is_live_request
 from taskbadger.services import oidc
 
 PAGES = (

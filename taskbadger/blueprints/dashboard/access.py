@@ -13,24 +13,26 @@ The slug is taken from the view's arguments, and url_for adds it again.
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, current_app, g, redirect, request, url_for
 from sqlalchemy import select
-from sqlalchemy.orm import joinedload
+from sqlalchemy.orm import contains_eager
 from werkzeug.wrappers import Response as AnyResponse
 
 from taskbadger.blueprints.dashboard.frame import Frame, Link
+from taskbadger.blueprints.live import is_live_request
 from taskbadger.blueprints.problems import problem_page
 from taskbadger.blueprints.security import cookie_path, is_secure
 from taskbadger.clock import utcnow
 from taskbadger.domain import roles
 from taskbadger.errors import NotFound, PermissionDenied, TaskBadgerError
 from taskbadger.extensions import db, writing
-from taskbadger.models import Membership, Organization, Project, User, UserSession
+from taskbadger.models import Membership, Organization, Project, User
 from taskbadger.services import sessions
 from taskbadger.services.accounts import Actor
+from taskbadger.services.sessions import Member, Visit
 
 PUBLIC = "public"
 """For anyone, signed in or not."""
@@ -41,6 +43,8 @@ COOKIE = "taskbadger_session"
 _COOKIE_LIFE = timedelta(days=400)
 """The longest that browsers keep a cookie; the server decides when the session ends."""
 _SLUG = "organization_slug"
+
+T = TypeVar("T")
 
 
 class Pages(Blueprint):
@@ -92,16 +96,15 @@ class Pages(Blueprint):
         role = self.rules[endpoint]
         if role == PUBLIC:
             return None
-        if current_session() is None:
+        visit = find_visit()
+        if visit is None:
             return to_sign_in()
         if role == SIGNED_IN:
             return None
-        membership = _find_membership(g.organization_slug)
-        if membership is None:
+        if visit.member is None:
             raise NotFound()
-        g.membership = membership
-        if not roles.includes(membership.role, role):
-            raise PermissionDenied(f"This needs the role {role}; yours is {membership.role}.")
+        if not roles.includes(visit.member.role, role):
+            raise PermissionDenied(f"This needs the role {role}; yours is {visit.member.role}.")
         return None
 
 
@@ -137,63 +140,86 @@ def idle_time() -> timedelta:
     return timedelta(hours=current_app.config["SESSION_HOURS"])
 
 
-def current_session() -> UserSession | None:
-    """Return the session that this request belongs to."""
-    if "user_session" not in g:
-        g.user_session = _find_session()
-    session: UserSession | None = g.user_session
-    return session
+def find_visit() -> Visit | None:
+    """Return who is signed in, if anybody is, and what they are in this page's organization."""
+    if "visit" not in g:
+        g.visit = _read_visit()
+    found: Visit | None = g.visit
+    return found
 
 
-def _find_session() -> UserSession | None:
+def _read_visit() -> Visit | None:
     token = request.cookies.get(COOKIE)
     if not token:
         return None
     now = utcnow()
-    session = sessions.find(token, idle=idle_time(), now=now)
-    if session is None or sessions.visit_is_noted(session, now=now):
-        return session
-    session_id = session.id
-    db.session.rollback()
-    with writing():
-        sessions.note_visit(session_id, now=now, address=request.remote_addr or "")
-        db.session.commit()
-    return sessions.find(token, idle=idle_time(), now=now)
+    visit = sessions.find(token, g.get("organization_slug", ""), idle=idle_time(), now=now)
+    if visit is not None and not sessions.is_noted(visit, now=now):
+        with writing():
+            sessions.note_visit(visit.session_id, now=now, address=request.remote_addr or "")
+            db.session.commit()
+    return visit
+
+
+def current_visit() -> Visit:
+    """Return who is signed in, on a page for those who are."""
+    found = find_visit()
+    assert found is not None  # noqa: S101 - the route's rule saw to it
+    return found
+
+
+def current_member() -> Member:
+    """Return what the visitor is in the organization of this page."""
+    found = current_visit().member
+    assert found is not None  # noqa: S101 - the route's rule saw to it
+    return found
 
 
 def current_user() -> User:
-    """Return who is signed in, on a page for those who are."""
-    session = current_session()
-    assert session is not None  # noqa: S101 - the route's rule saw to it
-    return session.user
+    """Return who is signed in, as a row to change."""
+    return _get(User, current_visit().user_id)
 
 
 def current_actor() -> Actor:
     """Return who makes the changes of this request."""
-    return Actor("user", current_user().email)
+    return Actor("user", current_visit().email)
 
 
 def current_membership() -> Membership:
-    """Return what the user is in the organization of this page."""
-    membership: Membership = g.membership
-    return membership
+    """Return what the user is in the organization of this page, as a row to change."""
+    return _get(Membership, current_member().id)
 
 
 def current_organization() -> Organization:
-    """Return the organization of this page."""
-    return current_membership().organization
+    """Return the organization of this page, as a row to change."""
+    return _get(Organization, current_member().organization_id)
+
+
+def _get(model: type[T], number: int | None) -> T:
+    """Return a row; raises NotFound when another request has just deleted it."""
+    found = db.session.get(model, number)
+    if found is None:
+        raise NotFound()
+    return found
 
 
 def may(least: str) -> bool:
     """Say whether the user has at least the role *least* here; also known to templates."""
-    return "membership" in g and roles.includes(current_membership().role, least)
+    member = _known_member()
+    return member is not None and roles.includes(member.role, least)
+
+
+def _known_member() -> Member | None:
+    """Return what the visitor is here; None also where nobody asked who they are."""
+    visit: Visit | None = g.get("visit")
+    return visit.member if visit else None
 
 
 def find_project(slug: str) -> Project:
     """Return a project of this page's organization; raises NotFound."""
     project = db.session.scalar(
         select(Project).where(
-            Project.organization_id == current_organization().id, Project.slug == slug
+            Project.organization_id == current_member().organization_id, Project.slug == slug
         )
     )
     if project is None:
@@ -201,22 +227,13 @@ def find_project(slug: str) -> Project:
     return project
 
 
-def _find_membership(slug: str) -> Membership | None:
-    return db.session.scalar(
-        select(Membership)
-        .join(Membership.organization)
-        .where(Membership.user_id == current_user().id, Organization.slug == slug)
-        .options(joinedload(Membership.organization))
-    )
-
-
-def memberships_of(user: User) -> list[Membership]:
-    """Return the organizations of *user*, by name."""
+def memberships_of(user_id: int) -> list[Membership]:
+    """Return the organizations of a user, by name."""
     query = (
         select(Membership)
         .join(Membership.organization)
-        .where(Membership.user_id == user.id)
-        .options(joinedload(Membership.organization))
+        .where(Membership.user_id == user_id)
+        .options(contains_eager(Membership.organization))
         .order_by(Organization.name, Organization.id)
     )
     return list(db.session.scalars(query))
@@ -285,29 +302,29 @@ _SECTIONS = (
 @blp.app_context_processor
 def _page_context() -> dict[str, Any]:
     """Give the pages of an organization their frame."""
-    if "membership" not in g:
-        return {"may": may, "roles": roles}
-    return {"may": may, "roles": roles, "frame": make_frame()}
+    context: dict[str, Any] = {"may": may, "roles": roles}
+    # An open page takes only what its frame surrounds.
+    if _known_member() is not None and not is_live_request():
+        context["frame"] = make_frame()
+    return context
 
 
 def make_frame() -> Frame:
     """Return the top bar of this page's organization."""
-    organization = current_organization()
-    base = _home(organization)
+    visit, member = current_visit(), current_member()
+    base = _home(member.organization)
+    homes = [one.organization for one in memberships_of(visit.user_id)]
     return Frame(
-        organization=organization.name,
-        organizations=tuple(
-            Link(member.organization.slug, member.organization.name, _home(member.organization))
-            for member in memberships_of(current_user())
-        ),
+        organization=member.organization_name,
+        organizations=tuple(Link(one.slug, one.name, _home(one.slug)) for one in homes),
         nav=tuple(
             Link(key, label, base + path, shortcut) for key, label, path, shortcut in _SECTIONS
         ),
-        user=current_user().email,
+        user=visit.email,
         menu=(Link("account", "Your account", url_for("dashboard.account")),),
         sign_out=url_for("dashboard.sign_out"),
     )
 
 
-def _home(organization: Organization) -> str:
-    return f"{request.script_root}/a/{organization.slug}/"
+def _home(slug: str) -> str:
+    return f"{request.script_root}/a/{slug}/"

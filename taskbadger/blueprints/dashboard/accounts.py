@@ -20,8 +20,9 @@ from taskbadger.blueprints.dashboard.access import (
     SIGNED_IN,
     blp,
     current_actor,
-    current_session,
     current_user,
+    current_visit,
+    find_visit,
     forget_cookie,
     idle_time,
     memberships_of,
@@ -46,9 +47,9 @@ REFUSED = "Address or password is wrong."
 @blp.page("/", role=SIGNED_IN)
 def start() -> AnyResponse | str:
     """Lead to the user's organization."""
-    found = memberships_of(current_user())
+    found = memberships_of(current_visit().user_id)
     if not found:
-        return render_template("dashboard/no_organization.html", user=current_user())
+        return render_template("dashboard/no_organization.html", user=current_visit())
     return redirect(f"{request.script_root}/a/{found[0].organization.slug}/", 303)
 
 
@@ -57,7 +58,7 @@ def sign_in() -> AnyResponse | str:
     """Show the form, or the first one on an empty server."""
     if members.needs_set_up():
         return redirect(url_for("dashboard.set_up"), 303)
-    if current_session() is not None:
+    if find_visit() is not None:
         return to_next(request.args.get("next"))
     return render_template("dashboard/sign_in.html", form=Form())
 
@@ -213,9 +214,9 @@ def _account_page(form: Form) -> str:
         "dashboard/account.html",
         form=form,
         user=user,
-        memberships=memberships_of(user),
+        memberships=memberships_of(user.id),
         sessions=sessions.list_for(user, idle=idle_time(), now=utcnow()),
-        current=current_session(),
+        current=current_visit().session_id,
     )
 
 
@@ -223,7 +224,7 @@ def _account_page(form: Form) -> str:
 def change_password() -> AnyResponse:
     """Change the password; every session of the user ends, and this browser gets a new one."""
     form = read_form(PasswordForm)
-    email = current_user().email
+    email = current_visit().email
     _count_attempt(email)
     if not form.errors and _check_password(email, form.data["current"]) is None:
         form.errors = {"current": ["This is not your password."]}

@@ -10,7 +10,7 @@ from marshmallow import ValidationError
 from werkzeug.wrappers import Response
 
 from taskbadger.blueprints.dashboard import channel_picker
-from taskbadger.blueprints.dashboard.access import blp, current_actor, current_organization
+from taskbadger.blueprints.dashboard.access import blp, current_actor, current_member
 from taskbadger.blueprints.dashboard.forms import Form, read_form
 from taskbadger.blueprints.dashboard.shared import organization_projects
 from taskbadger.clock import utcnow
@@ -43,7 +43,7 @@ class RuleRow:
 
 def alerts_context() -> dict[str, Any]:
     """Return what every page of alerts shows around its own part."""
-    organization_id = current_organization().id
+    organization_id = current_member().organization_id
     return {
         "dead_count": surroundings.count_dead(organization_id),
         "failing": monitor_overview.count_failing(organization_id),
@@ -53,7 +53,7 @@ def alerts_context() -> dict[str, Any]:
 @blp.page(f"{BASE}/", role=roles.READ)
 def alert_list() -> str:
     """Show the global actions."""
-    found = rules.list_rules(current_organization().id)
+    found = rules.list_rules(current_member().organization_id)
     return render_template("dashboard/alerts.html", rows=_rows(found), **alerts_context())
 
 
@@ -76,7 +76,7 @@ def _find(text: str) -> GlobalAction:
     number = read_number(text)
     if number is None:
         raise NotFound()
-    return rules.get_rule(current_organization().id, number)
+    return rules.get_rule(current_member().organization_id, number)
 
 
 @blp.page(f"{BASE}/new/", role=roles.CHANGE_ALERTS)
@@ -95,7 +95,7 @@ def create_alert() -> Response:
     try:
         if not form.errors:
             data = {**form.data, "channels": notices}
-            made = rules.create_rule(current_organization().id, data, now=utcnow())
+            made = rules.create_rule(current_member().organization_id, data, now=utcnow())
     except ValidationFailed as error:
         channel_picker.add_errors(form, error, "channels", notices)
     if made is None:
@@ -201,7 +201,7 @@ def _dry_run(values: dict[str, str]) -> dict[str, Any]:
         return shown
     try:
         draft = DryRunForm().load(values)
-        number = current_organization().id
+        number = current_member().organization_id
         # It reads for a while, after a form too: nobody who writes is to wait for it.
         with reading():
             shown["run"] = rules.dry_run(

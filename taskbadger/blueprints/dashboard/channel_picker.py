@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from taskbadger.blueprints.dashboard.access import current_organization
+from taskbadger.blueprints.dashboard.access import current_member
 from taskbadger.blueprints.dashboard.forms import Form
 from taskbadger.errors import ValidationFailed
 from taskbadger.schemas.actions import checked_config
@@ -38,7 +38,7 @@ def list_boxes(form: Form, saved: Sequence[Notice] = ()) -> list[Box]:
     used = {notice["integration"] for notice in saved if notice["integration"] != channels.EMAIL}
     ticked = set(_ticked(form)) if form.typed else used
     known = {}
-    for one in channels.list_channels(current_organization().id):
+    for one in channels.list_channels(current_member().organization_id):
         note = "turned off" if one.disabled else ""
         known[f"{one.kind}:{one.slug}"] = (one.name, note)
     gone = {integration: (integration, "deleted") for integration in sorted(used - set(known))}

@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 
 from taskbadger import channels as kinds
 from taskbadger.blueprints.channels import run_test
-from taskbadger.blueprints.dashboard.access import blp, current_actor, current_organization
+from taskbadger.blueprints.dashboard.access import blp, current_actor, current_member
 from taskbadger.blueprints.dashboard.alerts import BASE, alerts_context
 from taskbadger.blueprints.dashboard.forms import Form, read_form
 from taskbadger.channels import Channel
@@ -32,7 +32,9 @@ def channel_list() -> str:
     """Show the channels by kind, and the kinds that there are."""
     return render_template(
         "dashboard/channels.html",
-        channels=[(one, name_of(one)) for one in channels.list_channels(current_organization().id)],
+        channels=[
+            (one, name_of(one)) for one in channels.list_channels(current_member().organization_id)
+        ],
         labels={kind: label_of(kind) for kind in kinds.kinds()},
         missing={kind: _missing(kind) for kind in kinds.kinds()},
         **alerts_context(),
@@ -65,7 +67,7 @@ def find_channel(integration: str) -> ChannelConfig:
     """Return a channel of this page's organization; raises NotFound."""
     if not integration.isprintable():
         raise NotFound()
-    return channels.get_channel(current_organization().id, integration)
+    return channels.get_channel(current_member().organization_id, integration)
 
 
 @blp.page(f"{BASE}/channels/new/<kind>/", role=roles.MANAGE_CHANNELS)
@@ -97,7 +99,7 @@ def _create(known: Channel, form: Form) -> ChannelConfig | None:
     fields = config_fields(known.config_schema, known.secret_fields)
     try:
         return channels.create_channel(
-            current_organization().id,
+            current_member().organization_id,
             known.kind,
             form.data["slug"],
             form.data["name"],

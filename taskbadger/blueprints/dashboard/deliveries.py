@@ -7,7 +7,7 @@ from typing import Any
 from flask import flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from taskbadger.blueprints.dashboard.access import blp, current_actor, current_organization
+from taskbadger.blueprints.dashboard.access import blp, current_actor, current_member
 from taskbadger.blueprints.dashboard.alerts import BASE, alerts_context
 from taskbadger.blueprints.dashboard.channels import name_of
 from taskbadger.clock import to_wire, utcnow
@@ -31,7 +31,9 @@ def delivery_list_page() -> str:
     cursor = read_cursor(text, parts=1) if text else None
     asked = _asked()
     filters = delivery_list.read_filters(_parameters(asked))
-    page = delivery_list.list_deliveries(current_organization().id, filters, cursor, PAGE_SIZE)
+    page = delivery_list.list_deliveries(
+        current_member().organization_id, filters, cursor, PAGE_SIZE
+    )
     return render_template(
         "dashboard/deliveries.html",
         rows=page.rows,
@@ -66,7 +68,7 @@ def _parameters(asked: dict[str, str]) -> dict[str, str]:
 
 
 def _channels(chosen: str) -> list[tuple[str, str]]:
-    known = [name_of(one) for one in channels.list_channels(current_organization().id)]
+    known = [name_of(one) for one in channels.list_channels(current_member().organization_id)]
     names = [channels.EMAIL, *known]
     if chosen and chosen not in names:
         names.append(chosen)
@@ -83,7 +85,7 @@ def _page_href(asked: dict[str, str], cursor: Cursor | None) -> str | None:
 @blp.page(f"{BASE}/deliveries/<id>/", role=roles.READ)
 def delivery(id: str) -> str:
     """Show one delivery: what it says, why, and every try."""
-    found = deliveries.get_delivery(current_organization().id, id)
+    found = deliveries.get_delivery(current_member().organization_id, id)
     firings = delivery_list.firings_of([found])
     return render_template(
         "dashboard/delivery.html",
@@ -99,7 +101,7 @@ def delivery(id: str) -> str:
 @blp.page(f"{BASE}/deliveries/<id>/replay", role=roles.CHANGE_ALERTS, methods=["POST"])
 def replay_delivery(id: str) -> Response:
     """Try a delivery again that was given up."""
-    now, organization_id = utcnow(), current_organization().id
+    now, organization_id = utcnow(), current_member().organization_id
     back = redirect(url_for("dashboard.delivery", id=id), 303)
     try:
         deliveries.replay(organization_id, id, now=now)
@@ -115,7 +117,7 @@ def replay_delivery(id: str) -> Response:
 @blp.page(f"{BASE}/deliveries/replay", role=roles.CHANGE_ALERTS, methods=["POST"])
 def replay_channel() -> Response:
     """Try all deliveries of a channel again that were given up."""
-    now, organization_id = utcnow(), current_organization().id
+    now, organization_id = utcnow(), current_member().organization_id
     channel = _asked_channel()
     count = deliveries.replay_channel(organization_id, channel, now=now)
     if count:

@@ -6,7 +6,8 @@ from werkzeug.wrappers import Response
 from taskbadger.blueprints.dashboard.access import (
     PUBLIC,
     blp,
-    current_session,
+    current_user,
+    find_visit,
     to_next,
     to_sign_in,
 )
@@ -28,12 +29,11 @@ def invitation() -> Response | str:
 
 
 def _page(found: Invitation, form: Form) -> str:
-    session = current_session()
     return render_template(
         "dashboard/invitation.html",
         invitation=found,
         form=form,
-        user=session.user if session else None,
+        user=find_visit(),
         known=members.find_user(found.email) is not None,
     )
 
@@ -42,9 +42,8 @@ def _page(found: Invitation, form: Form) -> str:
 def accept_invitation() -> Response:
     """Make the visitor a member."""
     found = invitations.find(request.args.get("token", ""), now=utcnow())
-    session = current_session()
-    if session is not None:
-        return _join(found, session.user)
+    if find_visit() is not None:
+        return _join(found, current_user())
     if members.find_user(found.email) is not None:
         return to_sign_in(request.full_path)
     return _register(found)

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from flask import Response, request, url_for
 
 from taskbadger.blueprints.api import base_url
-from taskbadger.blueprints.dashboard.access import blp, current_organization
+from taskbadger.blueprints.dashboard.access import blp, current_member
 from taskbadger.blueprints.dashboard.rows import make_row
 from taskbadger.blueprints.dashboard.shared import (
     chosen_projects,
@@ -227,7 +227,7 @@ def _context(found: Monitor, project: ProjectRef, cursor: Cursor | None) -> dict
         "runs": [make_row(one, {project.id: project.slug}) for one in runs.rows],
         "snippets": make_monitor_snippets(
             host=base_url(),
-            organization=current_organization().slug,
+            organization=current_member().organization,
             project=project.slug,
             monitor=str(found.id),
             name=found.name,

@@ -10,10 +10,10 @@ from taskbadger.blueprints.api import base_url
 from taskbadger.blueprints.dashboard.access import (
     blp,
     current_actor,
+    current_member,
     current_organization,
     find_project,
 )
-from taskbadger.blueprints.dashboard.live import live_anchor
 from taskbadger.blueprints.dashboard.rows import TaskRow, make_row
 from taskbadger.blueprints.dashboard.shared import (
     last_change,
@@ -22,6 +22,7 @@ from taskbadger.blueprints.dashboard.shared import (
     share,
 )
 from taskbadger.blueprints.dashboard.snippets import make_snippets
+from taskbadger.blueprints.live import live_anchor
 from taskbadger.clock import utcnow
 from taskbadger.domain import roles
 from taskbadger.domain.search import GROUPS
@@ -55,7 +56,7 @@ def overview() -> Response:
     span = request.args.get("range", "24h")
     if span not in task_stats.RANGES:
         raise NotFound()
-    organization_id = current_organization().id
+    organization_id = current_member().organization_id
     around = share(
         ("around", organization_id),
         lambda: surroundings.surroundings_version(organization_id),
@@ -73,7 +74,7 @@ def _context(projects: list[ProjectRef], span: str) -> dict[str, Any]:
     now = utcnow()
     series = task_stats.read_series(projects, span, now=now)
     return {
-        "around": surroundings.read_surroundings(current_organization().id),
+        "around": surroundings.read_surroundings(current_member().organization_id),
         "base": url_for("dashboard.overview"),
         "figures": task_stats.read_figures(projects, now=now),
         "running": _rows(projects, Filters(status=GROUPS["running"])),
@@ -128,7 +129,7 @@ def _welcome(key: str, project: str = "", *, arrived: bool = False) -> dict[str,
     projects = organization_projects()
     chosen = project or (projects[0].slug if projects else "")
     snippets = make_snippets(
-        host=base_url(), organization=current_organization().slug, project=chosen, key=key
+        host=base_url(), organization=current_member().organization, project=chosen, key=key
     )
     return {
         "snippets": snippets,

@@ -7,6 +7,7 @@ from taskbadger.blueprints.api import base_url, key_cache
 from taskbadger.blueprints.dashboard.access import (
     blp,
     current_actor,
+    current_member,
     current_organization,
     find_project,
 )
@@ -29,7 +30,7 @@ def keys() -> str:
 
 
 def _list_page(form: Form) -> str:
-    organization_id = current_organization().id
+    organization_id = current_member().organization_id
     found = projects.list_projects(organization_id)
     return render_template(
         "dashboard/settings_keys.html",
@@ -90,7 +91,7 @@ def _create(form: Form) -> tuple[ApiKey, str] | None:
 @blp.page(f"{BASE}/keys/<int:key_id>/revoke", role=roles.MANAGE_KEYS, methods=["POST"])
 def revoke_key(key_id: int) -> Response:
     """Revoke a key: every process refuses it within seconds."""
-    now, organization_id = utcnow(), current_organization().id
+    now, organization_id = utcnow(), current_member().organization_id
     key = accounts.revoke_key(key_id, now=now, organization_id=organization_id)
     audit.record(current_actor(), organization_id, "key.revoke", key.name, key.prefix, now=now)
     digest, name = key.digest, key.name

@@ -9,6 +9,7 @@ from taskbadger.blueprints.api import base_url
 from taskbadger.blueprints.dashboard.access import (
     blp,
     current_actor,
+    current_member,
     current_membership,
     current_organization,
 )
@@ -29,7 +30,7 @@ def members_page() -> str:
 
 
 def _list_page(form: Form) -> str:
-    organization_id, role = current_organization().id, current_membership().role
+    organization_id, role = current_member().organization_id, current_member().role
     grantable = [one for one in reversed(roles.ROLES) if roles.may_grant(role, one)]
     return render_template(
         "dashboard/settings_members.html",
@@ -45,11 +46,11 @@ def _list_page(form: Form) -> str:
 @blp.page(f"{BASE}/members/<int:member_id>/role", role=roles.MANAGE_MEMBERS, methods=["POST"])
 def change_role(member_id: int) -> Response:
     """Give a member another role."""
-    member = members.find_member(current_organization().id, member_id)
+    member = members.find_member(current_member().organization_id, member_id)
     form = read_form(RoleForm)
     if form.errors:
         return make_response(_list_page(Form()), 400)
-    actor, role = current_actor(), current_membership().role
+    actor, role = current_actor(), current_member().role
     members.change_role(member, form.data["role"], actor=actor, actor_role=role, now=utcnow())
     email = member.user.email
     db.session.commit()
@@ -60,8 +61,8 @@ def change_role(member_id: int) -> Response:
 @blp.page(f"{BASE}/members/<int:member_id>/remove", role=roles.MANAGE_MEMBERS, methods=["POST"])
 def remove_member(member_id: int) -> Response:
     """Take a member out of the organization."""
-    member = members.find_member(current_organization().id, member_id)
-    email, role = member.user.email, current_membership().role
+    member = members.find_member(current_member().organization_id, member_id)
+    email, role = member.user.email, current_member().role
     members.remove_member(member, actor=current_actor(), actor_role=role, now=utcnow())
     db.session.commit()
     flash(f"{email} is no longer a member.", "success")
@@ -100,7 +101,7 @@ def _invite(form: Form) -> str:
             role=form.data["role"],
             lasting=timedelta(days=form.data["days"]),
             actor=current_actor(),
-            actor_role=current_membership().role,
+            actor_role=current_member().role,
             now=utcnow(),
         )
     except ValidationFailed as error:
@@ -115,7 +116,7 @@ def _invite(form: Form) -> str:
 )
 def withdraw_invitation(invitation_id: int) -> Response:
     """Make an invitation's link useless."""
-    organization_id = current_organization().id
+    organization_id = current_member().organization_id
     invitations.withdraw(organization_id, invitation_id, actor=current_actor(), now=utcnow())
     db.session.commit()
     flash("The invitation is withdrawn.", "success")

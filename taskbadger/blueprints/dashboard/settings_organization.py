@@ -3,7 +3,12 @@
 from flask import flash, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from taskbadger.blueprints.dashboard.access import blp, current_actor, current_organization
+from taskbadger.blueprints.dashboard.access import (
+    blp,
+    current_actor,
+    current_member,
+    current_organization,
+)
 from taskbadger.blueprints.dashboard.forms import Form, read_form
 from taskbadger.blueprints.dashboard.settings_projects import BASE
 from taskbadger.clock import utcnow
@@ -42,7 +47,7 @@ def audit_log() -> str:
     before = request.args.get("before", type=int)
     if before is not None and not 0 < before < 2**63:
         raise NotFound()
-    entries = audit.list_entries(current_organization().id, before=before)
+    entries = audit.list_entries(current_member().organization_id, before=before)
     page, more = entries[: audit.PAGE_SIZE], len(entries) > audit.PAGE_SIZE
     return render_template(
         "dashboard/settings_audit.html",

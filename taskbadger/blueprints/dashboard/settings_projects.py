@@ -6,6 +6,7 @@ from werkzeug.wrappers import Response
 from taskbadger.blueprints.dashboard.access import (
     blp,
     current_actor,
+    current_member,
     current_organization,
     find_project,
 )
@@ -29,7 +30,7 @@ def settings() -> str:
 
 
 def _list_page(form: Form) -> str:
-    found = projects.list_projects(current_organization().id)
+    found = projects.list_projects(current_member().organization_id)
     return render_template("dashboard/settings_projects.html", projects=found, form=form)
 
 

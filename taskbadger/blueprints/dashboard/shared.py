@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 from flask import Flask, Response, current_app, g, request
 
-from taskbadger.blueprints.dashboard.access import current_membership
-from taskbadger.blueprints.dashboard.live import is_live_request, live_anchor, render_live
+from taskbadger.blueprints.dashboard.access import current_member
+from taskbadger.blueprints.live import is_live_request, live_anchor, render_live
 from taskbadger.services import monitor_overview, task_search
 from taskbadger.services.accounts import KeyCache, ProjectRef
 
@@ -85,8 +85,7 @@ def share(name: Any, read: Callable[[], T], *, place: str = "versions") -> T:
 def organization_projects() -> list[ProjectRef]:
     """Return the projects of this page's organization."""
     if "projects" not in g:
-        organization = current_membership().organization
-        number, slug = organization.id, organization.slug
+        number, slug = current_member().organization_id, current_member().organization
         g.projects = share(("projects", number), lambda: task_search.find_projects(number, slug))
     projects: list[ProjectRef] = g.projects
     return projects
@@ -114,15 +113,15 @@ def render_shared(
     The template must show the same to everyone with the same role in the organization. Forms with
     a CSRF token stand outside of its live regions, and leave the token out for an open page.
     """
-    membership = current_membership()
-    number = membership.organization_id
+    member = current_member()
+    number = member.organization_id
     failing = share(
         ("failing", number), lambda: monitor_overview.count_failing(number), place="counts"
     )
     version = f"{version}|{failing}"
     key = (
-        membership.organization_id,
-        membership.role,
+        number,
+        member.role,
         request.script_root,
         request.host_url,
         request.full_path,

@@ -12,10 +12,9 @@ from werkzeug.wrappers import Response as AnyResponse
 from taskbadger.blueprints.dashboard.access import (
     blp,
     current_actor,
-    current_organization,
+    current_member,
     may,
 )
-from taskbadger.blueprints.dashboard.live import live_anchor
 from taskbadger.blueprints.dashboard.rows import TaskRow, make_row
 from taskbadger.blueprints.dashboard.shared import (
     chosen_projects,
@@ -25,6 +24,7 @@ from taskbadger.blueprints.dashboard.shared import (
     share,
     shared_row,
 )
+from taskbadger.blueprints.live import live_anchor
 from taskbadger.clock import utcnow
 from taskbadger.domain import roles, search
 from taskbadger.errors import NotFound, TaskBadgerError
@@ -119,7 +119,7 @@ def _detail(context: dict[str, Any]) -> str:
 
 
 def _views() -> list[Any]:
-    organization_id = current_organization().id
+    organization_id = current_member().organization_id
     return share(("views", organization_id), lambda: saved_views.list_views(organization_id))
 
 
@@ -296,7 +296,7 @@ def _note(number: int, detail: str) -> None:
     if number:
         audit.record(
             current_actor(),
-            current_organization().id,
+            current_member().organization_id,
             "task.cancel",
             f"{number} task{'' if number == 1 else 's'}",
             detail,
@@ -314,7 +314,7 @@ def export_tasks(kind: str) -> Response:
         raise BadSearch(query.problems[0].message)
     make, mimetype = exports.EXPORTS[kind]
     response = Response(stream_with_context(make(query.projects, query.filters)), mimetype=mimetype)
-    name = f"tasks-{current_organization().slug}.{kind}"
+    name = f"tasks-{current_member().organization}.{kind}"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 
@@ -331,7 +331,7 @@ def save_view() -> AnyResponse:
     """Keep the search under a name."""
     query = read_query(request.form)
     view = saved_views.save_view(
-        current_organization().id,
+        current_member().organization_id,
         request.form.get("name", ""),
         query.text,
         query.project,
@@ -349,7 +349,7 @@ def save_view() -> AnyResponse:
 )
 def delete_view(view_id: int) -> AnyResponse:
     """Delete a saved view."""
-    name = saved_views.delete_view(current_organization().id, view_id)
+    name = saved_views.delete_view(current_member().organization_id, view_id)
     db.session.commit()
     flash(f"The view “{name}” is deleted.", "success")
     return redirect(url_for("dashboard.task_list"), 303)

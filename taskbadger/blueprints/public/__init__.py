@@ -9,8 +9,8 @@ from flask_smorest import Api
 from markupsafe import escape
 
 from taskbadger.blueprints.dashboard.access import PUBLIC, Pages
-from taskbadger.blueprints.dashboard.live import render_live
 from taskbadger.blueprints.dashboard.task import make_steps, run_time
+from taskbadger.blueprints.live import render_live
 from taskbadger.domain import secrets
 from taskbadger.domain.status import RUNNING, value_percent
 from taskbadger.errors import NotFound

@@ -9,7 +9,7 @@ from flask import Response, make_response, render_template, request
 
 def is_live_request() -> bool:
     """Tell whether an open page asks for news, rather than a person for the page."""
-    return request.headers.get("X-Live") == "1"
+    return request.headers.get("X-Live") == "1" and request.method == "GET"
 
 
 def live_anchor() -> str | None:
