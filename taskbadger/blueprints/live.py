@@ -1,10 +1,21 @@
 """Pages that keep themselves up to date by asking again with the version they have."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Response, make_response, render_template, request
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A part of a page that an open page gets again only when it looks different."""
+
+    stamp: Callable[[], object]
+    """Gives something whose ``repr`` changes whenever the region would; cheaper than the region."""
+    context: Callable[[], dict[str, Any]]
+    """Gives the variables that only this part of the template needs."""
 
 
 def is_live_request() -> bool:
@@ -17,7 +28,7 @@ def live_anchor() -> str | None:
     return request.headers.get("X-Live-Anchor") if is_live_request() else None
 
 
-def _make_anew(_etag: str, make: Callable[[], str]) -> str:
+def _make_anew(_key: str, make: Callable[[], str]) -> str:
     return make()
 
 
@@ -25,36 +36,62 @@ def render_live(
     template: str,
     version: str,
     context: Callable[[], dict[str, Any]],
+    *,
+    regions: Mapping[str, Region] | None = None,
     keep: Callable[[str, Callable[[], str]], str] = _make_anew,
-    detail: Callable[[], str] | None = None,
 ) -> Response:
     """Answer with the page, or with 304 when it already shows this *version*.
 
     *version* changes whenever the page would: make it from index look-ups. *context* makes the
-    template's variables and is only called when they are needed. *keep* takes an ETag and what
-    makes the answer, and may give the answer that it made before; it is asked for open pages only.
-    *detail*, where there is one, is asked after a new version: what it gives changes only when the
-    page does, so that a change elsewhere costs no new page.
+    template's variables and is only called when they are needed. *keep* takes a key and what makes
+    the text of that key, and may give the text that it made before; it is asked for open pages
+    only.
+
+    With *regions*, a new version is looked at part by part: the answer has the changed ones only
+    (``shows(name)`` tells the template which), and a change elsewhere is a 304 again. What stands
+    in no region is for the whole page.
+
+    An ETag is ``version-region.region…``, each a digest.
     """
+    regions = regions or {}
     anchor = live_anchor()
-    shallow = _digest(f"{version}|{anchor}")
     # A page that wants to see all of it sends an empty one.
-    known = {etag for etag in request.if_none_match.as_set() if etag and is_live_request()}
-    if shallow in {etag.partition("-")[0] for etag in known}:
-        return _not_changed(next(etag for etag in known if etag.startswith(shallow)))
-    deep = _digest(f"{anchor}|{detail()}") if detail else shallow
-    etag = f"{shallow}-{deep}"
-    if deep in {etag.rpartition("-")[2] for etag in known}:
+    known = [etag for etag in request.if_none_match.as_set() if etag and is_live_request()]
+    shallow = _digest(f"{version}|{anchor}")
+    for etag in known:
+        if etag.partition("-")[0] == shallow:
+            return _not_changed(etag)
+
+    def stamp() -> str:
+        return ".".join(_digest(f"{anchor}|{one.stamp()!r}") for one in regions.values())
+
+    stamps = keep(shallow, stamp) if is_live_request() else stamp()
+    etag = f"{shallow}-{stamps}"
+    changed = _changed(stamps, known, regions)
+    if known and regions and not changed:
         return _not_changed(etag)
 
     def make() -> str:
-        return render_template(template, live_etag=etag, **context())
+        variables = context()
+        for name in changed:
+            variables |= regions[name].context()
+        return render_template(template, live_etag=etag, shows=changed.__contains__, **variables)
 
-    response = make_response(keep(etag, make) if is_live_request() else make())
+    key = f"{etag} {' '.join(changed)}"
+    response = make_response(keep(key, make) if is_live_request() else make())
     if is_live_request():
         response.set_etag(etag)
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def _changed(stamps: str, known: list[str], regions: Mapping[str, Region]) -> Collection[str]:
+    """Return the regions of which the page does not show the present state."""
+    now = stamps.split(".")
+    seen = known[0].partition("-")[2].split(".") if known else []
+    if len(seen) != len(now):
+        return list(regions)
+    return [name for name, old, new in zip(regions, seen, now, strict=False) if old != new]
 
 
 def _digest(text: str) -> str:

@@ -14,20 +14,20 @@ from taskbadger.services.keyset import walk
 from taskbadger.services.pagination import Cursor, Page
 
 
-def list_failing(organization_id: int, limit: int) -> list[tuple[Monitor, str, Incident]]:
+def list_failing(organization_id: int, limit: int) -> Sequence[Any]:
     """Return the monitors of an organization that are failing, the latest first.
 
-    Each with its project's slug and its incident.
+    Rows of ``id``, ``name``, ``project`` (its slug) and ``opened_at`` of the incident.
     """
-    rows = db.session.execute(
-        select(Monitor, Project.slug, Incident)
+    query = (
+        select(Monitor.id, Monitor.name, Project.slug.label("project"), Incident.opened_at)
         .join(Incident, Incident.monitor_id == Monitor.id)
         .join(Project, Project.id == Monitor.project_id)
         .where(Project.organization_id == organization_id, Incident.closed_at.is_(None))
         .order_by(Incident.opened_at.desc(), Incident.id.desc())
         .limit(limit)
     )
-    return [(row[0], row[1], row[2]) for row in rows]
+    return db.session.execute(query).all()
 
 
 def count_failing(organization_id: int) -> int:
@@ -41,13 +41,13 @@ def count_failing(organization_id: int) -> int:
     ).scalar_one()
 
 
-def list_next_expected(organization_id: int, limit: int) -> list[tuple[Monitor, str]]:
+def list_next_expected(organization_id: int, limit: int) -> Sequence[Any]:
     """Return the monitors whose runs are expected next, the soonest first.
 
-    Each with its project's slug; ``monitor.expected_at`` says when.
+    Rows of ``id``, ``name``, ``project`` (its slug) and ``expected_at``.
     """
-    rows = db.session.execute(
-        select(Monitor, Project.slug)
+    query = (
+        select(Monitor.id, Monitor.name, Project.slug.label("project"), Monitor.expected_at)
         .join(Project, Project.id == Monitor.project_id)
         .where(
             Project.organization_id == organization_id,
@@ -57,7 +57,7 @@ def list_next_expected(organization_id: int, limit: int) -> list[tuple[Monitor, 
         .order_by(Monitor.expected_at, Monitor.id)
         .limit(limit)
     )
-    return [(row[0], row[1]) for row in rows]
+    return db.session.execute(query).all()
 
 
 def list_page(

@@ -2,16 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import defer
 
 from taskbadger.extensions import db
-from taskbadger.models import Delivery, Incident, Monitor
+from taskbadger.models import Delivery
 from taskbadger.models.delivery import DEAD
-from taskbadger.services import monitor_overview, run_stats
+from taskbadger.services import monitor_overview
 
 ROWS = 5
 COUNT_CAP = 1000
@@ -19,12 +17,13 @@ COUNT_CAP = 1000
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The first few of each kind."""
+    """The first few of each kind, as rows that outlive their session."""
 
-    failing: list[tuple[Monitor, str, Incident]]
-    """Monitors with their project's slug and their incident."""
-    next_runs: list[tuple[Monitor, str]]
-    dead: Sequence[Delivery]
+    failing: Sequence[Any]
+    """Monitors that fail: ``id``, ``name``, ``project`` (its slug) and ``opened_at``."""
+    next_runs: Sequence[Any]
+    """Monitors: ``id``, ``name``, ``project`` and ``expected_at``."""
+    dead: Sequence[Any]
     """Messages that were given up, the latest first."""
     dead_count: int
     """How many of those there are, up to COUNT_CAP."""
@@ -33,16 +32,17 @@ class Surroundings:
 def read_surroundings(organization_id: int) -> Surroundings:
     """Return what surrounds the tasks of an organization."""
     query = (
-        select(Delivery)
+        select(
+            Delivery.id, Delivery.integration, Delivery.error, Delivery.finished, Delivery.created
+        )
         .where(Delivery.organization_id == organization_id, Delivery.state == DEAD)
         .order_by(Delivery.id.desc())
         .limit(ROWS)
-        .options(defer(Delivery.message), defer(Delivery.config))
     )
     return Surroundings(
         failing=monitor_overview.list_failing(organization_id, ROWS),
         next_runs=monitor_overview.list_next_expected(organization_id, ROWS),
-        dead=db.session.scalars(query).all(),
+        dead=db.session.execute(query).all(),
         dead_count=count_dead(organization_id),
     )
 
@@ -56,23 +56,3 @@ def count_dead(organization_id: int) -> int:
         .subquery()
     )
     return db.session.scalar(select(func.count()).select_from(some)) or 0
-
-
-def surroundings_version(organization_id: int) -> tuple[Any, ...]:
-    """Return what changes whenever the surroundings or the counts of runs do."""
-    newest = (
-        select(Delivery.id)
-        .where(Delivery.organization_id == organization_id, Delivery.state == DEAD)
-        .order_by(Delivery.id.desc())
-        .limit(1)
-    )
-    soonest: list[datetime | None] = [
-        monitor.expected_at
-        for monitor, _ in monitor_overview.list_next_expected(organization_id, ROWS)
-    ]
-    return (
-        run_stats.last_counted(),
-        db.session.scalar(newest),
-        count_dead(organization_id),
-        soonest,
-    )

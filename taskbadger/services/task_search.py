@@ -6,19 +6,31 @@ WINDOW rows; where that was not enough, the page says how far it looked, and the
 page looks further. So a page costs the same at a thousand tasks and at a million.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, cast
 
-from sqlalchemy import Select, Table, and_, case, func, literal, select, tuple_, union_all
+from sqlalchemy import (
+    Select,
+    Table,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal,
+    select,
+    tuple_,
+    union_all,
+)
 
 from taskbadger.clock import to_wire
 from taskbadger.domain import ids
 from taskbadger.domain.search import Search, Term, parse
 from taskbadger.domain.status import PENDING, STATUSES, SUCCESS, TERMINAL
 from taskbadger.errors import NotFound
-from taskbadger.extensions import db
+from taskbadger.extensions import db, fetch_all
 from taskbadger.models import Project, Task, TaskTag
 from taskbadger.schemas.fields import parse_moment
 from taskbadger.services import tasks
@@ -60,6 +72,7 @@ LIST_COLUMNS = (
     _task.version,
 )
 """What a row of the list shows: not ``data``, which may be large."""
+_VERSION = (_task.id, _task.status, _task.version)
 _SEARCHED = (
     _task.id,
     _task.project_id,
@@ -120,18 +133,17 @@ def last_change(projects: Sequence[ProjectRef]) -> str:
     """Return a text that changes whenever a task of these projects does: a look-up for each."""
     if not projects:
         return ""
-    columns = [
-        select(func.max(_task.updated)).where(_task.project_id == project.id).scalar_subquery()
-        for project in projects
-    ]
-    row = db.session.execute(select(*columns)).one()
+    row = fetch_all(_last_changes(tuple(project.id for project in projects)), {})[0]
     return "|".join("" if moment is None else to_wire(moment) for moment in row)
 
 
-def has_tasks(projects: Sequence[ProjectRef]) -> bool:
-    """Say whether there is any task."""
-    found = (select(_task.id).where(_task.project_id == one.id).limit(1) for one in projects)
-    return any(db.session.execute(query).first() for query in found)
+@lru_cache(maxsize=256)
+def _last_changes(project_ids: tuple[int, ...]) -> Select[Any]:
+    columns = [
+        select(func.max(_task.updated)).where(_task.project_id == number).scalar_subquery()
+        for number in project_ids
+    ]
+    return select(*columns)
 
 
 def read_search(text: str, *, now: datetime) -> tuple[Filters, Search]:
@@ -186,33 +198,88 @@ class _Plan:
         return max(WINDOW // max(len(self.arms), 1), LEAST_WINDOW)
 
 
+class PreparedSearch:
+    """A search over some projects that can be asked again without being planned again.
+
+    What it knows of names is as old as it is.
+    """
+
+    def __init__(self, projects: Sequence[ProjectRef], filters: Filters) -> None:
+        self._plan = _make_plan(projects, filters)
+        self._statements: dict[tuple[Any, ...], Select[Any]] = {}
+
+    @property
+    def is_walk(self) -> bool:
+        """Whether indexes answer it, so that no row is read in vain."""
+        return not self._plan.rest
+
+    def find(self, cursor: Cursor | None, size: int) -> Found:
+        """Return a page of the tasks that match, newest first. Raises InvalidCursor."""
+        plan = self._plan
+        if not plan.arms:
+            return Found([], None, None)
+        backwards = cursor is not None and cursor.backwards
+        parameters = _read_position(cursor)
+        query = self._statement(_page_of, LIST_COLUMNS, cursor is not None, backwards, size + 1)
+        rows = list(db.session.execute(query, parameters))
+        more = len(rows) > size
+        rows = rows[:size]
+        if backwards:
+            rows.reverse()
+            return Found(rows, _cursor(rows[-1]) if rows else None, _back(rows) if more else None)
+        previous = _back(rows) if cursor is not None else None
+        if more:
+            return Found(rows, _cursor(rows[-1]), previous)
+        end = _window_end(plan, parameters) if plan.rest else None
+        if end is None:
+            return Found(rows, None, previous)
+        # An arm that reached further back will find these again on the next page.
+        kept = [row for row in rows if (row.created, ids.to_bytes(row.id)) >= (end[0], end[1])]
+        after = Cursor((to_wire(end[0]), end[2]))
+        return Found(kept, after, previous, looked_back_to=end[0])
+
+    def versions(self, cursor: Cursor | None, size: int) -> Sequence[Any]:
+        """Return ids, states and versions of the rows of a page, and of one more below it."""
+        if not self._plan.arms:
+            return ()
+        backwards = cursor is not None and cursor.backwards
+        query = self._statement(_page_of, _VERSION, cursor is not None, backwards, size + 1)
+        return fetch_all(query, _read_position(cursor))
+
+    def count_newer(self, key: Cursor, most: int) -> int:
+        """Return how many matching tasks are newer than the row at *key*, up to *most*."""
+        if not self._plan.arms:
+            return 0
+        query = self._statement(_count_newer, most)
+        number: int = fetch_all(query, _read_position(replace(key, backwards=True)))[0][0]
+        return number
+
+    def _statement(self, build: Callable[..., Select[Any]], *arguments: Any) -> Select[Any]:
+        known = self._statements.get((build, *arguments))
+        if known is None:
+            known = self._statements[build, *arguments] = build(self._plan, *arguments)
+        return known
+
+
 def search_tasks(
     projects: Sequence[ProjectRef], filters: Filters, cursor: Cursor | None, size: int
 ) -> Found:
     """Return a page of the tasks that match, newest first. Raises InvalidCursor."""
-    plan = _make_plan(projects, filters)
-    if not plan.arms:
-        return Found([], None, None)
-    key = None if cursor is None else _read_key(cursor)
-    backwards = cursor is not None and cursor.backwards
-    arms = [_arm(plan, arm, key, backwards, size + 1) for arm in plan.arms]
-    merged = _merge(arms, backwards).limit(size + 1).subquery()
-    query = select(*LIST_COLUMNS).select_from(merged).join(Task, _task.id == merged.c.id)
-    rows = list(db.session.execute(query.order_by(*_order(_task, backwards))))
-    more = len(rows) > size
-    rows = rows[:size]
-    if backwards:
-        rows.reverse()
-        return Found(rows, _cursor(rows[-1]) if rows else None, _back(rows) if more else None)
-    previous = _back(rows) if cursor is not None else None
-    if more:
-        return Found(rows, _cursor(rows[-1]), previous)
-    end = _window_end(plan, key) if plan.rest else None
-    if end is None:
-        return Found(rows, None, previous)
-    # An arm that reached further back will find these again on the next page.
-    kept = [row for row in rows if (row.created, ids.to_bytes(row.id)) >= (end[0], end[1])]
-    return Found(kept, Cursor((to_wire(end[0]), end[2])), previous, looked_back_to=end[0])
+    return PreparedSearch(projects, filters).find(cursor, size)
+
+
+def _page_of(
+    plan: _Plan, columns: tuple[Any, ...], has_key: bool, backwards: bool, limit: int
+) -> Select[Any]:
+    arms = [_arm(plan, arm, has_key, backwards, limit) for arm in plan.arms]
+    merged = _merge(arms, backwards).limit(limit).subquery()
+    query = select(*columns).select_from(merged).join(Task, _task.id == merged.c.id)
+    return query.order_by(*_order(_task, backwards))
+
+
+def _count_newer(plan: _Plan, most: int) -> Select[Any]:
+    arms = [_arm(plan, arm, True, True, most) for arm in plan.arms]
+    return select(func.count()).select_from(_merge(arms, True).limit(most).subquery())
 
 
 def _back(rows: Sequence[Any]) -> Cursor | None:
@@ -228,6 +295,15 @@ def _read_key(cursor: Cursor) -> tuple[datetime, str]:
     if created is None or ids.to_bytes(cursor.key[1]) is None:
         raise InvalidCursor()
     return created, cursor.key[1]
+
+
+def _read_position(cursor: Cursor | None) -> dict[str, Any]:
+    """Return the parameters of a statement that begins at *cursor*; raises InvalidCursor."""
+    if cursor is None:
+        return {}
+    created, task_id = _read_key(cursor)
+    step = timedelta(milliseconds=-2 if cursor.backwards else 2)
+    return {"at": created, "after": task_id, "near": _id_at(created + step)}
 
 
 def _make_plan(projects: Sequence[ProjectRef], filters: Filters) -> _Plan:
@@ -334,64 +410,57 @@ def _order(columns: Any, backwards: bool) -> tuple[Any, Any]:
     return columns.created.desc(), columns.id.desc()
 
 
-def _beyond(columns: Any, key: tuple[datetime, str] | None, backwards: bool) -> list[Any]:
-    if key is None:
+_AT = bindparam("at", type_=_task.created.type)
+_AFTER = bindparam("after", type_=_task.id.type)
+_NEAR = bindparam("near", type_=_tag.task_id.type)
+
+
+def _beyond(columns: Any, has_key: bool, backwards: bool) -> list[Any]:
+    if not has_key:
         return []
-    row = tuple_(columns.created, columns.id)
-    at = tuple_(literal(key[0], columns.created.type), literal(key[1], columns.id.type))
+    row, at = tuple_(columns.created, columns.id), tuple_(_AT, _AFTER)
     return [row > at if backwards else row < at]
 
 
-def _arm(
-    plan: _Plan, arm: list[Any], key: tuple[datetime, str] | None, backwards: bool, limit: int
-) -> Select[Any]:
+def _arm(plan: _Plan, arm: list[Any], has_key: bool, backwards: bool, limit: int) -> Select[Any]:
     """Return the ids of up to *limit* tasks of an arm."""
     if plan.is_tag:
         depth = plan.depth if plan.rest else limit + _SAME_MILLISECOND
-        return _tag_arm(plan, arm, key, backwards, limit, depth)
+        return _tag_arm(plan, arm, has_key, backwards, limit, depth)
     if not plan.rest:
-        inner = select(_task.created, _task.id).where(*arm, *_beyond(_task, key, backwards))
+        inner = select(_task.created, _task.id).where(*arm, *_beyond(_task, has_key, backwards))
         return inner.order_by(*_order(_task, backwards)).limit(limit)
-    window = _window(plan, arm, key, backwards).subquery()
+    window = _window(plan, arm, has_key, backwards).subquery()
     inner = select(window.c.created, window.c.id).where(*conditions(plan.filters, window.c))
     return inner.order_by(*_order(window.c, backwards)).limit(limit)
 
 
-def _window(
-    plan: _Plan, arm: list[Any], key: tuple[datetime, str] | None, backwards: bool
-) -> Select[Any]:
-    query = select(*_SEARCHED).where(*arm, *_beyond(_task, key, backwards))
+def _window(plan: _Plan, arm: list[Any], has_key: bool, backwards: bool) -> Select[Any]:
+    query = select(*_SEARCHED).where(*arm, *_beyond(_task, has_key, backwards))
     return query.order_by(*_order(_task, backwards)).limit(plan.depth)
 
 
 def _tag_arm(
-    plan: _Plan,
-    arm: list[Any],
-    key: tuple[datetime, str] | None,
-    backwards: bool,
-    limit: int,
-    depth: int,
+    plan: _Plan, arm: list[Any], has_key: bool, backwards: bool, limit: int, depth: int
 ) -> Select[Any]:
-    carriers = _carriers(arm, key, backwards).limit(depth).subquery()
+    carriers = _carriers(arm, has_key, backwards).limit(depth).subquery()
     query = (
         select(_task.created, _task.id)
         .select_from(carriers)
         .join(Task, _task.id == carriers.c.task_id)
-        .where(*_beyond(_task, key, backwards), *plan.rest)
+        .where(*_beyond(_task, has_key, backwards), *plan.rest)
     )
     return query.order_by(*_order(_task, backwards)).limit(limit)
 
 
-def _carriers(arm: list[Any], key: tuple[datetime, str] | None, backwards: bool) -> Select[Any]:
+def _carriers(arm: list[Any], has_key: bool, backwards: bool) -> Select[Any]:
     """Return the tasks with a tag. Ids begin with the time, so they are nearly in order."""
     project_id, name, value = arm
     query = select(_tag.task_id).where(
         _tag.project_id == project_id, _tag.name == name, _tag.value == value
     )
-    if key is not None:
-        step = timedelta(milliseconds=-2 if backwards else 2)
-        bound = literal(_id_at(key[0] + step), _tag.task_id.type)
-        query = query.where(_tag.task_id > bound if backwards else _tag.task_id < bound)
+    if has_key:
+        query = query.where(_tag.task_id > _NEAR if backwards else _tag.task_id < _NEAR)
     return query.order_by(_tag.task_id if backwards else _tag.task_id.desc())
 
 
@@ -410,39 +479,26 @@ def _merge(arms: list[Select[Any]], backwards: bool) -> Select[Any]:
     return select(merged.c.created, merged.c.id).order_by(*_order(merged.c, backwards))
 
 
-def _window_end(
-    plan: _Plan, key: tuple[datetime, str] | None
-) -> tuple[datetime, bytes, str] | None:
+def _window_end(plan: _Plan, position: dict[str, Any]) -> tuple[datetime, bytes, str] | None:
     """Return where the shortest-reaching window ended; None when all arms were seen whole."""
     ends = []
     for arm in plan.arms:
         if plan.is_tag:
-            carriers = _carriers(arm, key, False).offset(plan.depth - 1).limit(1).subquery()
+            every = _carriers(arm, bool(position), False)
+            carriers = every.offset(plan.depth - 1).limit(1).subquery()
             query = select(_task.created, _task.id).join(carriers, _task.id == carriers.c.task_id)
         else:
             query = (
                 select(_task.created, _task.id)
-                .where(*arm, *_beyond(_task, key, False))
+                .where(*arm, *_beyond(_task, bool(position), False))
                 .order_by(*_order(_task, False))
                 .offset(plan.depth - 1)
                 .limit(1)
             )
-        last = db.session.execute(query).first()
+        last = db.session.execute(query, position).first()
         if last is not None:
             ends.append((last.created, ids.to_bytes(last.id) or b"", last.id))
     return max(ends) if ends else None
-
-
-def count_newer(
-    projects: Sequence[ProjectRef], filters: Filters, key: Cursor, most: int = 1000
-) -> int:
-    """Return how many matching tasks are newer than the row at *key*, up to *most*."""
-    plan = _make_plan(projects, filters)
-    if not plan.arms:
-        return 0
-    arms = [_arm(plan, arm, _read_key(key), True, most) for arm in plan.arms]
-    merged = _merge(arms, True).limit(most).subquery()
-    return db.session.scalar(select(func.count()).select_from(merged)) or 0
 
 
 def key_of(row: Any) -> Cursor:
@@ -516,8 +572,8 @@ def _all(found: list[Any]) -> Any:
 
 def _count_window(plan: _Plan, arm: list[Any]) -> Select[Any]:
     if not plan.is_tag:
-        return _window(plan, arm, None, False)
-    carriers = _carriers(arm, None, False).limit(plan.depth).subquery()
+        return _window(plan, arm, False, False)
+    carriers = _carriers(arm, False, False).limit(plan.depth).subquery()
     return select(*_SEARCHED).select_from(carriers).join(Task, _task.id == carriers.c.task_id)
 
 

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import Table, case, func, select
+from sqlalchemy import Executable, Table, bindparam, case, func, select
 
 from taskbadger.clock import to_wire
 from taskbadger.domain import ids
 from taskbadger.errors import NotFound
-from taskbadger.extensions import db
+from taskbadger.extensions import db, fetch_all
 from taskbadger.models import Delivery, Firing, Organization, Project, Task
 from taskbadger.models.delivery import STATES
 from taskbadger.services.accounts import ProjectRef
@@ -53,29 +53,34 @@ def find_stamp(project_ids: Sequence[int], task_id: str) -> Stamp:
     """Return the stamp of a task in one of these projects, in two look-ups; raises NotFound."""
     if ids.to_bytes(task_id) is None:
         raise NotFound()
-    columns = (_task.project_id, _task.version, _task.has_children, *_told(task_id))
-    row = db.session.execute(select(*columns).where(_task.id == task_id)).first()
-    if row is None or row.project_id not in project_ids:
+    rows = fetch_all(_STAMP, {"task": task_id})
+    if not rows or rows[0].project_id not in project_ids:
         raise NotFound()
+    row = rows[0]
     version = f"{row.version}|{row.fired}|{row.sent}"
     if row.has_children:
-        # A change of a child is a change in the project; there is no nearer index.
-        newest = select(func.max(_task.updated)).where(_task.project_id == row.project_id)
-        moment = db.session.scalar(newest)
+        [[moment]] = fetch_all(_NEWEST_CHANGE, {"project": row.project_id})
         version += f"|{to_wire(moment) if moment else ''}"
     return Stamp(row.project_id, version)
 
 
-def _told(task_id: str) -> tuple[Any, Any]:
-    """Return columns that change with what the task's actions did, and with its deliveries."""
-    fired = select(func.max(Firing.id)).where(Firing.task_id == task_id)
+def _stamp_statement() -> Executable:
+    """Return what changes with a task, with what its actions did, and with its deliveries."""
+    fired = select(func.max(Firing.id)).where(Firing.task_id == bindparam("task"))
     number = case({state: at for at, state in enumerate(STATES)}, value=Delivery.state, else_=9)
     sent = (
         select(func.sum(Delivery.attempts * 10 + number))
         .join(Firing, Firing.id == Delivery.firing_id)
-        .where(Firing.task_id == task_id)
+        .where(Firing.task_id == bindparam("task"))
     )
-    return fired.scalar_subquery().label("fired"), sent.scalar_subquery().label("sent")
+    columns = (_task.project_id, _task.version, _task.has_children)
+    told = (fired.scalar_subquery().label("fired"), sent.scalar_subquery().label("sent"))
+    return select(*columns, *told).where(_task.id == bindparam("task"))
+
+
+_STAMP = _stamp_statement()
+# A change of a child is a change in the project; there is no nearer index.
+_NEWEST_CHANGE = select(func.max(_task.updated)).where(_task.project_id == bindparam("project"))
 
 
 def get_task(project: ProjectRef, task_id: str) -> Any:

@@ -22,9 +22,7 @@ def test_failing_monitors_of_an_organization_latest_first(project: ProjectRef) -
 
     found = monitor_overview.list_failing(project.organization_id, 10)
 
-    assert [
-        (monitor.name, slug, clock(incident.opened_at)) for monitor, slug, incident in found
-    ] == [
+    assert [(one.name, one.project, clock(one.opened_at)) for one in found] == [
         ("second", "jobs", "12:10"),
         ("first", "web", "12:00"),
     ]
@@ -41,7 +39,7 @@ def test_next_expected_runs_of_an_organization_soonest_first(project: ProjectRef
 
     found = monitor_overview.list_next_expected(project.organization_id, 10)
 
-    assert [(monitor.name, slug, clock(monitor.expected_at)) for monitor, slug in found] == [
+    assert [(one.name, one.project, clock(one.expected_at)) for one in found] == [
         ("hourly", "jobs", "12:00"),
         ("daily", "web", "2026-06-02 00:00"),
     ]

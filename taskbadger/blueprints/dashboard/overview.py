@@ -1,6 +1,7 @@
 """The overview: what runs and what failed; for a new organization, how to begin."""
 
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 from flask import Response, flash, make_response, redirect, render_template, request, url_for
@@ -16,13 +17,14 @@ from taskbadger.blueprints.dashboard.access import (
 )
 from taskbadger.blueprints.dashboard.rows import TaskRow, make_row
 from taskbadger.blueprints.dashboard.shared import (
+    count_failing,
     last_change,
     organization_projects,
     render_shared,
     share,
 )
 from taskbadger.blueprints.dashboard.snippets import make_snippets
-from taskbadger.blueprints.live import live_anchor
+from taskbadger.blueprints.live import Region, live_anchor
 from taskbadger.clock import utcnow
 from taskbadger.domain import roles
 from taskbadger.domain.search import GROUPS
@@ -32,7 +34,7 @@ from taskbadger.services import accounts, audit, run_stats, task_search, task_st
 from taskbadger.services import overview as surroundings
 from taskbadger.services.accounts import ProjectRef
 from taskbadger.services.task_list import Filters
-from taskbadger.services.task_stats import Series
+from taskbadger.services.task_stats import Figures, Series
 
 ROWS = 8
 """How many running and failed tasks are shown."""
@@ -56,44 +58,99 @@ def overview() -> Response:
     span = request.args.get("range", "24h")
     if span not in task_stats.RANGES:
         raise NotFound()
-    organization_id = current_member().organization_id
-    around = share(
-        ("around", organization_id),
-        lambda: surroundings.surroundings_version(organization_id),
-        place="counts",
-    )
-    minute = utcnow().strftime("%H:%M")
+    view = _View(projects, span)
     return render_shared(
         "dashboard/overview.html",
-        f"{change}|{around}|{minute}",
-        lambda: _context(projects, span),
+        f"{change}|{view.around}|{view.counted}|{view.minute}",
+        lambda: _context(view),
+        view.regions(),
     )
 
 
-def _context(projects: list[ProjectRef], span: str) -> dict[str, Any]:
-    now = utcnow()
-    series = task_stats.read_series(projects, span, now=now)
+class _View:
+    """What an overview shows; an open one shares with others what is not about single tasks."""
+
+    def __init__(self, projects: list[ProjectRef], span: str) -> None:
+        self.projects, self.span = projects, span
+        self.now = utcnow()
+        self.minute = self.now.replace(second=0, microsecond=0)
+        self.counted = share("counted", run_stats.last_counted, place="counts")
+        number = current_member().organization_id
+        self.around = share(
+            ("around", number), lambda: surroundings.read_surroundings(number), place="counts"
+        )
+        self._ids = tuple(project.id for project in projects)
+
+    @cached_property
+    def figures(self) -> Figures:
+        """The numbers at the top."""
+        return share(
+            ("figures", self._ids),
+            lambda: task_stats.read_figures(self.projects, now=self.now),
+            place="counts",
+        )
+
+    @cached_property
+    def running(self) -> list[TaskRow]:
+        """The newest tasks that run."""
+        return self._rows(GROUPS["running"])
+
+    @cached_property
+    def failed(self) -> list[TaskRow]:
+        """The newest tasks that failed."""
+        return self._rows(("error",))
+
+    def _rows(self, status: tuple[str, ...]) -> list[TaskRow]:
+        name = ("search", self._ids, status)
+        search = share(
+            name,
+            lambda: task_search.PreparedSearch(self.projects, Filters(status=status)),
+            place="counts",
+        )
+        slugs = {project.id: project.slug for project in self.projects}
+        return [make_row(row, slugs) for row in search.find(None, ROWS).rows]
+
+    def regions(self) -> dict[str, Region]:
+        """Return the parts of the page that change by themselves."""
+        around, failing = self.around, count_failing()
+        return {
+            "failing": Region(lambda: (around.failing, failing), dict),
+            "figures": Region(lambda: (self.figures, around.dead_count, failing), dict),
+            "running": Region(
+                lambda: (_stamps(self.running), self.figures.running > ROWS),
+                lambda: {"running": self.running},
+            ),
+            "failed": Region(lambda: _stamps(self.failed), lambda: {"failed": self.failed}),
+            "expected": Region(lambda: around.next_runs, dict),
+            "dead": Region(lambda: around.dead, dict),
+            "charts": Region(lambda: (self.counted, self.minute), lambda: _charts(self)),
+        }
+
+
+def _stamps(rows: list[TaskRow]) -> list[tuple[str, int]]:
+    return [(row.id, row.version) for row in rows]
+
+
+def _context(view: _View) -> dict[str, Any]:
     return {
-        "around": surroundings.read_surroundings(current_member().organization_id),
+        "around": view.around,
         "base": url_for("dashboard.overview"),
-        "figures": task_stats.read_figures(projects, now=now),
-        "running": _rows(projects, Filters(status=GROUPS["running"])),
-        "failed": _rows(projects, Filters(status=("error",))),
-        "span": span,
+        "figures": view.figures,
+        "span": view.span,
         "ranges": [(one, url_for("dashboard.overview", range=one)) for one in task_stats.RANGES],
-        "series": series,
-        "throughput": throughput(series),
-        "run_times": run_times(series),
-        "behind": _behind(now),
-        "many_projects": len(projects) > 1,
+        "many_projects": len(view.projects) > 1,
         "list_href": lambda text: url_for("dashboard.task_list", q=text),
     }
 
 
-def _rows(projects: list[ProjectRef], filters: Filters) -> list[TaskRow]:
-    slugs = {project.id: project.slug for project in projects}
-    found = task_search.search_tasks(projects, filters, None, ROWS)
-    return [make_row(row, slugs) for row in found.rows]
+def _charts(view: _View) -> dict[str, Any]:
+    series = task_stats.read_series(view.projects, view.span, now=view.now)
+    return {
+        "series": series,
+        "throughput": throughput(series),
+        "run_times": run_times(series),
+        "behind": _behind(view.now),
+    }
 
 
 def _behind(now: Any) -> Any:

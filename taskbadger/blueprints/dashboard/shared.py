@@ -6,13 +6,13 @@ of what they show, and the answer that was rendered for it.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from flask import Flask, Response, current_app, g, request
 
 from taskbadger.blueprints.dashboard.access import current_member
-from taskbadger.blueprints.live import is_live_request, live_anchor, render_live
+from taskbadger.blueprints.live import Region, is_live_request, render_live
 from taskbadger.services import monitor_overview, task_search
 from taskbadger.services.accounts import KeyCache, ProjectRef
 
@@ -102,45 +102,42 @@ def last_change(projects: list[ProjectRef]) -> str:
     return share(name, lambda: task_search.last_change(projects))
 
 
+def count_failing() -> int:
+    """Return how many monitors of this page's organization are failing."""
+    number = current_member().organization_id
+    name = ("failing", number)
+    return share(name, lambda: monitor_overview.count_failing(number), place="counts")
+
+
 def render_shared(
     template: str,
     version: str,
     context: Callable[[], dict[str, Any]],
-    detail: Callable[[], str] | None = None,
+    regions: Mapping[str, Region] | None = None,
 ) -> Response:
     """Answer as render_live does; open pages that show the same get the same answer.
 
     The template must show the same to everyone with the same role in the organization. Forms with
     a CSRF token stand outside of its live regions, and leave the token out for an open page.
     """
-    member = current_member()
-    number = member.organization_id
-    failing = share(
-        ("failing", number), lambda: monitor_overview.count_failing(number), place="counts"
-    )
-    version = f"{version}|{failing}"
-    key = (
-        number,
+    member, failing = current_member(), count_failing()
+    if regions:
+        # The number stands in the title of the page, around all regions.
+        regions = {**regions, "title": Region(lambda: failing, dict)}
+    page = (
+        member.organization_id,
         member.role,
         request.script_root,
         request.host_url,
         request.full_path,
     )
     answers: Answers = current_app.extensions["taskbadger_answers"]
-
-    def shared_detail() -> str:
-        make = detail or str
-        if not is_live_request():
-            return f"{failing}|{make()}"
-        found: str = answers.get((key, version, live_anchor()), make)
-        return f"{failing}|{found}"
-
     return render_live(
         template,
-        version,
+        f"{version}|{failing}",
         lambda: {"failing": failing, **context()},
-        keep=lambda etag, make: answers.get((key, etag), make),
-        detail=None if detail is None else shared_detail,
+        regions=regions,
+        keep=lambda key, make: answers.get((page, key), make),
     )
 
 

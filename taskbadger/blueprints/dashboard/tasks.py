@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
+from functools import cached_property
 from typing import Any
 
 from flask import Response, current_app, flash, redirect, request, stream_with_context, url_for
@@ -24,9 +24,10 @@ from taskbadger.blueprints.dashboard.shared import (
     share,
     shared_row,
 )
-from taskbadger.blueprints.live import live_anchor
+from taskbadger.blueprints.live import Region, is_live_request, live_anchor
 from taskbadger.clock import utcnow
 from taskbadger.domain import roles, search
+from taskbadger.domain.status import RUNNING
 from taskbadger.errors import NotFound, TaskBadgerError
 from taskbadger.extensions import db, reading
 from taskbadger.services import audit, exports, saved_views, task_search
@@ -35,8 +36,8 @@ from taskbadger.services.pagination import Cursor, read_cursor
 from taskbadger.services.task_list import Filters
 
 PAGE_SIZE = 50
-NEWCOMERS = 1000
-"""Newcomers are counted up to this."""
+NEWCOMERS = 100
+"""Newcomers are counted up to this: a number that goes on growing would be a new page each time."""
 CANCEL_BATCH = 200
 CANCEL_SECONDS = 15
 """A request that cancels all matching tasks stops after so long, and says so."""
@@ -102,20 +103,72 @@ def task_list() -> Response:
     # A relative time moves on by itself.
     minute = utcnow().replace(second=0, microsecond=0) if query.filters.moments else ""
     views = [(view.id, view.name, view.search, view.project) for view in _views()]
-    context = cache(lambda: _list_context(query, views))
+    shown = _Shown(query, _prepare(query, minute), _cursor(request.args.get("cursor")))
     return render_shared(
         "dashboard/tasks.html",
         f"{last_change(query.projects)}|{minute}|{views}",
-        context,
-        detail=lambda: _detail(context()),
+        lambda: _context(shown, views),
+        shown.regions(),
     )
 
 
-def _detail(context: dict[str, Any]) -> str:
-    """Return what changes only when the list does."""
-    rows = [(row.id, row.version) for row in context["rows"]]
-    shown = ("views", "newcomers", "newer", "older", "looked_back_to", "tabs", "matching")
-    return repr((rows, [context[name] for name in shown]))
+def _prepare(query: Query, minute: Any) -> task_search.PreparedSearch:
+    name = ("search", tuple(one.id for one in query.projects), query.text, minute)
+    projects = [] if query.problems else query.projects
+    return share(name, lambda: task_search.PreparedSearch(projects, query.filters), place="counts")
+
+
+class _Shown:
+    """Which part of a list a page shows: an open one keeps its first row, and counts newcomers."""
+
+    def __init__(
+        self, query: Query, search: task_search.PreparedSearch, cursor: Cursor | None
+    ) -> None:
+        self.query, self.search = query, search
+        self.is_first = cursor is None
+        self.anchor = _cursor(live_anchor()) if self.is_first else None
+        self.cursor = task_search.at_and_below(self.anchor) if self.anchor else cursor
+
+    @cached_property
+    def found(self) -> task_search.Found:
+        """The rows."""
+        return self.search.find(self.cursor, PAGE_SIZE)
+
+    @cached_property
+    def counts(self) -> task_search.Counts:
+        """The numbers beside the tabs."""
+        return _count(self.query)
+
+    @cached_property
+    def newcomers(self) -> int:
+        """How many match above the first row that is shown, up to NEWCOMERS."""
+        return self.search.count_newer(self.anchor, NEWCOMERS) if self.anchor else 0
+
+    @cached_property
+    def versions(self) -> tuple[list[tuple[str, str, int]], bool, Any]:
+        """Ids, states and versions of the rows, and what is known of those below."""
+        if is_live_request() and self.search.is_walk:
+            rows = self.search.versions(self.cursor, PAGE_SIZE)
+            more, end = len(rows) > PAGE_SIZE, None
+        else:
+            rows, end = self.found.rows, self.found.looked_back_to
+            more = self.found.next is not None
+        return [(row.id, row.status, row.version) for row in rows[:PAGE_SIZE]], more, end
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether a task that is shown is running, so that it will change."""
+        return any(status in RUNNING for _, status, _ in self.versions[0])
+
+    def regions(self) -> dict[str, Region]:
+        """Return the parts of the page that change by themselves."""
+        return {
+            "tabs": Region(lambda: self.counts, lambda: {"tabs": _tabs(self.query, self.counts)}),
+            "newcomers": Region(lambda: self.newcomers, dict),
+            "tasks": Region(
+                lambda: (self.versions, len(self.query.projects) > 1), lambda: _rows(self)
+            ),
+        }
 
 
 def _views() -> list[Any]:
@@ -123,44 +176,36 @@ def _views() -> list[Any]:
     return share(("views", organization_id), lambda: saved_views.list_views(organization_id))
 
 
-def _list_context(query: Query, views: list[tuple[int, str, str, str]]) -> dict[str, Any]:
-    cursor = _cursor(request.args.get("cursor"))
-    anchor = _cursor(live_anchor())
-    newcomers = 0
-    first_page = cursor is None
-    if first_page and anchor is not None:
-        newcomers = task_search.count_newer(query.projects, query.filters, anchor, NEWCOMERS)
-        cursor = task_search.at_and_below(anchor)
-    found = _find(query, cursor)
-    slugs = {project.id: project.slug for project in organization_projects()}
-    rows = [make_row(row, slugs) for row in found.rows]
-    counts = _count(query)
-    chosen = query.filters.status or ()
+def _context(shown: _Shown, views: list[tuple[int, str, str, str]]) -> dict[str, Any]:
+    query, counts = shown.query, shown.counts
+    chosen = query.filters.status or tuple(counts.by_status)
     return {
         "query": query,
-        "rows": rows,
-        "row_html": _row_renderer(query),
-        "anchor": task_search.key_of(found.rows[0]).write() if found.rows and first_page else "",
-        "newcomers": newcomers,
-        "newer": None if first_page else _page_href(query, found.previous),
-        "older": _page_href(query, found.next),
-        "is_first": first_page,
-        "looked_back_to": found.looked_back_to,
-        "tabs": _tabs(query, counts),
-        "matching": counts.of(chosen or tuple(counts.by_status)),
-        "is_at_least": counts.is_at_least(chosen or tuple(counts.by_status)),
-        "moving": any(row.is_open and row.status != "pending" for row in rows),
+        "newcomers": shown.newcomers,
+        "most_newcomers": NEWCOMERS,
+        "matching": counts.of(chosen),
+        "is_at_least": counts.is_at_least(chosen),
+        "moving": shown.is_moving,
         "projects": organization_projects(),
         "views": [_view_link(*view) for view in views],
-        "many_projects": len(query.projects) > 1,
         "marks": _marks(query),
     }
 
 
-def _find(query: Query, cursor: Cursor | None) -> task_search.Found:
-    if query.problems:
-        return task_search.Found([], None, None)
-    return task_search.search_tasks(query.projects, query.filters, cursor, PAGE_SIZE)
+def _rows(shown: _Shown) -> dict[str, Any]:
+    found, query, is_first = shown.found, shown.query, shown.is_first
+    slugs = {project.id: project.slug for project in organization_projects()}
+    rows = [make_row(row, slugs) for row in found.rows]
+    return {
+        "rows": rows,
+        "row_html": _row_renderer(query),
+        "anchor": task_search.key_of(found.rows[0]).write() if rows and is_first else "",
+        "newer": None if is_first else _page_href(query, found.previous),
+        "older": _page_href(query, found.next),
+        "is_first": is_first,
+        "looked_back_to": found.looked_back_to,
+        "many_projects": len(query.projects) > 1,
+    }
 
 
 def _count(query: Query) -> task_search.Counts:

@@ -57,6 +57,12 @@ def live(web: WebClient, path: str, etag: str = "", anchor: str = "") -> Any:
     return web.get(path, headers=headers)
 
 
+def update(project: ProjectRef, task_id: str, **changes: Any) -> None:
+    """Change a task."""
+    tasks.update_task(project, task_id, changes, now=utcnow(), actor=Actor("key", "ci"))
+    db.session.commit()
+
+
 def test_list_shows_the_tasks_of_all_projects(web: WebClient, project: ProjectRef) -> None:
     make_task(project, "import", ago=5, status="processing", value=40, tags={"env": "prod"})
     make_task(make_project("acme", "worker"), "export", queue="high")
@@ -190,9 +196,7 @@ def test_open_page_sees_a_change(
     monkeypatch.setattr(app.extensions["taskbadger_versions"], "seconds", 0.0)
     task_id = make_task(project, status="processing", value=1)
     first = live(web, LIST)
-    actor = Actor("key", "ci")
-    tasks.update_task(project, task_id, {"value": 77}, now=utcnow(), actor=actor)
-    db.session.commit()
+    update(project, task_id, value=77)
 
     second = live(web, LIST, first.headers["ETag"])
 
@@ -215,6 +219,47 @@ def test_newcomers_wait_above_the_anchor(
     assert shown(page) == ["old"]
     assert "1 new — show" in page
     assert shown(live(web, LIST).text) == ["new", "old"]
+
+
+def test_open_list_gets_its_rows_again_only_when_one_of_them_changed(
+    app: Flask, web: WebClient, project: ProjectRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.extensions["taskbadger_versions"], "seconds", -1.0)
+    task_id = make_task(project, "old", ago=5, status="processing")
+    anchor = re.findall(r'data-anchor="([^"]*)"', web.get(LIST).text)[0]
+    first = live(web, LIST, anchor=anchor)
+    make_task(project, "new")
+
+    newcomer = live(web, LIST, first.headers["ETag"], anchor)
+    update(project, task_id, value=50)
+    changed = live(web, LIST, newcomer.headers["ETag"], anchor)
+    app.extensions["taskbadger_counts"]._known.clear()
+    update(project, task_id, value=50)
+    counted = live(web, LIST, changed.headers["ETag"], anchor)
+
+    assert 'id="tasks"' in first.text
+    assert "1 new — show" in newcomer.text
+    assert 'id="tasks"' not in newcomer.text
+    assert "data-moving" in newcomer.text
+    assert shown(changed.text) == ["old"]
+    assert 'id="tabs"' not in changed.text
+    assert 'id="tabs"' in counted.text
+
+
+def test_newcomers_are_counted_only_so_far(
+    app: Flask, web: WebClient, project: ProjectRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.extensions["taskbadger_versions"], "seconds", -1.0)
+    monkeypatch.setattr(pages, "NEWCOMERS", 2)
+    make_task(project, "old", ago=5)
+    anchor = re.findall(r'data-anchor="([^"]*)"', web.get(LIST).text)[0]
+    for _ in range(2):
+        make_task(project, "new")
+    first = live(web, LIST, anchor=anchor)
+    make_task(project, "newest")
+
+    assert "2+ new — show" in first.text
+    assert live(web, LIST, first.headers["ETag"], anchor).status_code == 304
 
 
 def test_open_pages_share_an_answer_but_not_across_roles(
@@ -390,9 +435,7 @@ def test_change_that_the_list_does_not_show_costs_no_new_page(
     make_task(project, "shown", status="error")
     other = make_task(project, "other")
     first = live(web, LIST + "?q=name:shown")
-    actor = Actor("key", "ci")
-    tasks.update_task(project, other, {"value": 5}, now=utcnow(), actor=actor)
-    db.session.commit()
+    update(project, other, value=5)
 
     second = live(web, LIST + "?q=name:shown", first.headers["ETag"])
     with count_queries() as statements:
