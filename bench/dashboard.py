@@ -27,7 +27,7 @@ from sqlalchemy import event
 from taskbadger import create_app
 from taskbadger.blueprints.dashboard.access import COOKIE
 from taskbadger.clock import utcnow
-from taskbadger.extensions import db, set_read_only, writing
+from taskbadger.extensions import db, reading, set_read_only, writing
 from taskbadger.seed import bulk
 from taskbadger.services import accounts, run_stats, sessions
 from taskbadger.settings import Settings
@@ -82,7 +82,7 @@ def prepare(url: str, tasks: int) -> tuple[Flask, str, str, str]:
         seconds = time.perf_counter() - begun
         print(f"counted {events:,} events in {seconds:.1f} s: {events / seconds:,.0f}/s")
         if db.engine.dialect.name == "postgresql":
-            with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            with reading(), db.engine.connect() as connection:  # VACUUM takes no transaction.
                 connection.execute(db.text("VACUUM ANALYZE"))
         task_id = _newest_id(app, key)
         db.session.remove()

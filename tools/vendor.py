@@ -37,14 +37,6 @@ class Package:
 
 PACKAGES = (
     Package(
-        name="htmx.org",
-        version="2.0.11",
-        licence="0BSD",
-        integrity="sha512-Thx/WtpeOQqSrqBCw/A1cwGJGg4UrVa3+sW0GmrM3p4gJgO89ecH4qtbnyzDDWFvBTqjnIMCgELTNt636dtamA==",
-        folder="htmx",
-        files=("dist/htmx.min.js", "LICENSE"),
-    ),
-    Package(
         name="@picocss/pico",
         version="2.1.1",
         licence="MIT",
