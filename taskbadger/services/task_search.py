@@ -6,6 +6,7 @@ WINDOW rows; where that was not enough, the page says how far it looked, and the
 page looks further. So a page costs the same at a thousand tasks and at a million.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -73,6 +74,7 @@ LIST_COLUMNS = (
 )
 """What a row of the list shows: not ``data``, which may be large."""
 _VERSION = (_task.id, _task.status, _task.version)
+_DATED_VERSION = (*_VERSION, _task.created)
 _SEARCHED = (
     _task.id,
     _task.project_id,
@@ -239,11 +241,12 @@ class PreparedSearch:
         return Found(kept, after, previous, looked_back_to=end[0])
 
     def versions(self, cursor: Cursor | None, size: int) -> Sequence[Any]:
-        """Return ids, states and versions of the rows of a page, and of one more below it."""
+        """Return ids, states and versions of up to *size* rows; of the newest, ``created`` too."""
         if not self._plan.arms:
             return ()
-        backwards = cursor is not None and cursor.backwards
-        query = self._statement(_page_of, _VERSION, cursor is not None, backwards, size + 1)
+        if cursor is None:
+            return fetch_all(self._statement(_page_of, _DATED_VERSION, False, False, size), {})
+        query = self._statement(_page_of, _VERSION, True, cursor.backwards, size)
         return fetch_all(query, _read_position(cursor))
 
     def count_newer(self, key: Cursor, most: int) -> int:
@@ -499,6 +502,15 @@ def _window_end(plan: _Plan, position: dict[str, Any]) -> tuple[datetime, bytes,
         if last is not None:
             ends.append((last.created, ids.to_bytes(last.id) or b"", last.id))
     return max(ends) if ends else None
+
+
+def count_above(rows: Sequence[Any], key: Cursor) -> int:
+    """Return how many of *rows*, newest first, stand above the one at *key*.
+
+    Raises InvalidCursor.
+    """
+    at = _read_key(key)
+    return bisect_left(rows, True, key=lambda row: (row.created, row.id) <= at)
 
 
 def key_of(row: Any) -> Cursor:

@@ -1,5 +1,6 @@
 """The list of tasks: search, tabs, saved views, cancelling and exports."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -41,6 +42,7 @@ NEWCOMERS = 100
 CANCEL_BATCH = 200
 CANCEL_SECONDS = 15
 """A request that cancels all matching tasks stops after so long, and says so."""
+NEWEST = NEWCOMERS + PAGE_SIZE + 1
 _WORDS_KEPT = 100
 
 TABS = (
@@ -103,7 +105,7 @@ def task_list() -> Response:
     # A relative time moves on by itself.
     minute = utcnow().replace(second=0, microsecond=0) if query.filters.moments else ""
     views = [(view.id, view.name, view.search, view.project) for view in _views()]
-    shown = _Shown(query, _prepare(query, minute), _cursor(request.args.get("cursor")))
+    shown = _Shown(query, minute, _cursor(request.args.get("cursor")))
     return render_shared(
         "dashboard/tasks.html",
         f"{last_change(query.projects)}|{minute}|{views}",
@@ -112,22 +114,21 @@ def task_list() -> Response:
     )
 
 
-def _prepare(query: Query, minute: Any) -> task_search.PreparedSearch:
-    name = ("search", tuple(one.id for one in query.projects), query.text, minute)
-    projects = [] if query.problems else query.projects
-    return share(name, lambda: task_search.PreparedSearch(projects, query.filters), place="counts")
-
-
 class _Shown:
     """Which part of a list a page shows: an open one keeps its first row, and counts newcomers."""
 
-    def __init__(
-        self, query: Query, search: task_search.PreparedSearch, cursor: Cursor | None
-    ) -> None:
-        self.query, self.search = query, search
+    def __init__(self, query: Query, minute: Any, cursor: Cursor | None) -> None:
+        self.query = query
         self.is_first = cursor is None
         self.anchor = _cursor(live_anchor()) if self.is_first else None
         self.cursor = task_search.at_and_below(self.anchor) if self.anchor else cursor
+        self._name = (tuple(one.id for one in query.projects), query.text, minute)
+        projects = [] if query.problems else query.projects
+        self.search = share(
+            ("search", self._name),
+            lambda: task_search.PreparedSearch(projects, query.filters),
+            place="counts",
+        )
 
     @cached_property
     def found(self) -> task_search.Found:
@@ -142,18 +143,39 @@ class _Shown:
     @cached_property
     def newcomers(self) -> int:
         """How many match above the first row that is shown, up to NEWCOMERS."""
-        return self.search.count_newer(self.anchor, NEWCOMERS) if self.anchor else 0
+        if self.anchor is None:
+            return 0
+        if not self.search.is_walk:
+            return self.search.count_newer(self.anchor, NEWCOMERS)
+        return min(self._above, NEWCOMERS)
+
+    @cached_property
+    def _newest(self) -> Sequence[Any]:
+        """The newest rows, which tell most open pages whether anything has changed for them."""
+        name = ("newest", self._name)
+        return share(name, lambda: self.search.versions(None, NEWEST))
+
+    @cached_property
+    def _above(self) -> int:
+        return task_search.count_above(self._newest, self.anchor) if self.anchor else 0
 
     @cached_property
     def versions(self) -> tuple[list[tuple[str, str, int]], bool, Any]:
         """Ids, states and versions of the rows, and what is known of those below."""
         if is_live_request() and self.search.is_walk:
-            rows = self.search.versions(self.cursor, PAGE_SIZE)
-            more, end = len(rows) > PAGE_SIZE, None
+            rows, end = self._versions(), None
+            more = len(rows) > PAGE_SIZE
         else:
             rows, end = self.found.rows, self.found.looked_back_to
             more = self.found.next is not None
         return [(row.id, row.status, row.version) for row in rows[:PAGE_SIZE]], more, end
+
+    def _versions(self) -> Sequence[Any]:
+        if self.is_first:
+            rows = self._newest[self._above : self._above + PAGE_SIZE + 1]
+            if len(rows) > PAGE_SIZE or len(self._newest) < NEWEST:
+                return rows
+        return self.search.versions(self.cursor, PAGE_SIZE + 1)
 
     @property
     def is_moving(self) -> bool:
@@ -177,18 +199,25 @@ def _views() -> list[Any]:
 
 
 def _context(shown: _Shown, views: list[tuple[int, str, str, str]]) -> dict[str, Any]:
-    query, counts = shown.query, shown.counts
-    chosen = query.filters.status or tuple(counts.by_status)
-    return {
-        "query": query,
+    news = {
+        "query": shown.query,
         "newcomers": shown.newcomers,
         "most_newcomers": NEWCOMERS,
+        "moving": shown.is_moving,
+        "marks": _marks(shown.query),
+    }
+    return news if is_live_request() else {**news, **_surroundings(shown, views)}
+
+
+def _surroundings(shown: _Shown, views: list[tuple[int, str, str, str]]) -> dict[str, Any]:
+    """Return what stands around the regions, for the page as a whole."""
+    counts = shown.counts
+    chosen = shown.query.filters.status or tuple(counts.by_status)
+    return {
         "matching": counts.of(chosen),
         "is_at_least": counts.is_at_least(chosen),
-        "moving": shown.is_moving,
         "projects": organization_projects(),
         "views": [_view_link(*view) for view in views],
-        "marks": _marks(query),
     }
 
 
