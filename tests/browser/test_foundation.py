@@ -1,5 +1,6 @@
 """The layout, its parts and its scripts, on a page that shows all of them."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -71,6 +72,7 @@ class Sink:
 
     version: int = 1
     failing: int = 2
+    moving: bool = True
     rows: list[Row] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
     url: str = ""
@@ -83,6 +85,7 @@ class Sink:
         return {
             "frame": FRAME,
             "failing": self.failing,
+            "moving": self.moving,
             "tasks": self.rows[first:],
             "fresh": first,
             "now": now,
@@ -277,6 +280,83 @@ def test_unchanged_page_is_answered_with_304(page: Page, sink: Sink) -> None:
 
     assert set(sink.answers) == {200, 304}
     expect(page.locator(".live")).to_contain_text("updated")
+
+
+def open_with_still_clock(page: Page, url: str) -> None:
+    """Open a page whose timers stand still until the test lets time pass."""
+    page.clock.install(time=0)
+    page.goto(url)
+    page.clock.pause_at(60)
+    page.wait_for_timeout(100)
+
+
+def waits(page: Page, number: int) -> list[int]:
+    """Return how many seconds pass, by the page's clock, before each of its next polls."""
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    found = []
+    for _ in range(number):
+        asked.clear()
+        seconds = 0
+        while not asked and seconds < 60:
+            page.clock.run_for(1000)
+            page.wait_for_timeout(10)
+            seconds += 1
+        page.wait_for_timeout(60)  # For the answer to come, and the next poll to be planned.
+        found.append(seconds)
+    return found
+
+
+def test_open_page_asks_often_while_things_move_and_ever_less_when_idle(
+    page: Page, sink: Sink
+) -> None:
+    open_with_still_clock(page, sink.url)
+    moving = waits(page, 4)[1:]
+    sink.moving = False
+    sink.version += 1
+
+    slowing = waits(page, 9)
+
+    assert moving == [2, 2, 2]
+    assert slowing[:2] == [2, 2]
+    assert slowing == sorted(slowing)
+    assert slowing[-1] == 30
+
+
+def test_hidden_page_asks_nothing_and_one_that_is_looked_at_again_asks_at_once(
+    page: Page, sink: Sink
+) -> None:
+    def hide(hidden: bool) -> None:
+        page.evaluate(
+            "value => { Object.defineProperty(document, 'hidden', {value, configurable: true});"
+            " document.dispatchEvent(new Event('visibilitychange')) }",
+            hidden,
+        )
+
+    open_with_still_clock(page, sink.url)
+    hide(True)
+    assert waits(page, 1) == [60]
+    expect(page.locator(".live")).to_contain_text("paused")
+    before = len(sink.answers)
+
+    hide(False)
+
+    page.wait_for_timeout(200)
+    assert len(sink.answers) == before + 1
+    assert waits(page, 1) == [2]
+
+
+def test_title_and_icon_tell_what_is_failing(page: Page, sink: Sink) -> None:
+    page.goto(sink.url)
+    icon = page.locator("link[rel=icon]")
+    failing = (page.title(), icon.get_attribute("href"))
+    sink.failing = 0
+    sink.version += 1
+
+    expect(page).to_have_title(re.compile(r"^Kitchen sink"))
+    assert failing[0].startswith("(2) Kitchen sink")
+    assert "badge-failing.svg" in (failing[1] or "")
+    expect(icon).to_have_attribute("href", re.compile(r"icons/badge\.svg"))
 
 
 def test_server_that_goes_away_is_announced(
