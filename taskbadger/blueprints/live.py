@@ -54,18 +54,19 @@ def render_live(
     An ETag is ``version-region.region…``, each a digest.
     """
     regions = regions or {}
-    anchor = live_anchor()
     # A page that wants to see all of it sends an empty one.
     known = [etag for etag in request.if_none_match.as_set() if etag and is_live_request()]
-    shallow = _digest(f"{version}|{anchor}")
+    shallow = _digest(version)
     for etag in known:
         if etag.partition("-")[0] == shallow:
             return _not_changed(etag)
 
     def stamp() -> str:
-        return ".".join(_digest(f"{anchor}|{one.stamp()!r}") for one in regions.values())
+        return ".".join(_digest(repr(one.stamp())) for one in regions.values())
 
-    stamps = keep(shallow, stamp) if is_live_request() else stamp()
+    # Not in the ETag: a page that was just opened sends one, and shows what it did without.
+    anchor = live_anchor()
+    stamps = keep(f"{anchor} {shallow}", stamp) if is_live_request() else stamp()
     etag = f"{shallow}-{stamps}"
     changed = _changed(stamps, known, regions)
     if known and regions and not changed:
@@ -77,7 +78,7 @@ def render_live(
             variables |= regions[name].context()
         return render_template(template, live_etag=etag, shows=changed.__contains__, **variables)
 
-    key = f"{etag} {' '.join(changed)}"
+    key = f"{anchor} {etag} {' '.join(changed)}"
     response = make_response(keep(key, make) if is_live_request() else make())
     if is_live_request():
         response.set_etag(etag)

@@ -221,6 +221,16 @@ def test_newcomers_wait_above_the_anchor(
     assert shown(live(web, LIST).text) == ["new", "old"]
 
 
+def test_first_poll_of_an_opened_list_is_a_304(web: WebClient, project: ProjectRef) -> None:
+    for number in range(3):
+        make_task(project, f"job {number}")
+    page = web.get(LIST).text
+    [etag] = re.findall(r'data-etag="([^"]+)"', page)
+    [anchor] = re.findall(r'data-anchor="([^"]+)"', page)
+
+    assert live(web, LIST, f'"{etag}"', anchor).status_code == 304
+
+
 def test_open_list_gets_its_rows_again_only_when_one_of_them_changed(
     app: Flask, web: WebClient, project: ProjectRef, monkeypatch: pytest.MonkeyPatch
 ) -> None:
