@@ -59,6 +59,9 @@ _TAKES = {
     "MON#1 (the first Monday)",
 }
 _RANGE = re.compile(r"([0-9]{1,2}|[A-Z]{3})-([0-9]{1,2}|[A-Z]{3})(/[0-9]+)?")
+_WORD = re.compile(r"[A-Z]{3}")
+# What every cron daemon knows: a step stands behind * or a range only.
+_CRONTAB_TERM = re.compile(r"(\*|[0-9]+-[0-9]+)(/[0-9]+)?|[0-9]+")
 # Files that the machine's zone database may hold, and that name no zone.
 _NOT_ZONES = frozenset({"localtime", "posixrules", "Factory"})
 _TICK = timedelta(microseconds=1)
@@ -134,7 +137,15 @@ class Cron:
 
     def explain(self) -> str:
         """Return the schedule in English words."""
-        return self._matcher.explain()
+        # cronsim says “and” where both days are restricted, but runs when either comes.
+        return self._matcher.explain().replace(" and on ", " or on ")
+
+    def in_crontab(self) -> str | None:
+        """Return the five fields for any cron daemon; None where there are none, as for LW."""
+        texts = self.expression.upper().split()
+        fields = [_without_names(*field) for field in zip(FIELDS, texts, strict=True)]
+        terms = [term for text in fields for term in text.split(",")]
+        return " ".join(fields) if all(map(_CRONTAB_TERM.fullmatch, terms)) else None
 
     @cached_property
     def _zone(self) -> ZoneInfo:
@@ -252,6 +263,15 @@ class Interval:
         every = _duration(self.seconds)
         return f"Every {every} after the last run's {self.anchor}"
 
+    def in_crontab(self) -> str | None:
+        """Return the five fields of a crontab that keep to the interval; None where none do."""
+        minutes, hours = self.seconds // 60, self.seconds // 3600
+        if self.seconds == minutes * 60 and minutes < 60 and 60 % minutes == 0:
+            return f"{_every(minutes)} * * * *"
+        if self.seconds == hours * 3600 and hours < 24 and 24 % hours == 0:
+            return f"0 {_every(hours)} * * *"
+        return {24 * 3600: "0 0 * * *", 7 * 24 * 3600: "0 0 * * 0"}.get(self.seconds)
+
 
 Schedule = Cron | Interval
 
@@ -362,6 +382,14 @@ def _check_direction(name: str, term: str) -> None:
 
 def _number(name: str, text: str) -> int | None:
     return int(text) if text.isdigit() else _NAMES.get(name, {}).get(text)
+
+
+def _without_names(name: str, text: str) -> str:
+    return _WORD.sub(lambda match: str(_NAMES.get(name, {}).get(match[0], match[0])), text)
+
+
+def _every(step: int) -> str:
+    return "*" if step == 1 else f"*/{step}"
 
 
 def _is_term(name: str, term: str) -> bool:

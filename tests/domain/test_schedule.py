@@ -467,6 +467,9 @@ def test_unknown_anchor_is_refused() -> None:
         ("*/15 * * * *", "Every 15th minute of every hour"),
         ("@daily", "At 00:00 every day"),
         ("30 2 * * MON-FRI", "At 02:30 on Monday through Friday"),
+        ("0 0 13 * 5", "At 00:00 on the 13th day of month or on Friday"),
+        ("0 0 1,15 6 MON", "At 00:00 on the first and the 15th day of month or on Monday in June"),
+        ("0 0 */13 * 5", "At 00:00 on every 13th day of month if it's on Friday"),
     ],
 )
 def test_expression_is_explained_in_words(expression: str, words: str) -> None:
@@ -487,6 +490,49 @@ def test_expression_is_explained_in_words(expression: str, words: str) -> None:
 )
 def test_interval_is_explained_in_words(interval: Interval, words: str) -> None:
     assert interval.explain() == words
+
+
+@pytest.mark.parametrize(
+    ("expression", "fields"),
+    [
+        ("30 2 * * *", "30 2 * * *"),
+        ("@hourly", "0 * * * *"),
+        ("*/7 0-6/2,23 1,15 JAN,mar-MAY Mon-FRI", "*/7 0-6/2,23 1,15 1,3-5 1-5"),
+        ("0 0 LW * *", None),
+        ("0 0 L * *", None),
+        ("0 0 * * 5L", None),
+        ("0 0 * * MON#1", None),
+        ("5/15 * * * *", None),
+    ],
+)
+def test_cron_has_the_words_of_a_crontab_or_none(expression: str, fields: str | None) -> None:
+    assert parse_cron(expression).in_crontab() == fields
+
+
+@pytest.mark.parametrize(
+    ("seconds", "fields"),
+    [
+        (60, "* * * * *"),
+        (600, "*/10 * * * *"),
+        (3600, "0 * * * *"),
+        (6 * 3600, "0 */6 * * *"),
+        (24 * 3600, "0 0 * * *"),
+        (7 * 24 * 3600, "0 0 * * 0"),
+        (90, None),
+        (7 * 60, None),
+        (90 * 60, None),
+        (5 * 3600, None),
+        (2 * 24 * 3600, None),
+    ],
+)
+def test_interval_has_the_fields_of_a_crontab_that_keep_to_it(
+    seconds: int, fields: str | None
+) -> None:
+    assert Interval(seconds).in_crontab() == fields
+    if fields:
+        runs = parse_cron(fields).next_runs(50, after=utc("2026-01-01"))
+        gaps = {(later - run).total_seconds() for run, later in pairwise(runs)}
+        assert gaps == {seconds}
 
 
 @pytest.mark.parametrize(

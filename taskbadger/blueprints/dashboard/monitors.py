@@ -23,7 +23,7 @@ from taskbadger.blueprints.dashboard.snippets import make_monitor_snippets
 from taskbadger.clock import utcnow
 from taskbadger.domain import roles
 from taskbadger.domain.monitors import health, status_at
-from taskbadger.domain.schedule import Cron, ScheduleError
+from taskbadger.domain.schedule import ScheduleError
 from taskbadger.domain.slots import SlotState, default_start_grace
 from taskbadger.errors import NotFound
 from taskbadger.extensions import db
@@ -231,7 +231,8 @@ def _context(found: Monitor, project: ProjectRef, cursor: Cursor | None) -> dict
             project=project.slug,
             monitor=str(found.id),
             name=found.name,
-            schedule=_crontab_times(found),
+            crontab=_crontab_times(found),
+            timezone=found.timezone,
         ),
         "moving": any(mark.status == SlotState.RUNNING for mark in row.strip),
     }
@@ -253,13 +254,11 @@ def _grace(found: Monitor) -> int | None:
         return None
 
 
-def _crontab_times(found: Monitor) -> str:
-    """Return the five fields for a crontab; an example for an interval."""
+def _crontab_times(found: Monitor) -> str | None:
     try:
-        schedule = slots.schedule_of(found)
+        return slots.schedule_of(found).in_crontab()
     except ScheduleError:
-        return ""
-    return schedule.expression if isinstance(schedule, Cron) else ""
+        return None
 
 
 def _slots_href(found: Monitor, cursor: Cursor | None) -> str | None:

@@ -1,86 +1,140 @@
-"""How to send a first task, filled in: for Python, Celery, the command line and curl."""
+"""How to send tasks, filled in: for Python, Celery, the command line, cron and curl.
+
+Each can be pasted as it stands: ``tests/acceptance/test_snippets.py`` does so. In zsh, which takes
+``#`` for a command where one types, a comment has to be a line of its own without a lone quote.
+"""
 
 import json
 import shlex
 
 # The library's own init() knows only the hosted service, hence _init().
 _PYTHON = """\
-# pip install taskbadger
+# In an environment of its own: pip install taskbadger
 from taskbadger import create_task
 from taskbadger.sdk import _init
 
 _init(host="{host}", token="{key}")
 task = create_task("import customers")
-task.update(status="processing", value=50)
-task.success(100)"""
+task.processing(value=50)
+task.success(value=100)"""
 
-_CELERY = """\
-# pip install taskbadger[celery]
+_CELERY_APPLICATION = """\
+# jobs.py, in an environment of its own: pip install 'taskbadger[celery]' 'celery[redis]'
+from celery import Celery
 from taskbadger.sdk import _init
 from taskbadger.systems.celery import CelerySystemIntegration
 
-_init(
-    host="{host}",
-    token="{key}",
-    systems=[CelerySystemIntegration()],
-)"""
+app = Celery("jobs", broker="redis://127.0.0.1:6379/0")
+
+# This is all that an application needs which is there already.
+_init(host="{host}", token="{key}", systems=[CelerySystemIntegration()])
+
+
+@app.task
+def add(x, y):
+    return x + y"""
+
+_CELERY_WORKER = """\
+celery -A jobs worker &
+python -c 'import jobs; jobs.add.delay(2, 3)'"""
+
+# typer is held back because the SDK's command line does not start with 0.27.
+INSTALL_CLI = "pip install 'taskbadger[cli]' 'typer<0.27'"
 
 _SHELL = """\
-# pip install taskbadger[cli]
+# In an environment of its own: {install_cli}
 export TASKBADGER_HOST={host}
 export TASKBADGER_API_KEY={key}
-taskbadger run "nightly backup" -- ./backup.sh"""
+taskbadger run 'disk space' -- 'df -h'"""
+
+_TAKE_ID = r"""sed 's/^{"id": *"\([^"]*\)".*/\1/'"""
 
 _CURL = """\
-curl {host}/api/{organization}/{project}/tasks/ \\
-  -H 'Authorization: Bearer {key}' \\
-  -H 'Content-Type: application/json' \\
-  -d '{{"name": "import customers", "status": "processing", "value": 10}}'"""
+tasks={host}/api/{organization}/{project}/tasks/
+send() {{
+  curl -fsS -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' "$@"
+}}
+
+id=$(send "$tasks" -d '{{"name": "import customers", "status": "processing"}}' |
+  {take_id})
+send -X PATCH "$tasks$id/" -d '{{"status": "success", "value": 100}}'"""
 
 _SNIPPETS = (
     ("Python", _PYTHON),
-    ("Celery: every task", _CELERY),
-    ("Command line", _SHELL),
+    ("Celery: an application whose tasks are all sent", _CELERY_APPLICATION),
+    ("Celery: a worker for it, and a task", _CELERY_WORKER),
+    ("Command line: any command", _SHELL),
     ("curl", _CURL),
 )
 
 
 def make_snippets(*, host: str, organization: str, project: str, key: str) -> list[tuple[str, str]]:
     """Return title and text of each snippet."""
-    values = {"host": host, "organization": organization, "project": project, "key": key}
+    values = {
+        "host": host,
+        "organization": organization,
+        "project": project,
+        "key": key,
+        "install_cli": INSTALL_CLI,
+        "take_id": _TAKE_ID,
+    }
     return [(title, text.format(**values)) for title, text in _SNIPPETS]
 
 
 _MONITOR_PYTHON = """\
-# pip install taskbadger
-from taskbadger import create_task
+# In an environment of its own: pip install taskbadger
+import taskbadger
 from taskbadger.sdk import _init
 
 _init(host="{host}", token="{key}")
-task = create_task({name_literal}, status="processing", monitor_id="{monitor}")
-# the job itself; then
-task.success()"""
+
+
+@taskbadger.track(name={name_literal}, monitor_id="{monitor}")
+def job():
+    \"\"\"Your job. An exception makes its run an error.\"\"\"
+
+
+job()"""
 
 _MONITOR_CRON = """\
-# crontab -e, with: pip install taskbadger[cli]
+# crontab -e, and in an environment of its own: {install_cli}
+# cron may need the whole path of taskbadger, as /home/me/jobs-env/bin/taskbadger.
+# The times are those of {timezone}. A cron that does not know CRON_TZ (cronie does)
+# goes by the clock of its machine.
+CRON_TZ={timezone}
 TASKBADGER_HOST={host}
 TASKBADGER_API_KEY={key}
-{schedule} taskbadger run {name_shell} --monitor-id {monitor} -- ./job.sh"""
+{crontab} taskbadger run {name_cron} --monitor-id {monitor} -- 'sleep 1'"""
 
 _MONITOR_CURL = """\
-curl {host}/api/{organization}/{project}/tasks/ \\
-  -H 'Authorization: Bearer {key}' \\
-  -H 'Content-Type: application/json' \\
-  -H 'X-TASKBADGER-MONITOR: {monitor}' \\
-  -d {body_shell}"""
+tasks={host}/api/{organization}/{project}/tasks/
+send() {{
+  curl -fsS -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' "$@"
+}}
+
+id=$(send "$tasks" -H 'X-TASKBADGER-MONITOR: {monitor}' \\
+  -d {body_shell} |
+  {take_id})
+outcome=error
+# The next line does the job: put yours in the place of sleep 1
+sleep 1 && outcome=success
+send -X PATCH "$tasks$id/" -d "{{\\"status\\": \\"$outcome\\"}}\""""
 
 
 def make_monitor_snippets(
-    *, host: str, organization: str, project: str, monitor: str, name: str, schedule: str
+    *,
+    host: str,
+    organization: str,
+    project: str,
+    monitor: str,
+    name: str,
+    crontab: str | None,
+    timezone: str,
 ) -> list[tuple[str, str]]:
     """Return title and text of each way to tell a monitor of a run.
 
-    *schedule* is that of a crontab; empty where the job has none.
+    *crontab* is the monitor's schedule as cron daemons know it; None where they have no words for
+    it, and then there is no snippet for them.
     """
     plain = " ".join(name.split())
     body = json.dumps({"name": plain, "status": "processing"}, ensure_ascii=False)
@@ -91,13 +145,17 @@ def make_monitor_snippets(
         "key": "YOUR-KEY",
         "monitor": monitor,
         # A percent sign ends the command in a crontab.
-        "name_shell": shlex.quote(plain).replace("%", r"\%"),
+        "name_cron": shlex.quote(plain).replace("%", r"\%"),
         "name_literal": json.dumps(plain, ensure_ascii=False),
         "body_shell": shlex.quote(body),
-        "schedule": schedule or "*/10 * * * *",
+        "crontab": crontab,
+        "timezone": timezone,
+        "install_cli": INSTALL_CLI,
+        "take_id": _TAKE_ID,
     }
-    return [
-        ("Python", _MONITOR_PYTHON.format(**values)),
-        ("cron and the command line", _MONITOR_CRON.format(**values)),
-        ("curl", _MONITOR_CURL.format(**values)),
+    snippets = [
+        ("Python", _MONITOR_PYTHON),
+        *([("cron and the command line", _MONITOR_CRON)] if crontab else []),
+        ("A shell script with curl", _MONITOR_CURL),
     ]
+    return [(title, text.format(**values)) for title, text in snippets]

@@ -194,15 +194,36 @@ def test_slots_have_pages(web: WebClient, project: ProjectRef) -> None:
 
 
 def test_snippets_are_filled_in(web: WebClient, project: ProjectRef) -> None:
-    watch = Watch(project, fields={"schedule": "@daily"})
+    watch = Watch(project, fields={"schedule": "@daily", "timezone": "Europe/Berlin"})
 
     text = html.unescape(web.get(page_of(watch.monitor)).text)
 
     number = watch.monitor.id
-    assert f'create_task("nightly", status="processing", monitor_id="{number}")' in text
-    assert f"0 0 * * * taskbadger run nightly --monitor-id {number} -- ./job.sh" in text
+    assert f'@taskbadger.track(name="nightly", monitor_id="{number}")' in text
+    assert "\nCRON_TZ=Europe/Berlin\n" in text
+    assert f"\n0 0 * * * taskbadger run nightly --monitor-id {number} -- " in text
     assert f"X-TASKBADGER-MONITOR: {number}" in text
-    assert "curl http://localhost/api/acme/web/tasks/" in text
+    assert "tasks=http://localhost/api/acme/web/tasks/" in text
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        ({"interval": 60}, "* * * * * taskbadger"),
+        ({"interval": 5400}, None),
+        ({"schedule": "0 0 LW * *"}, None),
+        ({"schedule": "0 6 * * MON-FRI"}, "0 6 * * 1-5 taskbadger"),
+    ],
+)
+def test_crontab_is_shown_where_cron_has_words_for_the_schedule(
+    web: WebClient, project: ProjectRef, fields: dict[str, Any], line: str | None
+) -> None:
+    watch = Watch(project, fields=fields)
+
+    page = web.get(page_of(watch.monitor)).text
+
+    assert ("crontab -e" in page) == (line is not None)
+    assert line is None or f"\n{line}" in page
 
 
 def test_snippets_quote_names_for_where_they_stand() -> None:
@@ -212,11 +233,12 @@ def test_snippets_quote_names_for_where_they_stand() -> None:
         project="p",
         monitor="id",
         name='it\'s\n100% "done"',
-        schedule="",
+        crontab="0 0 * * *",
+        timezone="UTC",
     )
 
     python, cron, curl = (text for _, text in snippets)
-    assert r'create_task("it\'s 100% \"done\"",'.replace(r"\'", "'") in python
+    assert r'track(name="it\'s 100% \"done\"",'.replace(r"\'", "'") in python
     assert r"""taskbadger run 'it'"'"'s 100\% "done"' --monitor-id id""" in cron
     assert r"""-d '{"name": "it'"'"'s 100% \"done\"", "status": "processing"}'""" in curl
 

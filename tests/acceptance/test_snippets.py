@@ -1,0 +1,277 @@
+"""Every snippet that the pages print, pasted as it stands, against the live server."""
+
+import html
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from acceptance.live import LiveProject, LiveServer
+from acceptance.sdks import LATEST, REQUIREMENTS, Sdk, clean_environment
+from packaging.requirements import Requirement
+from people import make_member, session_cookie
+from processes import wait_until
+
+from taskbadger.blueprints.dashboard.access import COOKIE
+from taskbadger.extensions import db, writing
+
+# What is printed does not depend on the database.
+pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True, scope="session")
+NAME = 'it\'s 100% "done"'
+_BLOCK = re.compile(r'<figure class="code">\s*<figcaption>(.*?)<button.*?<code>(.*?)</code>', re.S)
+_TOKEN = re.compile(r'name="csrf_token" value="([^"]+)"')
+needs_curl = pytest.mark.skipif(
+    shutil.which("curl") is None and not os.environ.get("CI"), reason="there is no curl"
+)
+
+
+class Visitor:
+    """The owner of the project's organization, who reads what pages print."""
+
+    def __init__(self, server: LiveServer, live: LiveProject) -> None:
+        self.project = live.slug
+        with server.app.app_context(), writing():
+            owner = make_member(f"owner@{live.organization}.example", "owner", live.organization)
+            cookie = session_cookie(owner)
+            db.session.remove()
+        self.client = httpx2.Client(
+            base_url=f"{live.host}/a/{live.organization}/",
+            cookies={COOKIE: cookie},
+            follow_redirects=True,
+            timeout=30,
+            trust_env=False,
+        )
+
+    def post(self, path: str, **fields: Any) -> httpx2.Response:
+        """Send the form of a page."""
+        form = self.client.get(path)
+        token = _TOKEN.findall(form.text)[0]
+        data = {"csrf_token": token, "project": self.project, **fields}
+        answer = self.client.post(form.url, data=data)
+        assert answer.status_code == 200, answer.text
+        return answer
+
+    def make_monitor(self, **fields: Any) -> httpx2.Response:
+        """Make a monitor of NAME; return its page."""
+        data = {"name": NAME, "type": "cron", "schedule": "30 2 * * MON-FRI", "timezone": "UTC"}
+        data |= {"failure_threshold": "1", "recovery_threshold": "1", **fields}
+        return self.post("monitors/new/", **data)
+
+
+def printed(page: httpx2.Response) -> dict[str, str]:
+    """Return the text of each block of code on a page, by its title."""
+    blocks = [map(html.unescape, match.groups()) for match in _BLOCK.finditer(page.text)]
+    return dict(blocks)
+
+
+@pytest.fixture
+def visitor(live_server: LiveServer, live: LiveProject) -> Iterator[Visitor]:
+    found = Visitor(live_server, live)
+    with found.client:
+        yield found
+
+
+@pytest.fixture
+def first(visitor: Visitor) -> dict[str, str]:
+    """What the page for beginners prints once it has made a key."""
+    return printed(visitor.post(""))
+
+
+@pytest.fixture
+def environment(sdk: Callable[[str], Sdk], tmp_path: Path) -> dict[str, str]:
+    """A shell in which the SDK's environment is active."""
+    path = f"{sdk(LATEST).python.parent}:{os.environ['PATH']}"
+    return clean_environment(PATH=path, HOME=str(tmp_path), NO_COLOR="1")
+
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(environment: dict[str, str], tmp_path: Path) -> Run:
+    """Paste a text into a shell, or another program, and return how it ended."""
+
+    def do(text: str, *program: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*(program or ("/bin/sh", "-c")), text],
+            cwd=tmp_path,
+            env=environment | variables,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    return do
+
+
+def succeed(done: subprocess.CompletedProcess[str]) -> None:
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def held(live: LiveProject) -> list[tuple[str, str]]:
+    return [(task["name"], task["status"]) for task in live.tasks()]
+
+
+def test_page_of_a_new_key_prints_the_same(visitor: Visitor, first: dict[str, str]) -> None:
+    another = printed(visitor.post("settings/keys/", name="ci", scope_ingest="true", days="0"))
+
+    key, new_key = first.pop("Key"), another.pop("Key")
+    assert another == {title: text.replace(key, new_key) for title, text in first.items()}
+    assert list(first) == [
+        "Python",
+        "Celery: an application whose tasks are all sent",
+        "Celery: a worker for it, and a task",
+        "Command line: any command",
+        "curl",
+    ]
+
+
+def test_what_is_installed_is_what_the_tests_install(first: dict[str, str]) -> None:
+    tested = {Requirement(text).name: Requirement(text) for text in REQUIREMENTS[LATEST]}
+    lines = re.findall("pip install (.+)", "\n".join(first.values()))
+
+    wanted = [Requirement(text.strip("'")) for line in lines for text in line.split()]
+
+    assert {one.name for one in wanted} == {"taskbadger", "celery", "typer"}
+    for one in wanted:
+        [pin] = tested[one.name].specifier
+        assert one.specifier.contains(pin.version)
+        assert one.extras <= tested[one.name].extras
+
+
+def test_python_snippet_works(first: dict[str, str], run: Run, live: LiveProject) -> None:
+    succeed(run(first["Python"], "python", "-Ic"))
+
+    [task] = live.tasks()
+    assert (task["name"], task["value_percent"]) == ("import customers", 100)
+    assert live.statuses(task["id"]) == ["pending", "processing", "success"]
+
+
+def test_command_line_snippet_works(first: dict[str, str], run: Run, live: LiveProject) -> None:
+    succeed(run(first["Command line: any command"]))
+
+    assert held(live) == [("disk space", "success")]
+
+
+@needs_curl
+def test_curl_snippet_works(first: dict[str, str], run: Run, live: LiveProject) -> None:
+    succeed(run(first["curl"]))
+
+    [task] = live.tasks()
+    assert (task["name"], task["value_percent"]) == ("import customers", 100)
+    assert live.statuses(task["id"]) == ["processing", "success"]
+
+
+@contextmanager
+def shell(text: str, home: Path, environment: dict[str, str]) -> Iterator[None]:
+    """Paste a text into a shell and leave what it starts running until the block ends."""
+    log = home / "shell.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", text],
+            cwd=home,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(log.read_text())
+        raise
+    finally:
+        # The worker outlives its shell; it waits for its own children.
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+        wait_until(lambda: not _is_alive(process.pid), "the end of the worker")
+
+
+def _is_alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_celery_snippets_work(
+    first: dict[str, str],
+    live: LiveProject,
+    environment: dict[str, str],
+    tmp_path: Path,
+    redis_url: str,
+    key_prefix: str,
+) -> None:
+    (tmp_path / "jobs.py").write_text(first["Celery: an application whose tasks are all sent"])
+    # Celery's own ways to say so from outside, so that the text stays as it is.
+    apart = {"global_keyprefix": f"{key_prefix}{live.slug}:"}
+    (tmp_path / "apart.py").write_text(f"broker_transport_options = {apart}\n")
+    variables = {"CELERY_BROKER_URL": redis_url, "CELERY_CONFIG_MODULE": "apart"}
+
+    with shell(first["Celery: a worker for it, and a task"], tmp_path, environment | variables):
+        wait_until(lambda: held(live) == [("jobs.add", "success")], "the end of the task")
+
+
+def monitor_id(page: httpx2.Response) -> str:
+    return str(page.url).rstrip("/").rpartition("/")[2]
+
+
+def monitored(visitor: Visitor, live: LiveProject, title: str) -> tuple[str, str]:
+    """Return the id of a new monitor and one of the texts that its page prints, with a key."""
+    page = visitor.make_monitor()
+    return monitor_id(page), printed(page)[title].replace("YOUR-KEY", live.key)
+
+
+@pytest.mark.parametrize(
+    ("job", "outcome"), [('"""Your job.', "success"), ('1 / 0; """', "error")], ids=["good", "bad"]
+)
+def test_python_snippet_of_a_monitor_tells_how_its_job_ended(
+    visitor: Visitor, live: LiveProject, run: Run, job: str, outcome: str
+) -> None:
+    monitor, text = monitored(visitor, live, "Python")
+
+    done = run(text.replace('"""Your job.', job), "python", "-Ic")
+
+    assert done.returncode == (outcome == "error")
+    [task] = live.tasks(monitor=monitor)
+    assert task["name"] == NAME
+    assert live.statuses(task["id"]) == ["processing", outcome]
+
+
+@needs_curl
+@pytest.mark.parametrize(("job", "outcome"), [("sleep 1", "success"), ("false", "error")])
+def test_shell_script_of_a_monitor_tells_how_its_job_ended(
+    visitor: Visitor, live: LiveProject, run: Run, job: str, outcome: str
+) -> None:
+    monitor, text = monitored(visitor, live, "A shell script with curl")
+
+    succeed(run(text.replace("\nsleep 1 ", f"\n{job} ")))
+
+    [task] = live.tasks(monitor=monitor)
+    assert task["name"] == NAME
+    assert live.statuses(task["id"]) == ["processing", outcome]
+
+
+def test_crontab_of_a_monitor_runs_its_job(visitor: Visitor, live: LiveProject, run: Run) -> None:
+    monitor, text = monitored(visitor, live, "cron and the command line")
+
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    variables = dict(line.split("=", 1) for line in lines[:-1])
+    *times, command = lines[-1].split(" ", 5)
+    # As cron reads a line: a percent sign ends the command, unless it is escaped.
+    assert not re.search(r"(?<!\\)%", command)
+    succeed(run(command.replace(r"\%", "%"), **variables))
+
+    assert (times, variables["CRON_TZ"]) == (["30", "2", "*", "*", "1-5"], "UTC")
+    [task] = live.tasks(monitor=monitor)
+    assert task["name"] == NAME
+    assert live.statuses(task["id"]) == ["processing", "success"]
