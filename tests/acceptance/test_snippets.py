@@ -81,7 +81,7 @@ def visitor(live_server: LiveServer, live: LiveProject) -> Iterator[Visitor]:
 @pytest.fixture
 def first(visitor: Visitor) -> dict[str, str]:
     """What the page for beginners prints once it has made a key."""
-    return printed(visitor.post(""))
+    return printed(visitor.post("how-to/"))
 
 
 @pytest.fixture

@@ -102,7 +102,7 @@ def test_line_turns_green_when_the_first_task_arrives(
 
     team.project.create(name="first")
 
-    expect(page.locator("#arrival .ok")).to_contain_text("Your first task is here")
+    expect(page.locator("#arrival .ok")).to_contain_text("Your task is here: first")
     expect(page.locator(".code", has_text="curl")).to_contain_text(key)
     axe(page)
     screenshot(page, "welcome-arrived", themes=("light",))
@@ -110,12 +110,14 @@ def test_line_turns_green_when_the_first_task_arrives(
     expect(page.locator("h1")).to_have_text("Overview")
 
 
-def test_demo_task_is_shown(team: Team) -> None:
-    page = team.open()
+def test_demo_task_moves_before_the_visitors_eyes(team: Team) -> None:
+    page = team.open("how-to/")
     page.get_by_role("button", name="Send a demo task").click()
 
     expect(page.locator("h1")).to_have_text("demo task")
-    expect(page.locator("#head .badge")).to_have_text("success")
+    expect(page.locator("#head .badge")).to_have_text("processing")
+    percentage = page.locator("progress + .num").first
+    expect(percentage).not_to_have_text(percentage.inner_text())
 
 
 def test_names_meet_wcag_and_are_pictured(

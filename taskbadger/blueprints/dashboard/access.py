@@ -321,7 +321,11 @@ def make_frame() -> Frame:
             Link(key, label, base + path, shortcut) for key, label, path, shortcut in _SECTIONS
         ),
         user=visit.email,
-        menu=(Link("account", "Your account", url_for("dashboard.account")),),
+        menu=(
+            Link("account", "Your account", url_for("dashboard.account")),
+            Link("how-to", "How to send tasks", f"{base}how-to/"),
+            Link("docs", "API documentation", url_for("docs.page")),
+        ),
         sign_out=url_for("dashboard.sign_out"),
     )
 

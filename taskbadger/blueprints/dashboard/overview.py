@@ -1,20 +1,13 @@
-"""The overview: what runs and what failed; for a new organization, how to begin."""
+"""The overview: what runs and what failed; for a new organization, how to send tasks."""
 
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
-from flask import Response, flash, make_response, redirect, render_template, request, url_for
-from werkzeug.wrappers import Response as AnyResponse
+from flask import Response, request, url_for
 
-from taskbadger.blueprints.api import base_url
-from taskbadger.blueprints.dashboard.access import (
-    blp,
-    current_actor,
-    current_member,
-    current_organization,
-    find_project,
-)
+from taskbadger.blueprints.dashboard.access import blp, current_member
+from taskbadger.blueprints.dashboard.how_to import how_to
 from taskbadger.blueprints.dashboard.rows import TaskRow, make_row
 from taskbadger.blueprints.dashboard.shared import (
     count_failing,
@@ -23,15 +16,13 @@ from taskbadger.blueprints.dashboard.shared import (
     render_shared,
     share,
 )
-from taskbadger.blueprints.dashboard.snippets import make_snippets
 from taskbadger.blueprints.live import Region, live_anchor
 from taskbadger.clock import utcnow
 from taskbadger.domain import roles
 from taskbadger.domain.search import GROUPS
 from taskbadger.errors import NotFound
-from taskbadger.extensions import db
-from taskbadger.services import accounts, audit, run_stats, task_search, task_stats, tasks
 from taskbadger.services import overview as surroundings
+from taskbadger.services import run_stats, task_search, task_stats
 from taskbadger.services.accounts import ProjectRef
 from taskbadger.services.task_list import Filters
 from taskbadger.services.task_stats import Figures, Series
@@ -40,9 +31,6 @@ ROWS = 8
 """How many running and failed tasks are shown."""
 BEHIND = timedelta(minutes=1)
 """Charts that are further behind than this say so."""
-PLACEHOLDER = "YOUR-KEY"
-WELCOME = "welcome"
-"""What the page for a new organization sends as its anchor: it stays when the first task comes."""
 
 
 @blp.page("/a/<organization_slug>/", role=roles.READ)
@@ -50,11 +38,10 @@ def overview() -> Response:
     """Show how things are."""
     projects = organization_projects()
     change = last_change(projects)
-    arrived = bool(change.strip("|"))
-    if not arrived or live_anchor() == WELCOME:
-        return render_shared(
-            "dashboard/welcome.html", f"{arrived}", lambda: _welcome(PLACEHOLDER, arrived=arrived)
-        )
+    # An open guide sends an anchor, and stays when the first task has come.
+    if not change.strip("|") or live_anchor() is not None:
+        guide: Response = how_to()
+        return guide
     span = request.args.get("range", "24h")
     if span not in task_stats.RANGES:
         raise NotFound()
@@ -180,63 +167,3 @@ def run_times(series: Series) -> list[dict[str, Any]]:
 
 def _rounded(values: list[float | None]) -> list[float | None]:
     return [None if value is None else float(f"{value:.3g}") for value in values]
-
-
-def _welcome(key: str, project: str = "", *, arrived: bool = False) -> dict[str, Any]:
-    projects = organization_projects()
-    chosen = project or (projects[0].slug if projects else "")
-    snippets = make_snippets(
-        host=base_url(), organization=current_member().organization, project=chosen, key=key
-    )
-    return {
-        "snippets": snippets,
-        "projects": projects,
-        "project": chosen,
-        "key": key,
-        "is_placeholder": key == PLACEHOLDER,
-        "anchor": WELCOME,
-        "arrived": arrived,
-        "moving": not arrived,
-    }
-
-
-# At the address of the overview, where the page then asks for news of the first task.
-@blp.page("/a/<organization_slug>/", role=roles.MANAGE_KEYS, methods=["POST"])
-def make_first_key() -> Response:
-    """Make a key and show it, this once, in the snippets."""
-    now, organization = utcnow(), current_organization()
-    project = find_project(request.form.get("project", ""))
-    key, secret = accounts.create_key(organization, project, name="first key", now=now)
-    detail = f"{key.prefix}, {key.scopes}, {project.slug}"
-    audit.record(current_actor(), organization.id, "key.create", key.name, detail, now=now)
-    slug = project.slug
-    db.session.commit()
-    page = render_template("dashboard/welcome.html", live_etag="new", **_welcome(secret, slug))
-    return make_response(page)
-
-
-@blp.page("/a/<organization_slug>/demo-task", role=roles.CHANGE_TASKS, methods=["POST"])
-def send_demo_task() -> AnyResponse:
-    """Let a small task run, from its creation to its success, in the seconds before now."""
-    now, actor = utcnow(), current_actor()
-    found = find_project(request.form.get("project", ""))
-    project = accounts.project_ref(found, current_organization())
-    task = tasks.create_task(project, DEMO, now=now - timedelta(seconds=6), actor=actor)
-    for seconds, changes in (
-        (5, {"status": "processing", "value": 10}),
-        (3, {"value": 55}),
-        (1, {"value": 100, "status": "success"}),
-    ):
-        at = now - timedelta(seconds=seconds)
-        tasks.update_task(project, task.id, changes, now=at, actor=actor)
-    db.session.commit()
-    flash("Here it is: this is what a task looks like.", "success")
-    return redirect(url_for("dashboard.task", id=task.id), 303)
-
-
-DEMO = {
-    "name": "demo task",
-    "queue": "demo",
-    "data": '{"rows":1200,"source":"the dashboard","api_token":"not shown on pages"}',
-    "tags": {"demo": "yes"},
-}
