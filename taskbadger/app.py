@@ -1,9 +1,10 @@
 """The application factory."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ipaddress import ip_address
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 from flask import Flask, request
@@ -16,6 +17,9 @@ from taskbadger.errors import SettingsError
 from taskbadger.extensions import init_database, set_read_only
 from taskbadger.plugins import register_all
 from taskbadger.settings import Settings
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -32,17 +36,35 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["taskbadger_settings"] = settings
     app.url_map.merge_slashes = False
     app.url_map.converters["int"] = _Id
-    if settings.PROXY_HOPS:
-        hops = settings.PROXY_HOPS
-        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
-            app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops
-        )
+    app.wsgi_app = _behind_proxies(app.wsgi_app, settings)  # type: ignore[assignment, method-assign]
     logs.init_logs(app, settings)
     init_database(app)
     app.before_request(_choose_transaction)
     app.teardown_request(lambda _error: set_read_only(False))
     register_all(app, init_api(app))
     return app
+
+
+def _behind_proxies(application: "WSGIApplication", settings: Settings) -> "WSGIApplication":
+    """Take the visitor's address, and what our own begins with, from where proxies say it."""
+    base = urlsplit(settings.BASE_URL).path.rstrip("/")
+    if base:
+        application = _below(base, application)
+    if settings.PROXY_HOPS:
+        hops = settings.PROXY_HOPS
+        # Each proxy adds to the other headers; the prefix is set by the one that cuts it off.
+        application = ProxyFix(application, x_for=hops, x_proto=hops, x_host=hops, x_prefix=1)
+    return application
+
+
+def _below(path: str, application: "WSGIApplication") -> "WSGIApplication":
+    """Let our addresses begin with *path*, unless a proxy has said with what."""
+
+    def serve(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME") or path
+        return application(environ, start_response)
+
+    return serve
 
 
 class _Server(Flask):

@@ -59,8 +59,11 @@ class Api(SmorestApi):
     _document: dict[str, Any] | None = None
 
     def _openapi_json(self) -> Response:
-        """Serve the document; flask-smorest calls this."""
-        return json_response(json.dumps(self.document(), indent=2))
+        """Serve the document; flask-smorest calls this. Only below a prefix it names a server."""
+        document = self.document()
+        if request.script_root:
+            document = {**document, "servers": [{"url": request.script_root}]}
+        return json_response(json.dumps(document, indent=2))
 
 
 class BodyParser(FlaskParser):

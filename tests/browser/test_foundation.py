@@ -463,3 +463,7 @@ def test_interactive_documentation_loads_under_the_policy(
 
     expect(page.locator(".opblock-summary-description")).to_have_text("List tasks")
     screenshot(page, "api-docs", themes=("light",))
+    page.reload()
+    page.emulate_media(color_scheme="dark")
+    expect(page.locator("html")).to_have_class("dark-mode")
+    screenshot(page, "api-docs", themes=("dark",))

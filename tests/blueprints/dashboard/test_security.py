@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urljoin
 from uuid import UUID
 
 import pytest
@@ -216,6 +217,33 @@ def test_cookies_behind_a_proxy_are_for_https_and_its_prefix(
     assert 'action="/badger/sign-in"' in page.text
 
 
+@pytest.mark.parametrize(
+    ("changes", "header"),
+    [
+        ({"PROXY_HOPS": 1}, "/badger"),
+        # Of two proxies the one that cuts the prefix off says so.
+        ({"PROXY_HOPS": 2}, "/badger"),
+        ({"BASE_URL": "https://tasks.example.com/badger/"}, None),
+        ({"BASE_URL": "https://tasks.example.com/other", "PROXY_HOPS": 1}, "/badger"),
+    ],
+)
+def test_addresses_begin_with_the_prefix(
+    make_app: Callable[..., Flask], changes: dict[str, Any], header: str | None
+) -> None:
+    make_member()
+    browser = browser_for(make_app(**changes))
+    headers = {} if header is None else {"X-Forwarded-Prefix": header}
+
+    start = browser.get("/", headers=headers)
+    page = browser.get("/sign-in", headers=headers)
+    document = browser.get("/api/schema.json", headers=headers)
+
+    assert (start.status_code, start.location) == (303, "/badger/sign-in?next=/")
+    assert set(re.findall(r'(?:src|href|action)="(/[^/"]*/)', page.text)) == {"/badger/"}
+    assert document.json is not None
+    assert document.json["servers"] == [{"url": "/badger"}]
+
+
 def test_form_from_another_site_is_refused_over_https(make_app: Callable[..., Flask]) -> None:
     browser = browser_for(make_app(), make_member())
     secure = {"base_url": "https://localhost"}
@@ -302,7 +330,12 @@ def test_api_keeps_its_own_errors_and_needs_no_csrf_token(app: Flask) -> None:
     assert "Content-Security-Policy" not in answer.headers
 
 
-def test_documentation_of_the_api_has_the_policy(app: Flask) -> None:
-    answer = browser_for(app).get("/api/docs/")
+@pytest.mark.parametrize("path", ["/api/docs/", "/api/docs"])
+def test_documentation_of_the_api_has_the_policy_and_finds_its_document(
+    app: Flask, path: str
+) -> None:
+    answer = browser_for(app).get(path)
 
     assert answer.headers["Content-Security-Policy"] == HEADERS["Content-Security-Policy"]
+    [document] = re.findall(r'data-document="([^"]+)"', answer.text)
+    assert urljoin(f"http://localhost{path}", document) == "http://localhost/api/schema.json"

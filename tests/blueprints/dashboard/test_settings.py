@@ -547,7 +547,7 @@ def test_bar_leads_to_every_organization_of_the_user(web: WebClient) -> None:
 
     page = web.get(f"{BASE}/").text
 
-    assert re.findall(r'<li><a href="(/a/[^"]+)"', page) == ["/a/acme/", "/a/other/"]
+    assert re.findall(r'<li><a href="(/a/[^/"]+/)"', page) == ["/a/acme/", "/a/other/"]
 
 
 def test_viewer_sees_projects_and_members_but_nothing_to_change(app: Flask) -> None:

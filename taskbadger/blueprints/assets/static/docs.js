@@ -1,14 +1,32 @@
-// Starts Swagger UI on the OpenAPI document beside the page.
+// Starts Swagger UI on the OpenAPI document beside the page, in the theme of the dashboard.
+const html = document.documentElement;
 const root = document.getElementById("swagger-ui");
+const prefersDark = matchMedia("(prefers-color-scheme: dark)");
 
-window.SwaggerUIBundle({
-  url: new URL(root.dataset.document, location.href).href,
-  domNode: root,
-  deepLinking: true,
-  docExpansion: "list",
-  defaultModelsExpandDepth: 0,
-  displayRequestDuration: true,
-  persistAuthorization: false,
-  tryItOutEnabled: true,
-  validatorUrl: null,
-});
+function showTheme() {
+  const dark = html.dataset.theme ? html.dataset.theme === "dark" : prefersDark.matches;
+  html.classList.toggle("dark-mode", dark);
+}
+
+async function start() {
+  const address = new URL(root.dataset.document, location.href);
+  const answer = await fetch(address);
+  if (!answer.ok) throw new Error(`status ${answer.status}`);
+  // Calls go where this page came from, below whatever prefix; nobody may have told the server.
+  const server = { url: new URL("..", address).href.replace(/\/$/, "") };
+  window.SwaggerUIBundle({
+    spec: { ...(await answer.json()), servers: [server] },
+    domNode: root,
+    deepLinking: true,
+    docExpansion: "list",
+    defaultModelsExpandDepth: 0,
+    displayRequestDuration: true,
+    persistAuthorization: false,
+    tryItOutEnabled: true,
+    validatorUrl: null,
+  });
+}
+
+showTheme();
+prefersDark.addEventListener("change", showTheme);
+start().catch(() => { root.textContent = "The OpenAPI document cannot be read at the moment."; });
