@@ -118,6 +118,17 @@ class Cron:
         """Return the first *count* runs later than *after*, in UTC."""
         return list(islice(self.runs_after(after), count))
 
+    def bounds_of_day(self, moment: datetime) -> tuple[datetime, datetime]:
+        """Return the first moments of the day in the zone that holds *moment*, and of the next."""
+        day = moment.astimezone(self._zone).date()
+        begin = datetime.combine(day, _MIDNIGHT)
+        return _instant(begin, self._zone, fold=0), _instant(begin + _DAY, self._zone, fold=0)
+
+    def runs_on_day(self, moment: datetime, most: int) -> list[datetime]:
+        """Return up to *most* runs on the day in the zone that holds *moment*, in UTC."""
+        begin, end = self.bounds_of_day(moment)
+        return list(takewhile(lambda run: run < end, islice(self.runs_after(begin - _TICK), most)))
+
     def count_between(self, after: datetime, until: datetime) -> int:
         """Return the number of runs later than *after* and not later than *until*.
 

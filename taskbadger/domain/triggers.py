@@ -63,6 +63,13 @@ class Trigger:
         return tuple(point for point in self.points if point.text not in _WORDS)
 
     @cached_property
+    def past_whole(self) -> tuple[Point, ...]:
+        """The percentages that a task reaches only when its value passes its value_max."""
+        return tuple(
+            point for point in self.points if point.kind == "percent" and point.number > 100
+        )
+
+    @cached_property
     def statuses(self) -> frozenset[str]:
         """The statuses that a change can reach."""
         return frozenset(point.text for point in self.points if point.kind == "status")

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import case, exists, func, literal, or_, select, tuple_
 from sqlalchemy.orm import aliased
 
 from taskbadger.domain.monitors import PAUSED
 from taskbadger.extensions import db
 from taskbadger.models import Incident, Monitor, Project, Slot, Task
-from taskbadger.services.keyset import walk
-from taskbadger.services.pagination import Cursor, Page
+from taskbadger.services.pagination import Cursor, InvalidCursor, Page, cut_page
 
 
 def list_failing(organization_id: int, limit: int) -> Sequence[Any]:
@@ -60,15 +59,49 @@ def list_next_expected(organization_id: int, limit: int) -> Sequence[Any]:
     return db.session.execute(query).all()
 
 
+_IS_FAILING = exists().where(Incident.monitor_id == Monitor.id, Incident.closed_at.is_(None))
+_PLACE = (case((_IS_FAILING, 0), else_=1), func.lower(Monitor.name), Monitor.id)
+"""What the list is ordered by: the failing ones are on top, then it goes by name."""
+
+
 def list_page(
-    project_ids: Sequence[int], cursor: Cursor | None, size: int, *, only_failing: bool = False
-) -> Page[Any]:
-    """Return a page of the monitors of some projects, newest first."""
+    project_ids: Sequence[int],
+    cursor: Cursor | None,
+    size: int,
+    *,
+    only_failing: bool = False,
+    search: str = "",
+) -> Page[Monitor]:
+    """Return a page of the monitors of some projects; *search* is a part of their names.
+
+    Raises InvalidCursor, also where the monitor is gone after which the page begins.
+    """
     query = select(Monitor).where(Monitor.project_id.in_(project_ids))
     if only_failing:
-        failing = select(Incident.monitor_id).where(Incident.closed_at.is_(None))
-        query = query.where(Monitor.id.in_(failing))
-    return walk(query, Monitor.id, cursor, size, newest_first=True, read=_read_uuid)
+        query = query.where(_IS_FAILING)
+    if search:
+        # SQLite's lower() leaves all letters but a to z as they are.
+        folded = func.lower(Monitor.name).contains(search.lower(), autoescape=True)
+        query = query.where(or_(folded, Monitor.name.contains(search, autoescape=True)))
+    backwards = cursor is not None and cursor.backwards
+    if cursor is not None:
+        place, at = tuple_(*_PLACE), _read_place(cursor)
+        query = query.where(place < at if backwards else place > at)
+    order = [column.desc() for column in _PLACE] if backwards else _PLACE
+    rows = db.session.scalars(query.order_by(*order).limit(size + 1)).all()
+    return cut_page(rows, size, cursor, key=lambda monitor: (str(monitor.id),))
+
+
+def _read_place(cursor: Cursor) -> Any:
+    try:
+        monitor_id = UUID(cursor.key[0])
+    except ValueError as error:
+        raise InvalidCursor() from error
+    found = db.session.execute(select(*_PLACE).where(Monitor.id == monitor_id)).first()
+    if found is None:
+        raise InvalidCursor()
+    failing, name, number = found
+    return tuple_(literal(failing), literal(name), literal(number, Monitor.id.type))
 
 
 def open_incidents(monitor_ids: Sequence[UUID]) -> dict[UUID, Incident]:
@@ -94,13 +127,6 @@ def runs_version(monitor_id: UUID, count: int) -> list[tuple[Any, ...]]:
         .limit(count)
     )
     return [tuple(row) for row in db.session.execute(query)]
-
-
-def _read_uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
 
 
 def recent_slots(monitor_ids: Sequence[UUID], count: int) -> dict[UUID, list[Slot]]:

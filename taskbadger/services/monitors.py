@@ -233,7 +233,7 @@ def _checked(
     values = before | {name: changes[name] for name in _FIELDS if name in changes}
     errors = [
         *_check_type(values, changes),
-        *_check_schedule(values),
+        *check_schedule(values["timezone"], values["schedule"]),
         *_check_mute(values, changes, now),
     ]
     if errors:
@@ -266,9 +266,9 @@ def _check_type(values: dict[str, Any], changes: Mapping[str, Any]) -> Sequence[
     return errors
 
 
-def _check_schedule(values: Mapping[str, Any]) -> Sequence[FieldError]:
+def check_schedule(timezone: str, expression: str | None) -> Sequence[FieldError]:
+    """Return what is wrong with a zone, and with a cron expression where there is one."""
     errors = []
-    timezone, expression = values["timezone"], values["schedule"]
     try:
         check_timezone(timezone)
     except ScheduleError as error:

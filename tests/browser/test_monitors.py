@@ -1,5 +1,6 @@
 """The pages of monitors in a real browser, against a live gunicorn."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -60,6 +61,7 @@ def test_monitor_is_made_by_clicking_and_explained_while_typing(
     axe(page)
     page.get_by_role("button", name="New monitor").first.click()
     preview = page.locator("#preview")
+    expect(page.get_by_label("Time zone")).to_have_value("Europe/Berlin")
 
     page.get_by_label("Name").fill("nightly backup")
     page.get_by_label("Schedule").press_sequentially("30 2 * *")
@@ -68,7 +70,9 @@ def test_monitor_is_made_by_clicking_and_explained_while_typing(
     page.get_by_label("Time zone").fill("Europe/Paris")
     expect(preview).to_contain_text("At 02:30 on Monday through Friday in Europe/Paris")
     expect(preview.locator("li")).to_have_count(5)
-    expect(preview).to_contain_text("The clocks change on")
+    expect(preview).to_contain_text("The clocks go")
+    preview.evaluate("element => element.setAttribute('aria-busy', 'true')")
+    expect(preview).to_have_css("white-space", "normal")
     page.get_by_label("E-mail addresses").fill("ops@example.com")
     page.evaluate("scrollTo(0, 0)")  # The bar covers what is scrolled below it.
     axe(page)
@@ -133,8 +137,29 @@ def test_pages_meet_wcag_and_fit(
     ):
         page.goto(team.home + path)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+        if path == "monitors/":
+            _check_zone_of_slots(page)
+        elif path.endswith("edit/"):
+            preview, tolerance = (page.get_by_role("heading", name=name).bounding_box()
+                                  for name in ("What this means", "Tolerance"))  # fmt: skip
+            assert preview is not None
+            assert tolerance is not None
+            # Beside the form, or in it where the schedule is.
+            assert preview["y"] < tolerance["y"]
         axe(page)
         screenshot(page, f"{name}{'-phone' if device == 'phone' else ''}")
+
+
+def _check_zone_of_slots(page: Page) -> None:
+    """The marks of a strip follow the visitor's choice of local time or UTC."""
+    slot = page.locator(".slots li").first
+    expect(slot).to_have_attribute("title", re.compile("GMT[+]"))
+    expect(slot.locator(".hidden")).to_have_text(re.compile("GMT[+]"))
+    page.locator("summary[aria-label='Your menu']").click()
+    page.locator("[data-zone-toggle]").click()
+    expect(slot).to_have_attribute("title", re.compile("UTC$"))
+    page.locator("[data-zone-toggle]").click()
+    page.keyboard.press("Escape")
 
 
 def test_pages_read_and_preview_without_scripts(team: Team) -> None:

@@ -201,6 +201,7 @@ def _dry_run(values: dict[str, str]) -> dict[str, Any]:
         return shown
     try:
         draft = DryRunForm().load(values)
+        shown["past_whole"] = triggers.parse(draft["trigger"]).past_whole
         number = current_member().organization_id
         # It reads for a while, after a form too: nobody who writes is to wait for it.
         with reading():

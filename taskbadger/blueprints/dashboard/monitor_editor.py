@@ -24,6 +24,7 @@ from taskbadger.clock import utcnow
 from taskbadger.domain import roles
 from taskbadger.domain.monitors import ACTIVE, CRON, MUTED, PAUSED
 from taskbadger.domain.schedule import (
+    Cron,
     Schedule,
     ScheduleError,
     list_timezones,
@@ -40,6 +41,7 @@ from taskbadger.services import monitors
 from taskbadger.services.accounts import ProjectRef
 
 PREVIEWED_RUNS = 5
+SHOWN_RUNS_OF_DAY = 3
 _NUMBERS = (
     "start_grace",
     "max_runtime",
@@ -110,7 +112,18 @@ def change_monitor(id: str) -> Response:
 
 def _read(saved: list[Notice] | None = None) -> tuple[Form, list[dict[str, Any]]]:
     form = read_form(MonitorForm)
+    if form.errors:
+        _check_schedule(form)
     return form, channel_picker.read_notices(form, saved or ())
+
+
+def _check_schedule(form: Form) -> None:
+    """Tell at once what the service would only tell when all else is right."""
+    is_cron = form.typed.get("type") == CRON
+    schedule = form.typed.get("schedule", "").strip() if is_cron else ""
+    for error in monitors.check_schedule(form.typed.get("timezone", ""), schedule or None):
+        if error.attr not in form.errors:
+            form.add(ValidationFailed([error]))
 
 
 def _chosen_project(form: Form) -> ProjectRef | None:
@@ -198,10 +211,22 @@ def _preview(values: dict[str, str]) -> dict[str, Any]:
             **shown,
             "words": schedule.explain(),
             "runs": schedule.next_runs(PREVIEWED_RUNS, after=now),
-            "change": next_clock_change(timezone, after=now) if is_cron else None,
+            **(_clock_change(schedule, now) if isinstance(schedule, Cron) else {}),
         }
     except (ScheduleError, OverflowError) as error:
         return {**shown, "problem": str(error)}
+
+
+def _clock_change(schedule: Cron, now: datetime) -> dict[str, Any]:
+    """Return the next change of the clock, and what the schedule does on that day."""
+    change = next_clock_change(schedule.timezone, after=now)
+    if change is None:
+        return {}
+    runs = schedule.runs_on_day(change.at, SHOWN_RUNS_OF_DAY + 1)
+    begin, end = schedule.bounds_of_day(change.at)
+    tick = timedelta(microseconds=1)
+    count = schedule.count_between(begin - tick, end - tick)
+    return {"change": change, "day_runs": runs[:SHOWN_RUNS_OF_DAY], "day_count": count}
 
 
 def _read_schedule(values: dict[str, str], timezone: str, *, is_cron: bool) -> Schedule:
@@ -209,7 +234,7 @@ def _read_schedule(values: dict[str, str], timezone: str, *, is_cron: bool) -> S
         return parse_cron(values.get("schedule", ""), timezone)
     length = seconds(values.get("interval", ""), values.get("interval_unit", ""))
     if not isinstance(length, int):
-        raise ScheduleError("A valid integer is required.")
+        raise ScheduleError("interval: it takes a whole number.")
     return parse_interval(length, values.get("anchor", "start"))
 
 
@@ -223,7 +248,7 @@ def set_monitor_status(id: str) -> Response:
     try:
         if changes["status"] == MUTED:
             changes["muted_until"] = until = _muted_until(now)
-            words[MUTED] = f"muted until {absolute(until)}" if until else "muted"
+            words[MUTED] = _mute_words(until)
         monitors.update_monitor(project, found.id, changes, now=now, actor=current_actor())
     except ValidationFailed as error:
         flash(error.errors[0].detail, "error")
@@ -231,6 +256,14 @@ def set_monitor_status(id: str) -> Response:
     db.session.commit()
     flash(f"The monitor is {words[changes['status']]}.", "success")
     return redirect(url_for("dashboard.monitor", id=id), 303)
+
+
+def _mute_words(until: datetime | None) -> str:
+    """Return what a mute is, as it was chosen: a span has the same words in every zone."""
+    hours = {str(number): words for number, words in MUTE_HOURS}.get(request.form.get("hours", ""))
+    if until is None or hours:
+        return f"muted {hours}" if hours else "muted"
+    return f"muted until {absolute(until)}"
 
 
 def _muted_until(now: datetime) -> datetime | None:

@@ -39,6 +39,8 @@ LONG_STRIP = 60
 RUNS = 10
 INCIDENTS = 10
 SLOTS = 25
+LEGEND = ("ok", "late", "error", "missed", "timeout", "unknown", "skipped", "running", "waiting")
+"""The marks of a strip, in the order in which they are explained."""
 MUTE_HOURS = ((1, "for 1 hour"), (8, "for 8 hours"), (24, "for a day"), (168, "for a week"))
 BASE = "/a/<organization_slug>/monitors"
 
@@ -63,6 +65,13 @@ class MonitorRow:
     words: str
     strip: list[Mark]
     incident: Incident | None
+    is_overdue: bool
+    """Whether a run was expected before now."""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a run is going on, so that no other may be expected."""
+        return bool(self.strip) and self.strip[-1].status == SlotState.RUNNING
 
 
 @blp.page(f"{BASE}/", role=roles.READ)
@@ -85,7 +94,13 @@ def _find_page(projects: Sequence[ProjectRef]) -> Any:
         _cursor(request.args.get("cursor")),
         PAGE_SIZE,
         only_failing=_only_failing(),
+        search=_search(),
     )
+
+
+def _search() -> str:
+    """Return the part of a name that is searched for; no more of it than a name has."""
+    return request.args.get("q", "").strip().replace("\0", "")[:255]
 
 
 def _only_failing() -> bool:
@@ -100,6 +115,7 @@ def _version(rows: Sequence[Monitor], strip: int) -> str:
             monitor.updated,
             monitor.seen,
             monitor.expected_at,
+            _is_overdue(monitor, now),
             status_at(monitor.status, monitor.muted_until, now),
         )
         for monitor in rows
@@ -108,18 +124,27 @@ def _version(rows: Sequence[Monitor], strip: int) -> str:
     return f"{stamps}|{failing}|{monitor_overview.slots_version(ids, strip)}"
 
 
+def _is_overdue(monitor: Monitor, now: datetime) -> bool:
+    return monitor.expected_at is not None and monitor.expected_at < now
+
+
 def _list_context(found: Any, projects: Sequence[ProjectRef]) -> dict[str, Any]:
     arguments = {
         name: value
         for name in ("project", "state")
         if (value := request.args.get(name, "")) and len(value) < 100
     }
+    if search := _search():
+        arguments["q"] = search
     return {
         "rows": make_rows(found.rows, STRIP),
         "local_time": local_time,
         "projects": organization_projects(),
         "project": request.args.get("project", ""),
         "only_failing": _only_failing(),
+        "search": search,
+        "tab_href": lambda **state: url_for("dashboard.monitor_list", **arguments | state),
+        "legend": LEGEND,
         "newer": _page_href(found.previous, **arguments),
         "older": _page_href(found.next, **arguments),
     }
@@ -154,6 +179,7 @@ def make_rows(found: Sequence[Monitor], strip: int) -> list[MonitorRow]:
                 words=explain(monitor),
                 strip=[make_mark(slot) for slot in recent[monitor.id]],
                 incident=incident,
+                is_overdue=_is_overdue(monitor, now),
             )
         )
     return rows
@@ -173,13 +199,13 @@ def explain(monitor: Monitor) -> str:
         return str(error)
 
 
-def local_time(moment: datetime, timezone: str) -> str:
+def local_time(moment: datetime, timezone: str, form: str = "%a %d %b %H:%M %Z") -> str:
     """Return *moment* on the wall clock of a zone, as ``Mon 01 Jun 02:30 CEST``; else in UTC."""
     try:
         zone = ZoneInfo(timezone)
     except (ZoneInfoNotFoundError, ValueError):  # Gone from the machine's database.
         zone = ZoneInfo("UTC")
-    return moment.astimezone(zone).strftime("%a %d %b %H:%M %Z")
+    return moment.astimezone(zone).strftime(form)
 
 
 def find_monitor(text: str) -> tuple[Monitor, ProjectRef]:

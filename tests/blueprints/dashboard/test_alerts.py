@@ -228,6 +228,17 @@ def test_dry_run_tells_what_would_have_fired(web: WebClient, project: ProjectRef
     assert "Choose what sets it off." in words(ask())
 
 
+@pytest.mark.parametrize(
+    ("trigger", "warned"), [("101%,error", ["101%"]), ("100%", []), ("*/200%,300", [])]
+)
+def test_dry_run_warns_of_percentages_past_the_whole(
+    web: WebClient, project: ProjectRef, trigger: str, warned: list[str]
+) -> None:
+    page = web.get(f"{ALERTS}dry-run", query_string={"trigger": trigger}).text
+
+    assert re.findall(r'"warn-text">(\S+): only a task whose value passes', page) == warned
+
+
 def test_dry_run_shows_the_first_of_many(web: WebClient, project: ProjectRef) -> None:
     for _ in range(12):
         run(project, "job", "error")

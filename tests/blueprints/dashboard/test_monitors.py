@@ -12,7 +12,7 @@ from blueprints.dashboard.forms_read import ESCAPED, HOSTILE, field_errors, rows
 from conftest import count_queries, make_project
 from flask import Flask
 from people import WebClient, browser_for, make_member
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from watching import TO_EMAIL, Watch, at, sweep
 
 from taskbadger.blueprints.dashboard.snippets import make_monitor_snippets
@@ -78,7 +78,9 @@ def test_list_shows_health_words_slots_and_what_is_next(
 
     assert f'data-row-link href="{page_of(watch.monitor)}">nightly</a>' in page
     assert page.count("data-row-link") == 1
-    assert re.findall(r'href="#s-([a-z]+)"', page) == ["ok", "missed", "waiting"]
+    strip, _, legend = page.partition('class="legend"')
+    assert re.findall(r'href="#s-([a-z]+)"', strip) == ["ok", "missed", "waiting"]
+    assert len(re.findall(r'href="#s-([a-z]+)"', legend)) == 9
     text = words(page)
     assert "At the start of every hour" in text
     assert "in 30 min" in text
@@ -126,6 +128,65 @@ def test_list_takes_as_many_queries_for_50_monitors_as_for_one(
     assert one <= 10
 
 
+def test_list_goes_by_name_with_what_fails_on_top(web: WebClient, project: ProjectRef) -> None:
+    for name in ("b", "Äa", "a", "C"):
+        Watch(project, fields={"name": name})
+    Watch(project, fields={"name": "z"}).run("12:00", "error")
+
+    assert rows(web.get(MONITORS).text)[:4] == ["z", "a", "b", "C"]
+
+
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [("BACK", ["nightly Backup"]), ("Ä", ["Ärger"]), ("%", ["100%"]), ("x", []), ("\0", None)],
+)
+def test_list_is_searched_by_name(
+    web: WebClient, project: ProjectRef, search: str, found: list[str] | None
+) -> None:
+    for name in ("nightly Backup", "Ärger", "100%"):
+        Watch(project, fields={"name": name})
+
+    page = web.get(MONITORS, query_string={"q": search}).text
+
+    assert rows(page) == (["100%", "nightly Backup", "Ärger"] if found is None else found)
+    assert ("No monitor has this in its name" in page) == (found == [])
+    assert ("?q=" in page) == (search != "\0")
+
+
+def test_run_that_is_due_says_so(web: WebClient, project: ProjectRef) -> None:
+    watch = Watch(project, fields={"interval": 3600, "anchor": "end"})
+    watch.run("12:00", "success")
+
+    def shown(time: str) -> tuple[str, int]:
+        with time_machine.travel(at(time), tick=False):
+            page = web.get(MONITORS)
+            detail = web.get(page_of(watch.monitor))
+        return words(page.text), words(detail.text).count("was due")
+
+    early, late = shown("12:59"), shown("13:00:30")
+
+    assert ("2026-06-01 13:00:00 UTC" in early[0], "was due" in early[0], early[1]) == (
+        True,
+        False,
+        0,
+    )
+    assert ("was due 30 s ago" in late[0], late[1]) == (True, 1)
+
+
+def test_open_list_learns_that_a_run_is_due(web: WebClient, project: ProjectRef) -> None:
+    Watch(project).run("12:00", "success")
+
+    def ask(time: str, etag: str = "") -> Any:
+        web.client.application.extensions["taskbadger_versions"] = KeyCache(0)
+        with time_machine.travel(at(time), tick=False):
+            return web.get(MONITORS, headers={"X-Live": "1", "If-None-Match": etag})
+
+    etag = ask("12:59").headers["ETag"]
+
+    assert ask("12:59:30", etag).status_code == 304
+    assert "was due" in ask("13:00:30", etag).text
+
+
 def test_list_has_pages(web: WebClient, project: ProjectRef) -> None:
     for number in range(52):
         Watch(project, fields={"name": f"m{number}"})
@@ -137,7 +198,12 @@ def test_list_has_pages(web: WebClient, project: ProjectRef) -> None:
     assert first.count("data-row-link") == 50
     assert second.count("data-row-link") == 2
     assert 'rel="prev"' in second
+    newer = html.unescape(re.findall(r'rel="prev" href="([^"]*)"', second)[0])
+    assert rows(web.get(newer).text) == rows(first)
     assert web.get(MONITORS + "?cursor=bnxub3Bl").status_code == 404
+    db.session.execute(delete(Monitor))
+    db.session.commit()
+    assert web.get(older).status_code == 404
 
 
 def test_open_pages_get_304_until_a_run_comes(web: WebClient, project: ProjectRef) -> None:
@@ -337,6 +403,15 @@ def test_each_error_stands_next_to_its_field(
     assert db.session.scalars(select(Monitor)).all() == []
 
 
+def test_all_errors_are_told_at_once(web: WebClient, project: ProjectRef) -> None:
+    answer = web.post(
+        f"{MONITORS}new/", CRON | {"name": "", "schedule": "61 * * * *", "timezone": "Moon/Base"}
+    )
+
+    assert set(field_errors(answer.text)) == {"name", "schedule", "timezone"}
+    assert len(re.findall("field-error", re.sub(r'id="preview".*', "", answer.text))) >= 3
+
+
 def test_form_is_filled_with_what_is_saved(web: WebClient, project: ProjectRef) -> None:
     watch = Watch(project, fields={"interval": 7200, "start_grace": 0})
 
@@ -430,12 +505,33 @@ def test_preview_explains_a_schedule_as_it_is_typed(web: WebClient, project: Pro
         "Fri 05 Jun 02:30",
         "Mon 08 Jun 02:30",
     ]
-    assert "The clocks change on Sun 25 Oct 02:00 CET" in text
+    assert "The clocks go back by 1 h on Sun 25 Oct 02:00 CET. On that day it does not run." in text
+
+
+@pytest.mark.parametrize(
+    ("schedule", "zone", "said"),
+    [
+        ("30 2 * * *", "Europe/Paris", "back by 1 h on Sun 25 Oct 02:00 CET. On that day it runs at"
+         " 02:30 CEST."),
+        ("0 3,9,12 * * *", "Europe/Paris", "runs at 03:00 CET, 09:00 CET and 12:00 CET."),
+        ("0 * * * *", "Europe/Paris", "On that day it runs 25 times."),
+        ("15 2 * * *", "Australia/Lord_Howe", "forward by 30 min on Sun 04 Oct 02:30 +11. On that"
+         " day it runs at 02:30 +11."),
+    ],
+)  # fmt: skip
+def test_preview_says_what_happens_when_the_clocks_change(
+    web: WebClient, project: ProjectRef, schedule: str, zone: str, said: str
+) -> None:
+    query = {"type": "cron", "schedule": schedule, "timezone": zone}
+    with time_machine.travel(at("12:00"), tick=False):
+        text = words(web.get(f"{MONITORS}preview", query_string=query).text)
+
+    assert said in text
 
 
 PREVIEWS = [
     ({"type": "interval", "interval": "2", "interval_unit": "3600"}, "Every 2 hours"),
-    ({"type": "interval", "interval": "x"}, "A valid integer is required."),
+    ({"type": "interval", "interval": "x"}, "interval: it takes a whole number."),
     ({"type": "interval", "interval": "5", "interval_unit": "1"}, "out of range"),
     ({"type": "interval", "interval": "5", "interval_unit": "60", "anchor": "x"}, "anchor:"),
     ({"type": "interval"}, "from run to run"),
@@ -487,6 +583,8 @@ def test_monitor_is_paused_muted_and_resumed(web: WebClient, project: ProjectRef
     assert "The monitor is paused." in web.get(page_of(watch.monitor)).text
     assert after(status="active") == ("active", None)
     assert after(status="muted", hours="8") == ("muted", now + timedelta(hours=8))
+    with time_machine.travel(now, tick=False):
+        assert "The monitor is muted for 8 hours." in web.get(page_of(watch.monitor)).text
     assert after(status="muted", hours="until", until="2026-06-02T09:30") == (
         "muted",
         at("2026-06-02 09:30"),

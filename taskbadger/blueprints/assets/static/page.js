@@ -46,10 +46,12 @@ function relative(then, now) {
   return seconds > 0 ? `${text} ago` : `in ${text}`;
 }
 
+const zoneName = new Intl.DateTimeFormat("en", { timeZoneName: "short" });
+
 function absolute(date) {
   if (html.dataset.zone === "utc") return `${date.toISOString().slice(0, 19).replace("T", " ")} UTC`;
   const day = [date.getFullYear(), pad(date.getMonth() + 1), pad(date.getDate())].join("-");
-  const zone = new Intl.DateTimeFormat("en", { timeZoneName: "short" }).formatToParts(date).find((part) => part.type === "timeZoneName").value;
+  const zone = zoneName.formatToParts(date).find((part) => part.type === "timeZoneName").value;
   return `${day} ${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())} ${zone}`;
 }
 
@@ -64,6 +66,17 @@ function refreshTimes() {
   }
 }
 
+// The marks of a strip say their time in UTC, in as few bytes as can be: many are sent.
+function showSlots() {
+  for (const slot of document.querySelectorAll(".slots li")) {
+    slot.dataset.utc ??= slot.title;
+    const [words, utc] = slot.dataset.utc.split(" · ");
+    const when = absolute(new Date(`${utc.slice(0, 10)}T${utc.slice(11, 19)}Z`));
+    slot.title = `${words} · ${when}`;
+    slot.querySelector(".hidden").textContent = `${words}, ${when}`;
+  }
+}
+
 function showZone() {
   const text = html.dataset.zone === "utc" ? "Show times in local time" : "Show times in UTC";
   for (const button of document.querySelectorAll("[data-zone-toggle]")) button.textContent = text;
@@ -75,6 +88,7 @@ function toggleZone() {
   keep("zone", html.dataset.zone ?? "");
   showZone();
   refreshTimes();
+  showSlots();
   document.dispatchEvent(new Event("theme:changed"));
 }
 
@@ -162,6 +176,7 @@ document.addEventListener("keydown", (event) => {
 
 function settle() {
   refreshTimes();
+  showSlots();
   for (const form of document.querySelectorAll("form[data-bulk]")) showSelection(form);
   // Charts load their library only where there are any.
   const chart = document.querySelector("[data-chart]");

@@ -88,5 +88,12 @@ function build(builder) {
   show();
 }
 
+// Where nobody chose a zone yet, the visitor's own is the likeliest.
+function suggestZone(field) {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if ([...field.list.options].some((option) => option.value === zone)) field.value = zone;
+}
+
+for (const field of document.querySelectorAll("[data-own-zone]")) suggestZone(field);
 for (const form of document.querySelectorAll("form[data-preview]")) preview(form);
 for (const builder of document.querySelectorAll("[data-trigger]")) build(builder);
