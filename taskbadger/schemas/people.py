@@ -41,7 +41,9 @@ class SetUpForm(RequestSchema):
     email = Address()
     password = password_field()
     organization = Text(max_length=255, load_default="Main")
+    organization_slug = Text(max_length=50, blank=True, load_default="")
     project = Text(max_length=255, load_default="Default")
+    project_slug = Text(max_length=50, blank=True, load_default="")
 
 
 class AcceptForm(RequestSchema):

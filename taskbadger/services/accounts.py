@@ -41,6 +41,13 @@ class ProjectRef:
     slug: str
     organization_id: int
     organization: str
+    name: str = field(default="", compare=False)
+    """For people; empty where nobody looks."""
+
+    @property
+    def label(self) -> str:
+        """The name, and the slug where it is another."""
+        return f"{self.name} ({self.slug})" if self.name not in ("", self.slug) else self.slug
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +149,7 @@ def _load_access(digest: str, now: datetime) -> Access:
 
 def project_ref(project: Project, organization: Organization) -> ProjectRef:
     """Return what services need to know of *project*."""
-    return ProjectRef(project.id, project.slug, organization.id, organization.slug)
+    return ProjectRef(project.id, project.slug, organization.id, organization.slug, project.name)
 
 
 def open_project(access: Access, organization: str, project: str, cache: KeyCache) -> ProjectRef:

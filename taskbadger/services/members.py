@@ -14,6 +14,7 @@ from taskbadger.extensions import db
 from taskbadger.models import Membership, Organization, User
 from taskbadger.services import accounts, audit, sessions
 from taskbadger.services.accounts import Actor
+from taskbadger.services.projects import NewProject
 
 _SET_UP_LOCK = 0x7461736B  # Any number that nothing else of ours locks.
 
@@ -36,13 +37,15 @@ def set_up(
     email: str,
     name: str,
     password_hash: str,
-    organization: str,
-    project: str,
+    organization: NewProject,
+    project: NewProject,
     now: datetime,
 ) -> User:
     """Make the owner of an empty server, of what organizations there are or else a first one.
 
-    Raises AlreadySetUp, for all but one of those who try at once.
+    The names of a first one and of its project suggest slugs where those are empty. Raises
+    ValidationFailed for slugs that are wrong, and AlreadySetUp for all but one of those who try
+    at once.
     """
     if db.engine.dialect.name == "postgresql":
         db.session.execute(text("SELECT pg_advisory_xact_lock(:name)"), {"name": _SET_UP_LOCK})
@@ -63,9 +66,11 @@ def list_organizations() -> Sequence[Organization]:
     return db.session.scalars(select(Organization).order_by(Organization.id)).all()
 
 
-def _first_organization(name: str, project: str, *, now: datetime) -> Organization:
-    organization = accounts.ensure_organization(slug_for(name), name=name, now=now)
-    accounts.ensure_project(organization, slug_for(project), name=project, now=now)
+def _first_organization(wanted: NewProject, project: NewProject, *, now: datetime) -> Organization:
+    slug = wanted.slug or slug_for(wanted.name)
+    organization = accounts.ensure_organization(slug, name=wanted.name, now=now)
+    slug = project.slug or slug_for(project.name)
+    accounts.ensure_project(organization, slug, name=project.name, now=now)
     return organization
 
 

@@ -19,7 +19,7 @@ CHANGEABLE = ("name", "public_pages", "public_data", "public_tags", "retention_d
 
 @dataclass(frozen=True, slots=True)
 class NewProject:
-    """What a new project is called, and what its URLs start with."""
+    """What a new project or organization is called, and what stands for it in URLs."""
 
     name: str
     slug: str

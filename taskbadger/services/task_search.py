@@ -121,12 +121,12 @@ class Counts:
 def find_projects(organization_id: int, organization: str) -> list[ProjectRef]:
     """Return the projects of an organization, by slug."""
     query = (
-        select(Project.id, Project.slug)
+        select(Project.id, Project.slug, Project.name)
         .where(Project.organization_id == organization_id)
         .order_by(Project.slug)
     )
     return [
-        ProjectRef(row.id, row.slug, organization_id, organization)
+        ProjectRef(row.id, row.slug, organization_id, organization, row.name)
         for row in db.session.execute(query)
     ]
 

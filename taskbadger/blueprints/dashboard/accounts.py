@@ -35,7 +35,8 @@ from taskbadger.errors import Throttled, ValidationFailed
 from taskbadger.extensions import db
 from taskbadger.models import User
 from taskbadger.schemas.people import PasswordForm, SetUpForm, SignInForm
-from taskbadger.services import members, passwords, sessions, throttle
+from taskbadger.services import accounts, members, passwords, sessions, throttle
+from taskbadger.services.projects import NewProject
 
 ATTEMPTS_SECONDS = 15 * 60
 ATTEMPTS_PER_ACCOUNT = 10
@@ -173,20 +174,32 @@ def set_up_owner() -> AnyResponse:
         raise members.AlreadySetUp()
     form = read_form(SetUpForm)
     password_hash = new_hash(form, form.typed.get("email", ""))
+    for field in ("organization_slug", "project_slug"):
+        _check_slug(form, field)
     if form.errors:
         return make_response(_set_up_page(form), 400)
+    data = form.data
     user = members.set_up(
-        email=form.data["email"],
-        name=form.data["name"],
+        email=data["email"],
+        name=data["name"],
         password_hash=password_hash,
-        organization=form.data["organization"],
-        project=form.data["project"],
+        organization=NewProject(data["organization"], data["organization_slug"]),
+        project=NewProject(data["project"], data["project_slug"]),
         now=utcnow(),
     )
     response = to_next("/")
     begin_session(response, user)
     db.session.commit()
     return response
+
+
+def _check_slug(form: Form, field: str) -> None:
+    slug = form.typed.get(field, "").strip()
+    try:
+        if slug and field not in form.errors:
+            accounts.checked_slug(slug)
+    except ValidationFailed as error:
+        form.add(ValidationFailed.one(field, error.errors[0].detail))
 
 
 def new_hash(form: Form, email: str) -> str:

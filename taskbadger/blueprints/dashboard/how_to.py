@@ -65,14 +65,15 @@ def _find_newest() -> Any:
 
 def _guide(newest: Any, project: str, key: str = PLACEHOLDER) -> dict[str, Any]:
     projects = organization_projects()
-    slugs = [one.slug for one in projects]
-    chosen = project if project in slugs else next(iter(slugs), "")
+    labels = {one.slug: one.label for one in projects}
+    chosen = project if project in labels else next(iter(labels), "")
     return {
         "snippets": make_snippets(
             host=base_url(), organization=current_member().organization, project=chosen, key=key
         ),
         "projects": projects,
         "project": chosen,
+        "label": labels.get(chosen),
         "key": key,
         "is_placeholder": key == PLACEHOLDER,
         "newest": newest,

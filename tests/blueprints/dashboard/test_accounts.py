@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from blueprints.dashboard.forms_read import field_errors
 from flask import Flask
 from people import PASSWORD, WebClient, browser_for, make_member, session_cookie
 from sqlalchemy import func, select
@@ -62,6 +63,22 @@ def test_first_visitor_becomes_the_owner_and_is_signed_in(app: Flask) -> None:
         "web-shop",
         "Web shop",
     )
+
+
+def test_first_owner_chooses_what_stands_in_addresses(app: Flask) -> None:
+    names = {"organization": "日本", "project": "東京"}
+    slugs = {"organization_slug": "japan", "project_slug": "tokyo"}
+    browser = browser_for(app)
+
+    wrong = browser.post("/set-up", {**SET_UP, **names, **slugs, "project_slug": "東京"})
+    made = browser.post("/set-up", {**SET_UP, **names, **slugs})
+
+    assert (wrong.status_code, made.status_code) == (400, 303)
+    assert set(field_errors(wrong.text)) == {"project_slug"}
+    project = db.session.scalars(select(Project)).one()
+    assert (project.organization.slug, project.slug, project.name) == ("japan", "tokyo", "東京")
+    db.session.rollback()
+    assert "東京 (tokyo)" in browser.get("/a/japan/how-to/").text
 
 
 def test_first_owner_takes_over_what_organizations_there_are(app: Flask) -> None:
