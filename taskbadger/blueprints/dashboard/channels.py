@@ -81,7 +81,11 @@ def create_channel(kind: str) -> Response:
     """Set a channel up."""
     known = _kind(kind)
     form = read_form(NewChannelForm)
-    made = None if form.errors else _create(known, form)
+    made = None
+    if form.errors:
+        _check_config(known, form)
+    else:
+        made = _create(known, form)
     if made is None:
         return make_response(_edit_page(known, None, form), 400)
     _record("channel.create", made, made.name)
@@ -112,6 +116,15 @@ def _create(known: Channel, form: Form) -> ChannelConfig | None:
     except Conflict as error:
         form.add(ValidationFailed.one("slug", error.detail))
     return None
+
+
+def _check_config(known: Channel, form: Form) -> None:
+    """Tell at once what would only be told when all else is right."""
+    config = read_config(form.typed, config_fields(known.config_schema, known.secret_fields))
+    try:
+        channels.checked_config(known.kind, config, sending.send_context())
+    except ValidationFailed as error:
+        _add_errors(form, error)
 
 
 def _add_errors(form: Form, error: ValidationFailed) -> None:

@@ -10,6 +10,9 @@ from marshmallow import Schema, ValidationError
 from taskbadger.errors import ValidationFailed
 from taskbadger.schemas.fields import field_errors
 
+UNCHOSEN = "?"
+"""What a choice sends that was not made; no slug looks so."""
+
 
 @dataclass
 class Form:
@@ -36,3 +39,8 @@ def read_form(schema: type[Schema]) -> Form:
         form = Form(typed)
         form.add(ValidationFailed(list(field_errors(error.messages))))
         return form
+
+
+def with_unchosen(choices: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return *choices* of value and words; of several, none is made for the visitor."""
+    return [(UNCHOSEN, "Choose…"), *choices] if len(choices) > 1 else choices

@@ -12,7 +12,7 @@ from taskbadger.blueprints.dashboard import channel_picker
 from taskbadger.blueprints.dashboard.access import blp, current_actor
 from taskbadger.blueprints.dashboard.channel_picker import Notice
 from taskbadger.blueprints.dashboard.formats import absolute
-from taskbadger.blueprints.dashboard.forms import Form, read_form
+from taskbadger.blueprints.dashboard.forms import UNCHOSEN, Form, read_form, with_unchosen
 from taskbadger.blueprints.dashboard.monitors import (
     BASE,
     MUTE_HOURS,
@@ -131,7 +131,8 @@ def _chosen_project(form: Form) -> ProjectRef | None:
     for project in organization_projects():
         if project.slug == slug:
             return project
-    form.add(ValidationFailed.one("project", "There is no such project.", "does_not_exist"))
+    detail = "Choose a project." if slug == UNCHOSEN else "There is no such project."
+    form.add(ValidationFailed.one("project", detail, "does_not_exist"))
     return None
 
 
@@ -151,7 +152,7 @@ def _edit_page(found: Monitor | None, project: ProjectRef | None, form: Form) ->
         project=project,
         form=form,
         values=values,
-        projects=[(one.slug, one.slug) for one in organization_projects()],
+        projects=with_unchosen([(one.slug, one.label) for one in organization_projects()]),
         units=[(str(size), words) for size, words in UNITS],
         timezones=list_timezones(),
         boxes=channel_picker.list_boxes(form, saved),
@@ -164,6 +165,7 @@ def _values(found: Monitor | None) -> dict[str, str]:
     """Return what stands in the fields before anybody typed."""
     if found is None:
         return {
+            "project": request.args.get("project", ""),
             "type": CRON,
             "timezone": "UTC",
             "interval_unit": split_seconds(None)[1],

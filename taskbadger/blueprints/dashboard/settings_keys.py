@@ -1,6 +1,6 @@
 """Settings: API keys, which are shown once."""
 
-from flask import flash, make_response, redirect, render_template, url_for
+from flask import flash, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from taskbadger.blueprints.api import base_url, key_cache
@@ -11,7 +11,7 @@ from taskbadger.blueprints.dashboard.access import (
     current_organization,
     find_project,
 )
-from taskbadger.blueprints.dashboard.forms import Form, read_form
+from taskbadger.blueprints.dashboard.forms import UNCHOSEN, Form, read_form, with_unchosen
 from taskbadger.blueprints.dashboard.settings_projects import BASE
 from taskbadger.blueprints.dashboard.snippets import make_snippets
 from taskbadger.clock import utcnow
@@ -35,7 +35,8 @@ def _list_page(form: Form) -> str:
     return render_template(
         "dashboard/settings_keys.html",
         keys=sorted(accounts.list_keys(organization_id), key=lambda key: -key.id),
-        projects=[*((one.slug, one.name) for one in found), ("", "all projects")],
+        projects=[*with_unchosen([(one.slug, one.name) for one in found]), ("", "all projects")],
+        project=request.args.get("project", ""),
         form=form,
         days=[(str(one), f"for {one} days" if one else "until revoked") for one in KEY_DAYS],
         now=utcnow(),
@@ -81,7 +82,9 @@ def _create(form: Form) -> tuple[ApiKey, str] | None:
         form.add(error)
         return None
     except NotFound:
-        form.add(ValidationFailed.one("project", "There is no such project.", "does_not_exist"))
+        unchosen = data["project"] == UNCHOSEN
+        detail = "Choose a project." if unchosen else "There is no such project."
+        form.add(ValidationFailed.one("project", detail, "does_not_exist"))
         return None
     detail = f"{key.prefix}, {key.scopes}, {project.slug if project else 'all projects'}"
     audit.record(current_actor(), organization.id, "key.create", key.name, detail, now=now)

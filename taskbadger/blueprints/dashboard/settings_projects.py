@@ -1,6 +1,6 @@
 """Settings: projects, and what their public pages show."""
 
-from flask import flash, make_response, redirect, render_template, url_for
+from flask import flash, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from taskbadger.blueprints.dashboard.access import (
@@ -38,20 +38,26 @@ def _list_page(form: Form) -> str:
 def create_project() -> Response:
     """Make a project."""
     form = read_form(NewProjectForm)
-    if not form.errors:
-        name = form.data["name"]
-        wanted = NewProject(name, form.data["slug"] or members.slug_for(name))
-        try:
-            projects.create_project(
-                current_organization(), wanted, actor=current_actor(), now=utcnow()
-            )
-        except ValidationFailed as error:
-            form.add(error)
-    if form.errors:
+    made = None if form.errors else _create(form)
+    if made is None:
         return make_response(_list_page(form), 400)
+    slug = made.slug
     db.session.commit()
     flash(f"Project {form.data['name']} is ready. Make a key for it next.", "success")
-    return redirect(url_for("dashboard.settings"), 303)
+    return redirect(url_for("dashboard.keys", project=slug), 303)
+
+
+def _create(form: Form) -> Project | None:
+    """Make the project that *form* asks for; None, and the errors in it, where that fails."""
+    name = form.data["name"]
+    wanted = NewProject(name, form.data["slug"] or members.slug_for(name))
+    try:
+        return projects.create_project(
+            current_organization(), wanted, actor=current_actor(), now=utcnow()
+        )
+    except ValidationFailed as error:
+        form.add(error)
+        return None
 
 
 @blp.page(f"{BASE}/projects/<slug>/", role=roles.MANAGE_PROJECTS)
@@ -60,8 +66,9 @@ def project_settings(slug: str) -> str:
     return _project_page(find_project(slug), Form())
 
 
-def _project_page(project: Project, form: Form) -> str:
-    return render_template("dashboard/settings_project.html", project=project, form=form)
+def _project_page(project: Project, form: Form, *, days: int | None = None) -> str:
+    """Show the form; with *days* it asks whether to keep finished tasks that short."""
+    return render_template("dashboard/settings_project.html", project=project, form=form, days=days)
 
 
 @blp.page(f"{BASE}/projects/<slug>/", role=roles.MANAGE_PROJECTS, methods=["POST"])
@@ -71,7 +78,16 @@ def change_project(slug: str) -> Response:
     form = read_form(ProjectForm)
     if form.errors:
         return make_response(_project_page(project, form), 400)
+    days = form.data["retention_days"]
+    if _deletes_more(project, days) and "delete" not in request.form:
+        return make_response(_project_page(project, form, days=days))
     projects.change_project(project, form.data, actor=current_actor(), now=utcnow())
     db.session.commit()
     flash("Saved.", "success")
     return redirect(url_for("dashboard.project_settings", slug=slug), 303)
+
+
+def _deletes_more(project: Project, days: int | None) -> bool:
+    """Tell whether keeping finished tasks so many days deletes some that are kept now."""
+    kept = project.retention_days
+    return days is not None and (kept is None or days < kept)

@@ -165,6 +165,12 @@ def test_each_error_stands_next_to_its_field(
     assert db.session.scalars(select(ChannelConfig.slug)).all() == ["taken"]
 
 
+def test_all_errors_are_told_at_once(web: WebClient, project: ProjectRef) -> None:
+    answer = web.post(f"{CHANNELS}new/webhook/", WEBHOOK | {"name": "", "config.url": ""})
+
+    assert list(field_errors(answer.text)) == ["name", "config.url"]
+
+
 def test_secrets_are_never_shown_and_kept_when_left_empty(
     web: WebClient, project: ProjectRef
 ) -> None:

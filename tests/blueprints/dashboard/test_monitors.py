@@ -403,6 +403,21 @@ def test_each_error_stands_next_to_its_field(
     assert db.session.scalars(select(Monitor)).all() == []
 
 
+def test_project_of_a_monitor_is_chosen_where_there_are_several(
+    web: WebClient, project: ProjectRef
+) -> None:
+    assert "Choose…" not in web.get(f"{MONITORS}new/").text
+    make_project("acme", "alpha")
+
+    listed = web.get(f"{MONITORS}?project=web").text
+    new = html.unescape(re.findall(r'role="button" href="([^"]*new/[^"]*)"', listed)[0])
+
+    assert "Choose…" in web.get(f"{MONITORS}new/").text
+    assert '<option value="web" selected>' in web.get(new).text
+    unchosen = web.post(f"{MONITORS}new/", CRON | {"project": "?"})
+    assert field_errors(unchosen.text) == {"project": "Choose a project."}
+
+
 def test_all_errors_are_told_at_once(web: WebClient, project: ProjectRef) -> None:
     answer = web.post(
         f"{MONITORS}new/", CRON | {"name": "", "schedule": "61 * * * *", "timezone": "Moon/Base"}

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import time_machine
+from blueprints.dashboard.forms_read import field_errors, value_of
 from conftest import ApiClient, count_queries
 from flask import Flask
 from people import PASSWORD, WebClient, browser_for, make_member
@@ -84,7 +85,7 @@ def test_pages_show_as_many_rows_with_as_many_queries(web: WebClient, page: str)
 def test_project_is_made_with_the_slug_that_its_name_suggests(web: WebClient) -> None:
     answer = web.post(f"{BASE}/", {"name": "Büro & Shop", "slug": ""})
 
-    assert (answer.status_code, answer.location) == (303, f"{BASE}/")
+    assert (answer.status_code, answer.location) == (303, f"{BASE}/keys/?project=buro-shop")
     assert "Büro &amp; Shop" in web.get(f"{BASE}/").text
     assert db.session.scalars(select(Project.slug)).all() == ["buro-shop"]
     assert trail() == [("ada@example.org", "project.create", "buro-shop", "Büro & Shop")]
@@ -117,7 +118,7 @@ def test_project_is_changed_and_the_changes_are_noted(web: WebClient) -> None:
     page = f"{BASE}/projects/web/"
     form = {"name": "Shop", "public_data": "true", "retention_days": "30"}
 
-    answer = web.post(page, form)
+    answer = web.post(page, form | {"delete": "older"})
 
     assert (answer.status_code, answer.location) == (303, page)
     shown = web.get(page).text
@@ -145,6 +146,45 @@ def test_retention_is_a_number_of_days(web: WebClient, days: str) -> None:
 
     assert answer.status_code == 400
     assert 'aria-invalid="true"' in answer.text
+
+
+@pytest.mark.parametrize(
+    ("kept", "wanted", "asks"),
+    [(None, "30", True), (30, "7", True), (30, "90", False), (30, "", False), (30, "30", False)],
+)
+def test_keeping_tasks_for_a_shorter_time_asks_first(
+    web: WebClient, kept: int | None, wanted: str, asks: bool
+) -> None:
+    make_project().retention_days = kept
+    db.session.commit()
+    path, form = f"{BASE}/projects/web/", {"name": "renamed", "retention_days": wanted}
+
+    first = web.post(path, form)
+
+    project = db.session.scalars(select(Project)).one()
+    assert first.status_code == (200 if asks else 303)
+    assert project.retention_days == (kept if asks else int(wanted or 0) or None)
+    assert (f"older than {wanted} days are deleted" in first.text) == asks
+    assert (value_of(first.text, "name") == "renamed") == asks
+    if asks:
+        assert web.post(path, form | {"delete": "older"}).status_code == 303
+        db.session.expire_all()
+        assert project.retention_days == int(wanted)
+
+
+def test_new_project_leads_to_a_key_for_it(web: WebClient) -> None:
+    make_project("alpha")
+    make_project("omega")
+
+    answer = web.post(f"{BASE}/", {"name": "middle"})
+    page = web.get(answer.location).text
+
+    assert answer.location == f"{BASE}/keys/?project=middle"
+    assert '<option value="middle" selected>' in page
+    # Of several projects none is chosen for somebody.
+    assert '<option value="?" selected>Choose…</option>' in web.get(f"{BASE}/keys/").text
+    unchosen = web.post(f"{BASE}/keys/", {**KEY_FORM, "project": "?"})
+    assert field_errors(unchosen.text) == {"project": "Choose a project."}
 
 
 def test_project_of_another_organization_is_not_there(web: WebClient) -> None:
