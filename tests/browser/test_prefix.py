@@ -157,11 +157,10 @@ def test_no_page_leads_out_of_the_prefix(page: Page, proxy: Proxy) -> None:
     page.get_by_role("button", name="Sign in").click()
     expect(page).to_have_url(f"{proxy.url}/a/acme/")
 
-    assert crawl(page, proxy) == []
-
-    page.locator("[data-theme-toggle]").click()
     with page.expect_response(lambda answer: answer.request.headers.get("x-live") == "1"):
-        page.goto(f"{proxy.url}/a/acme/")
+        assert crawl(page, proxy) == []
+    page.locator("[data-theme-toggle]").click()
+    assert {cookie["path"].rstrip("/") for cookie in page.context.cookies()} == {PREFIX}
     page.goto(f"{proxy.url}/a/acme/monitors/new/")
     page.get_by_label("Schedule").fill("@daily")
     expect(page.locator("#preview")).to_contain_text("At 00:00 every day")

@@ -97,6 +97,12 @@ class _View:
         slugs = {project.id: project.slug for project in self.projects}
         return [make_row(row, slugs) for row in search.find(None, ROWS).rows]
 
+    def _overdue(self) -> list[bool]:
+        return [one.expected_at < self.now for one in self.around.next_runs]
+
+    def _expected(self) -> dict[str, Any]:
+        return {"expected": zip(self.around.next_runs, self._overdue(), strict=True)}
+
     def regions(self) -> dict[str, Region]:
         """Return the parts of the page that change by themselves."""
         around, failing = self.around, count_failing()
@@ -108,7 +114,7 @@ class _View:
                 lambda: {"running": self.running},
             ),
             "failed": Region(lambda: _stamps(self.failed), lambda: {"failed": self.failed}),
-            "expected": Region(lambda: around.next_runs, dict),
+            "expected": Region(lambda: (around.next_runs, self._overdue()), self._expected),
             "dead": Region(lambda: around.dead, dict),
             "charts": Region(lambda: (self.counted, self.minute), lambda: _charts(self)),
         }

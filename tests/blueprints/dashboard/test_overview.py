@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import time_machine
 from conftest import count_queries, make_project
 from flask import Flask
 from people import WebClient
@@ -250,6 +251,28 @@ def test_open_page_learns_of_a_failing_monitor_and_of_lost_messages(
     assert "answered 500" in page
     assert 'data-failing="1"' in page
     assert 'data-failing="0"' in quiet.text
+
+
+def test_open_page_learns_that_a_run_is_due(
+    app: Flask, web: WebClient, project: ProjectRef
+) -> None:
+    make_task(project)
+    make_monitor(project, "hourly", failing=False)
+
+    def ask(minutes: int, etag: str = "") -> Any:
+        for place in ("answers", "counts"):
+            kept = app.extensions[f"taskbadger_{place}"]
+            (kept._kept if place == "answers" else kept._known).clear()
+        with time_machine.travel(begin + timedelta(minutes=minutes), tick=False):
+            return live(web, etag=etag)
+
+    begin = utcnow()
+    etag = ask(1).headers["ETag"]
+
+    assert "was due" not in ask(4).text
+    page = ask(6, etag).text
+    assert re.search(r"was due <time [^>]*>(1 min|59 s) ago", page)
+    assert "expected" in regions(page)
 
 
 def test_number_of_queries_does_not_grow_with_the_tasks(
