@@ -26,7 +26,7 @@ from taskbadger.systems.celery import CelerySystemIntegration
 
 app = Celery("jobs", broker="redis://127.0.0.1:6379/0")
 
-# This is all that an application needs which is there already.
+# In an application that is there already, this call is all that is new.
 _init(host="{host}", token="{key}", systems=[CelerySystemIntegration()])
 
 
@@ -100,7 +100,7 @@ _MONITOR_CRON = """\
 # crontab -e, and in an environment of its own: {install_cli}
 # cron may need the whole path of taskbadger, as /home/me/jobs-env/bin/taskbadger.
 # The times are those of {timezone}. A cron that does not know CRON_TZ (cronie does)
-# goes by the clock of its machine.
+# goes by the clock of its machine. Your job comes in the place of sleep 1.
 CRON_TZ={timezone}
 TASKBADGER_HOST={host}
 TASKBADGER_API_KEY={key}
