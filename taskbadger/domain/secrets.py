@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+from taskbadger.domain.numbers import Number
+
 MASK = "••••••"
 MAX_DEPTH = 100
 _KEY = re.compile(
@@ -21,7 +23,7 @@ def masked(value: Any, depth: int = MAX_DEPTH) -> Any:
         return {key: _of_key(key, one, depth) for key, one in value.items()}
     if isinstance(value, list):
         return [masked(one, depth - 1) for one in value]
-    if isinstance(value, str):
+    if isinstance(value, str) and not isinstance(value, Number):
         return _URL_PASSWORD.sub(rf"\1:{MASK}", value)
     return value
 

@@ -12,6 +12,7 @@ from decimal import Decimal, InvalidOperation
 from json.decoder import scanstring  # type: ignore[attr-defined]  # C, not in typeshed
 from typing import Any, NoReturn
 
+from taskbadger.domain.numbers import LONGEST_INTEGER
 from taskbadger.errors import FieldError, ParseError, ValidationFailed
 from taskbadger.schemas.fields import RawJSON, printable
 
@@ -19,7 +20,6 @@ MAX_DEPTH = 100
 VERBATIM = frozenset({"data"})
 """The fields whose values are kept as the text that they came as."""
 
-_LONGEST_INTEGER = 4000  # digits; CPython refuses to read more than 4300.
 _SPACE = re.compile(r"[ \t\n\r]*")
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _ESCAPE = re.compile(
@@ -94,7 +94,7 @@ def _patient_int(text: str) -> int:
     A very long one becomes a large number derived from its text: out of every bound, and
     different for different texts. Where the number itself matters, the text is kept.
     """
-    if len(text) <= _LONGEST_INTEGER:
+    if len(text) <= LONGEST_INTEGER:
         return int(text)
     magnitude = 2**1024 + int(hashlib.sha512(text.encode()).hexdigest(), 16)
     return -magnitude if text.startswith("-") else magnitude

@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Table, bindparam, exists, insert, select, 
 from taskbadger.channels import Message
 from taskbadger.channels.text import task_title
 from taskbadger.clock import to_wire
-from taskbadger.domain import quiet, triggers
+from taskbadger.domain import numbers, quiet, triggers
 from taskbadger.domain.quiet import Quiet, Verdict
 from taskbadger.domain.triggers import Reason, Snapshot
 from taskbadger.extensions import db
@@ -124,7 +124,7 @@ class _Scene:
         """The task as the API shows it."""
         if self._shown is None:
             place = Place(self.project.organization, self.project.slug, base_url())
-            self._shown = json.loads(write_task(self.task, place))
+            self._shown = numbers.read(write_task(self.task, place))
         return self._shown
 
     def message(self, action: dict[str, Any], reason: Reason, *, held_back: int = 0) -> Message:

@@ -61,6 +61,16 @@ def test_page_shows_only_what_the_project_lets_show(anyone: WebClient, project: 
         assert [words for words in always_hidden if words in page] == []
 
 
+@pytest.mark.parametrize("number", ["1e400", "9" * 5000])
+def test_page_shows_numbers_as_they_were_sent(
+    anyone: WebClient, project: ProjectRef, number: str
+) -> None:
+    task_id = make_task(project, data=number)
+    show(project, public_data=True)
+
+    assert f">{number}</span>" in anyone.get(f"/public/tasks/{task_id}/").text
+
+
 def test_page_stays_out_of_search_engines_caches_and_referrers(
     anyone: WebClient, project: ProjectRef
 ) -> None:

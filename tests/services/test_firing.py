@@ -11,6 +11,8 @@ from flask import Flask
 from sqlalchemy import select
 
 from taskbadger.channels import Message, SendContext
+from taskbadger.channels.http import dump
+from taskbadger.channels.webhook import payload
 from taskbadger.clock import utcnow
 from taskbadger.extensions import db
 from taskbadger.models import Delivery, Firing, Task
@@ -109,6 +111,25 @@ def test_pinned_examples_fire_as_the_contract_says(
     reached = [str(json.loads(firing.reason)["reached"]) for firing in firings()]
     assert reached == fired
     assert [integration for integration, _ in told()] == ["email"] * len(fired)
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "-1e400"])
+def test_data_that_python_has_no_number_for_fires_and_is_told(
+    api: ApiClient, project: ProjectRef, number: str
+) -> None:
+    make_webhook(project)
+    body = f"""{{"name": "job", "data": {{"n": {number}}},
+        "actions": [{{"trigger": "error", "integration": "webhook:ops", "config": {{}}}}]}}"""
+    api.post(data=body, content_type="application/json")
+    task_id = db.session.scalar(select(Task.id))
+
+    answer = api.patch(f"/tasks/{task_id}/", json={"status": "error"})
+
+    assert answer.status_code == 200
+    db.session.commit()
+    [delivery] = db.session.scalars(select(Delivery))
+    sent = json.loads(dump(payload(Message.from_json(delivery.message))))
+    assert sent["data"]["task"]["data"] == {"n": number}
 
 
 def test_value_past_250_fires_that_point_of_the_pinned_example(api: ApiClient) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from flask import Flask
 
 from taskbadger.clock import utcnow
+from taskbadger.domain.numbers import Number
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 # page.js has the same words, because it refreshes them.
@@ -106,6 +107,11 @@ def browser(user_agent: str) -> str:
     return " on ".join(filter(None, (name, system))) or user_agent[:60] or "unknown"
 
 
+def is_json_number(value: object) -> bool:
+    """Say whether *value* is a number of ``domain.numbers``, which looks like a string."""
+    return isinstance(value, Number)
+
+
 def register_formats(app: Flask) -> None:
     """Give the templates these functions as filters."""
     filters: dict[str, Callable[..., object]] = {
@@ -120,3 +126,4 @@ def register_formats(app: Flask) -> None:
     }
     for name, function in filters.items():
         app.add_template_filter(function, name)
+    app.add_template_test(is_json_number, "json_number")

@@ -15,7 +15,7 @@ from taskbadger.blueprints.dashboard.access import (
 from taskbadger.blueprints.dashboard.rows import make_row
 from taskbadger.blueprints.dashboard.shared import organization_projects, render_shared
 from taskbadger.clock import utcnow
-from taskbadger.domain import roles, search, secrets
+from taskbadger.domain import numbers, roles, search, secrets
 from taskbadger.domain.status import RUNNING, TERMINAL, value_percent
 from taskbadger.extensions import db
 from taskbadger.services import alerts, history, names, task_search, task_view, tasks
@@ -54,6 +54,7 @@ def _context(project: ProjectRef, task_id: str) -> dict[str, Any]:
     steps = make_steps(events)
     children = _children(project, task_id) if row.has_children else []
     text = row.data or ""
+    data = secrets.masked(numbers.read_exactly(text)) if text else None
     return {
         "task": row,
         "project": project,
@@ -64,10 +65,8 @@ def _context(project: ProjectRef, task_id: str) -> dict[str, Any]:
         "events": list(events)[-MAX_SHOWN_EVENTS:][::-1],
         "hidden_events": max(len(events) - MAX_SHOWN_EVENTS, 0),
         "progress": progress_series(events),
-        "data": secrets.masked(json.loads(text)) if text else None,
-        "data_text": json.dumps(secrets.masked(json.loads(text)), indent=2, ensure_ascii=False)
-        if text
-        else "",
+        "data": data,
+        "data_text": numbers.write(data) if text else "",
         "children": children[:MAX_CHILDREN],
         "more_children": len(children) > MAX_CHILDREN,
         "before": before,

@@ -11,7 +11,7 @@ from markupsafe import escape
 from taskbadger.blueprints.dashboard.access import PUBLIC, Pages
 from taskbadger.blueprints.dashboard.task import make_steps, run_time
 from taskbadger.blueprints.live import render_live
-from taskbadger.domain import secrets
+from taskbadger.domain import numbers, secrets
 from taskbadger.domain.status import RUNNING, value_percent
 from taskbadger.errors import NotFound
 from taskbadger.services import history, task_view
@@ -67,7 +67,7 @@ def _context(task_id: str) -> dict[str, Any]:
         "organization": found.organization,
         "project": found.project,
         "has_data": has_data,
-        "data": secrets.masked(json.loads(row.data)) if has_data else None,
+        "data": secrets.masked(numbers.read_exactly(row.data)) if has_data else None,
         "tags": json.loads(row.tags) if found.shows_tags else {},
         "moving": row.status in RUNNING,
     }
