@@ -12,6 +12,8 @@ _KEY = re.compile(
     r"api.?key|access.?key|session.?id|signature|^auth$|^dsn$|^bearer$",
     re.IGNORECASE,
 )
+_COUNT = re.compile(r"tokens|token.?(count|limit|budget|usage|used)", re.IGNORECASE)
+"""What a number counts, rather than is: ``tokens_used``, ``max_tokens``."""
 _URL_PASSWORD = re.compile(r"(?<=://)([^\s/:@]*):[^\s/@]+(?=@)")
 
 
@@ -29,6 +31,8 @@ def masked(value: Any, depth: int = MAX_DEPTH) -> Any:
 
 
 def _of_key(key: str, value: Any, depth: int) -> Any:
-    if value not in (None, "", True, False) and _KEY.search(key):
+    if isinstance(value, int | float | Number):
+        key = _COUNT.sub("", key)
+    if value is not None and value != "" and not isinstance(value, bool) and _KEY.search(key):
         return MASK
     return masked(value, depth - 1)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from taskbadger.domain.numbers import Number
 from taskbadger.domain.secrets import MASK, masked
 
 
@@ -23,7 +24,14 @@ from taskbadger.domain.secrets import MASK, masked
         ([{"a": [{"client_secret": "x"}]}], [{"a": [{"client_secret": MASK}]}]),
         ("see postgres://u:pw@db/x and http://h/p", f"see postgres://u:{MASK}@db/x and http://h/p"),
         ("redis://:pw@cache/0", f"redis://:{MASK}@cache/0"),
-        ({"tokens_used": 1200, "keyboard": "de"}, {"tokens_used": MASK, "keyboard": "de"}),
+        (
+            {"tokens_used": 1200, "maxTokens": Number("8.5"), "token_count": 0, "keyboard": "de"},
+            {"tokens_used": 1200, "maxTokens": "8.5", "token_count": 0, "keyboard": "de"},
+        ),
+        (
+            {"tokens": "x", "token": 7, "refresh_tokens": ["x"], "secret_token_count": 1, "pwd": 0},
+            dict.fromkeys(("tokens", "token", "refresh_tokens", "secret_token_count", "pwd"), MASK),
+        ),
         (12.5, 12.5),
         (None, None),
     ],
