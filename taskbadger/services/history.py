@@ -7,6 +7,7 @@ one is dropped and the step doubles; the first is never touched.
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -18,6 +19,8 @@ from taskbadger.services.accounts import Actor
 from taskbadger.services.pagination import Cursor, InvalidCursor, Page, cut_page
 
 MAX_PROGRESS_EVENTS = 200
+MOST_COUNTED = 10_000
+"""The most entries that are counted before those that are read."""
 _EVENT_ID = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 _EVENTS = cast(Table, TaskEvent.__table__)
@@ -118,3 +121,34 @@ def list_events(task_id: str, cursor: Cursor | None, size: int) -> Page[Any]:
         query = query.where(_event.id > _read_key(cursor)).order_by(_event.id)
     rows: Sequence[Any] = db.session.execute(query.limit(size + 1)).all()
     return cut_page(rows, size, cursor, key=lambda row: (str(row.id),))
+
+
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """The end of a task's history."""
+
+    events: Sequence[Any]
+    """Oldest first."""
+    earlier: int = 0
+    """How many entries came before; at most MOST_COUNTED + 1."""
+    earlier_changes: int = 0
+    """How many of those are no progress."""
+
+
+def read_latest(task_id: str, size: int) -> Latest:
+    """Return the last *size* entries of a task's history, and how many came before them."""
+    query = select(_EVENTS).where(_event.task_id == task_id).order_by(_event.id.desc())
+    rows = db.session.execute(query.limit(size + 1)).all()
+    events = rows[:size][::-1]
+    if len(rows) <= size:
+        return Latest(events)
+    before = (
+        select(_event.type)
+        .where(_event.task_id == task_id, _event.id < events[0].id)
+        .order_by(_event.id.desc())
+        .limit(MOST_COUNTED + 1)
+        .subquery()
+    )
+    changes = func.count().filter(before.c.type != "progress")
+    count, counted = db.session.execute(select(func.count(), changes).select_from(before)).one()
+    return Latest(events, count, counted)

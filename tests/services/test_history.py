@@ -202,3 +202,33 @@ def test_history_tells_the_name_of_the_key(api: ApiClient) -> None:
             }
         ],
     }
+
+
+def test_latest_entries_are_read_with_the_number_of_those_before(
+    project: ProjectRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task_id = make_task(project)
+    for at in range(1, 4):
+        update(project, task_id, at * 10, status="processing", value=at)
+        update(project, task_id, at * 10 + 5, status="error")
+
+    def read(size: int) -> tuple[list[float], int, int]:
+        latest = history.read_latest(task_id, size)
+        seconds = [(event.created - START).total_seconds() for event in latest.events]
+        return seconds, latest.earlier, latest.earlier_changes
+
+    assert read(7) == ([0, 10, 15, 20, 25, 30, 35], 0, 0)
+    assert read(2) == ([30, 35], 5, 5)
+    monkeypatch.setattr(history, "MOST_COUNTED", 3)
+    assert read(2) == ([30, 35], 4, 4)
+
+
+def test_progress_is_counted_apart(project: ProjectRef) -> None:
+    task_id = make_task(project, status="processing")
+    for at in (10, 20, 30):
+        update(project, task_id, at, value=at)
+    update(project, task_id, 40, status="success")
+
+    latest = history.read_latest(task_id, 1)
+
+    assert (latest.earlier, latest.earlier_changes) == (4, 1)

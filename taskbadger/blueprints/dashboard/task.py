@@ -25,6 +25,7 @@ from taskbadger.services.task_list import Filters
 MAX_EVENTS = 1000
 MAX_CHILDREN = 50
 MAX_SHOWN_EVENTS = 50
+MAX_STEPS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,15 @@ class Step:
     by: str
 
 
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The latest stays of a task in its states."""
+
+    steps: list[Step]
+    earlier: str
+    """How many stays came before, in words; empty for none."""
+
+
 @blp.page("/a/<organization_slug>/tasks/<id>/", role=roles.READ)
 def task(id: str) -> Response:
     """Show a task."""
@@ -49,9 +59,9 @@ def task(id: str) -> Response:
 
 def _context(project: ProjectRef, task_id: str) -> dict[str, Any]:
     row = task_view.get_task(project, task_id)
-    events = history.list_events(task_id, None, MAX_EVENTS).rows
+    latest = history.read_latest(task_id, MAX_EVENTS)
+    events = latest.events
     before, after = names.neighbours(project.id, row)
-    steps = make_steps(events)
     children = _children(project, task_id) if row.has_children else []
     text = row.data or ""
     data = secrets.masked(numbers.read_exactly(text)) if text else None
@@ -60,10 +70,10 @@ def _context(project: ProjectRef, task_id: str) -> dict[str, Any]:
         "project": project,
         "value_percent": value_percent(row.value, row.value_max),
         "tags": json.loads(row.tags),
-        "steps": steps,
+        "timeline": make_timeline(latest),
         "took": run_time(row),
-        "events": list(events)[-MAX_SHOWN_EVENTS:][::-1],
-        "hidden_events": max(len(events) - MAX_SHOWN_EVENTS, 0),
+        "events": events[-MAX_SHOWN_EVENTS:][::-1],
+        "hidden_events": counted(max(len(events) - MAX_SHOWN_EVENTS, 0) + latest.earlier),
         "progress": progress_series(events),
         "data": data,
         "data_text": numbers.write(data) if text else "",
@@ -90,11 +100,11 @@ def _children(project: ProjectRef, task_id: str) -> list[Any]:
     return [make_row(row, {project.id: project.slug}) for row in found.rows]
 
 
-def make_steps(events: Any) -> list[Step]:
-    """Return the stays of a task in its states, from its history."""
-    changes = [event for event in events if event.type != "progress"]
+def make_timeline(latest: history.Latest) -> Timeline:
+    """Return the last stays of a task in its states, from its history."""
+    changes = [event for event in latest.events if event.type != "progress"]
     ends: list[Any] = [*(event.created for event in changes[1:]), None]
-    return [
+    steps = [
         Step(
             event.status,
             event.created,
@@ -103,6 +113,14 @@ def make_steps(events: Any) -> list[Step]:
         )
         for event, end in zip(changes, ends, strict=True)
     ]
+    hidden = max(len(steps) - MAX_STEPS, 0) + latest.earlier_changes
+    return Timeline(steps[-MAX_STEPS:], counted(hidden))
+
+
+def counted(number: int) -> str:
+    """Return how many entries there are that are not shown; nothing for none."""
+    most = history.MOST_COUNTED
+    return f"{most:,}+" if number > most else f"{number:,}" if number else ""
 
 
 def run_time(row: Any) -> timedelta | None:

@@ -9,7 +9,7 @@ from flask_smorest import Api
 from markupsafe import escape
 
 from taskbadger.blueprints.dashboard.access import PUBLIC, Pages
-from taskbadger.blueprints.dashboard.task import make_steps, run_time
+from taskbadger.blueprints.dashboard.task import MAX_EVENTS, make_timeline, run_time
 from taskbadger.blueprints.live import render_live
 from taskbadger.domain import numbers, secrets
 from taskbadger.domain.status import RUNNING, value_percent
@@ -18,7 +18,6 @@ from taskbadger.services import history, task_view
 
 BADGE_SECONDS = 10
 """How long others may keep a badge."""
-MAX_EVENTS = 1000
 COLOURS = {
     "success": "#1a7f37",
     "error": "#b3202f",
@@ -49,7 +48,6 @@ def task(id: str) -> Response:
 def _context(task_id: str) -> dict[str, Any]:
     found = task_view.find_public_task(task_id)
     row = found.row
-    events = history.list_events(task_id, None, MAX_EVENTS).rows
     has_data = found.shows_data and row.data is not None
     return {
         "name": row.name,
@@ -63,7 +61,7 @@ def _context(task_id: str) -> dict[str, Any]:
         "updated": row.updated,
         "waited": row.time_to_start,
         "took": run_time(row),
-        "steps": make_steps(events),
+        "timeline": make_timeline(history.read_latest(task_id, MAX_EVENTS)),
         "organization": found.organization,
         "project": found.project,
         "has_data": has_data,

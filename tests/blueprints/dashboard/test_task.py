@@ -8,11 +8,11 @@ import pytest
 from conftest import count_queries, make_project
 from flask import Flask
 from people import WebClient, browser_for, make_member
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from taskbadger.clock import utcnow
 from taskbadger.extensions import db
-from taskbadger.models import Delivery, Task
+from taskbadger.models import Delivery, Task, TaskEvent
 from taskbadger.services import tasks
 from taskbadger.services.accounts import Actor, ProjectRef
 
@@ -29,6 +29,23 @@ def make_task(project: ProjectRef, name: str = "job", *, ago: float = 0, **data:
 
 def change(project: ProjectRef, task_id: str, *, ago: float = 0, **data: Any) -> None:
     tasks.update_task(project, task_id, data, now=utcnow() - timedelta(seconds=ago), actor=CI)
+    db.session.commit()
+
+
+def add_retries(task_id: str, number: int) -> None:
+    """Add that many changes of state to a task's history, past the service: that is faster."""
+    entry = {"task_id": task_id, "type": "status", "value_max": 100, "actor_type": "key"}
+    began = utcnow() - timedelta(hours=1)
+    rows = [
+        {
+            **entry,
+            "created": began + timedelta(seconds=at),
+            "status": "error" if at % 2 else "processing",
+            "actor_name": "ci",
+        }
+        for at in range(number)
+    ]
+    db.session.execute(insert(TaskEvent), rows)
     db.session.commit()
 
 
@@ -227,3 +244,22 @@ def test_long_history_is_cut(web: WebClient, project: ProjectRef) -> None:
     page = web.get(path(task_id)).text
 
     assert "11 older entries are in the API" in page
+
+
+def test_page_of_a_task_with_a_long_history_shows_its_end(
+    app: Flask, web: WebClient, project: ProjectRef
+) -> None:
+    task_id = make_task(project, ago=1000)
+    add_retries(task_id, 1150)
+    change(project, task_id, status="success")
+
+    for client, url in ((web, path(task_id)), (browser_for(app), f"/public/tasks/{task_id}/")):
+        page = client.get(url).text
+        timeline = page.partition('<ol class="timeline">')[2].partition("</ol>")[0]
+        assert timeline.count("<li") == 31
+        assert "… 1,122 earlier" in timeline
+        assert re.findall("<strong>([^<]*)</strong>", timeline)[-2:] == ["error", "success"]
+    page = web.get(path(task_id)).text
+    assert "1,102 older entries are in the API" in page
+    first = page.partition('id="events"')[2].partition("<tr data-key")[2].partition("</tr>")[0]
+    assert "success" in first
