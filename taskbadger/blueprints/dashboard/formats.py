@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 from flask import Flask
 
+from taskbadger.blueprints.dashboard.json_tree import make_tree
 from taskbadger.clock import utcnow
-from taskbadger.domain.numbers import Number
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 # page.js has the same words, because it refreshes them.
@@ -107,11 +107,6 @@ def browser(user_agent: str) -> str:
     return " on ".join(filter(None, (name, system))) or user_agent[:60] or "unknown"
 
 
-def is_json_number(value: object) -> bool:
-    """Say whether *value* is a number of ``domain.numbers``, which looks like a string."""
-    return isinstance(value, Number)
-
-
 def register_formats(app: Flask) -> None:
     """Give the templates these functions as filters."""
     filters: dict[str, Callable[..., object]] = {
@@ -123,7 +118,7 @@ def register_formats(app: Flask) -> None:
         "points": points,
         "browser": browser,
         "from_unix": from_unix,
+        "json_tree": make_tree,
     }
     for name, function in filters.items():
         app.add_template_filter(function, name)
-    app.add_template_test(is_json_number, "json_number")

@@ -1,22 +1,24 @@
 """One task: where it stands, how it came there, and all that is known of it."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from flask import Response, flash, redirect, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from taskbadger.blueprints.dashboard.access import (
-    blp,
-    current_actor,
-)
+from taskbadger.blueprints.api import json_response
+from taskbadger.blueprints.dashboard.access import blp, current_actor
 from taskbadger.blueprints.dashboard.rows import make_row
 from taskbadger.blueprints.dashboard.shared import organization_projects, render_shared
+from taskbadger.blueprints.live import Region
 from taskbadger.clock import utcnow
 from taskbadger.domain import numbers, roles, search, secrets
 from taskbadger.domain.status import RUNNING, TERMINAL, value_percent
+from taskbadger.errors import NotFound
 from taskbadger.extensions import db
 from taskbadger.services import alerts, history, names, task_search, task_view, tasks
 from taskbadger.services.accounts import ProjectRef
@@ -51,44 +53,89 @@ class Timeline:
 @blp.page("/a/<organization_slug>/tasks/<id>/", role=roles.READ)
 def task(id: str) -> Response:
     """Show a task."""
-    projects = organization_projects()
-    stamp = task_view.find_stamp([project.id for project in projects], id)
-    project = next(one for one in projects if one.id == stamp.project_id)
-    return render_shared("dashboard/task.html", stamp.version, lambda: _context(project, id))
-
-
-def _context(project: ProjectRef, task_id: str) -> dict[str, Any]:
-    row = task_view.get_task(project, task_id)
-    latest = history.read_latest(task_id, MAX_EVENTS)
-    events = latest.events
-    before, after = names.neighbours(project.id, row)
-    children = _children(project, task_id) if row.has_children else []
-    text = row.data or ""
-    data = secrets.masked(numbers.read_exactly(text)) if text else None
-    return {
-        "task": row,
-        "project": project,
-        "value_percent": value_percent(row.value, row.value_max),
-        "tags": json.loads(row.tags),
-        "timeline": make_timeline(latest),
-        "took": run_time(row),
-        "events": events[-MAX_SHOWN_EVENTS:][::-1],
-        "hidden_events": counted(max(len(events) - MAX_SHOWN_EVENTS, 0) + latest.earlier),
-        "progress": progress_series(events),
-        "data": data,
-        "data_text": numbers.write(data) if text else "",
-        "children": children[:MAX_CHILDREN],
-        "more_children": len(children) > MAX_CHILDREN,
-        "before": before,
-        "after": after,
-        "alerts": alerts.list_alerts(project, row),
-        "is_open": row.status not in TERMINAL,
-        "moving": row.status in RUNNING,
-        "tag_href": lambda name, value: _list_href("tag", name, value),
-        "same_href": _list_href("name", row.name),
-        "queue_href": _list_href("queue", row.queue),
-        "children_href": _list_href("parent", task_id),
+    project, version = _find(id)
+    shown = _Shown(project, id)
+    regions = {
+        "task": Region(lambda: version, shown.story),
+        "data": data_region(lambda: shown.row.data),
     }
+    return render_shared("dashboard/task.html", version, shown.context, regions)
+
+
+def _find(task_id: str) -> tuple[ProjectRef, str]:
+    """Return the project of a task of this page's organization, and the version of its page."""
+    projects = organization_projects()
+    stamp = task_view.find_stamp([project.id for project in projects], task_id)
+    return next(one for one in projects if one.id == stamp.project_id), stamp.version
+
+
+def data_region(read: Callable[[], str | None]) -> Region:
+    """Return the region of a task's data; *read* gives its text, if it is to be shown."""
+
+    def context() -> dict[str, Any]:
+        text = read()
+        return {"has_data": text is not None, "data": None if text is None else masked_data(text)}
+
+    return Region(read, context)
+
+
+def masked_data(text: str) -> Any:
+    """Return a task's data as it may be shown, each number as it was written."""
+    return secrets.masked(numbers.read_exactly(text))
+
+
+class _Shown:
+    """What the page of a task shows."""
+
+    def __init__(self, project: ProjectRef, task_id: str) -> None:
+        self.project, self.task_id = project, task_id
+
+    @cached_property
+    def row(self) -> Any:
+        """The row of the task, read when it is needed."""
+        return task_view.get_task(self.project, self.task_id)
+
+    def context(self) -> dict[str, Any]:
+        """Return what stands around the regions."""
+        return {"task": self.row, "moving": self.row.status in RUNNING}
+
+    def story(self) -> dict[str, Any]:
+        """Return what is told of the task, apart from its data."""
+        row, project = self.row, self.project
+        latest = history.read_latest(row.id, MAX_EVENTS)
+        events = latest.events
+        before, after = names.neighbours(project.id, row)
+        children = _children(project, row.id) if row.has_children else []
+        return {
+            "project": project,
+            "value_percent": value_percent(row.value, row.value_max),
+            "tags": json.loads(row.tags),
+            "timeline": make_timeline(latest),
+            "took": run_time(row),
+            "events": events[-MAX_SHOWN_EVENTS:][::-1],
+            "hidden_events": counted(max(len(events) - MAX_SHOWN_EVENTS, 0) + latest.earlier),
+            "progress": progress_series(events),
+            "children": children[:MAX_CHILDREN],
+            "more_children": len(children) > MAX_CHILDREN,
+            "before": before,
+            "after": after,
+            "alerts": alerts.list_alerts(project, row),
+            "is_open": row.status not in TERMINAL,
+            "tag_href": lambda name, value: _list_href("tag", name, value),
+            "same_href": _list_href("name", row.name),
+            "queue_href": _list_href("queue", row.queue),
+            "children_href": _list_href("parent", row.id),
+        }
+
+
+@blp.page("/a/<organization_slug>/tasks/<id>/data", role=roles.READ)
+def task_data(id: str) -> Response:
+    """Give all of a task's data as JSON, without its secrets."""
+    project, _ = _find(id)
+    text = task_view.get_task(project, id).data
+    if text is None:
+        raise NotFound()
+    return json_response(numbers.write(masked_data(text)))
 
 
 def _list_href(*term: str) -> str:
@@ -145,9 +192,7 @@ def progress_series(events: Any) -> dict[str, Any] | None:
 @blp.page("/a/<organization_slug>/tasks/<id>/cancel", role=roles.CHANGE_TASKS, methods=["POST"])
 def cancel_task(id: str) -> AnyResponse:
     """Cancel a task."""
-    projects = organization_projects()
-    stamp = task_view.find_stamp([project.id for project in projects], id)
-    project = next(one for one in projects if one.id == stamp.project_id)
+    project, _ = _find(id)
     tasks.cancel_task(project, id, now=utcnow(), actor=current_actor())
     db.session.commit()
     flash("The task is cancelled.", "success")

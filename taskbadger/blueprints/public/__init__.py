@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from functools import cache
 from typing import Any
 
 from flask import Flask, Response, render_template, request
@@ -9,9 +10,8 @@ from flask_smorest import Api
 from markupsafe import escape
 
 from taskbadger.blueprints.dashboard.access import PUBLIC, Pages
-from taskbadger.blueprints.dashboard.task import MAX_EVENTS, make_timeline, run_time
-from taskbadger.blueprints.live import render_live
-from taskbadger.domain import numbers, secrets
+from taskbadger.blueprints.dashboard.task import MAX_EVENTS, data_region, make_timeline, run_time
+from taskbadger.blueprints.live import Region, render_live
 from taskbadger.domain.status import RUNNING, value_percent
 from taskbadger.errors import NotFound
 from taskbadger.services import history, task_view
@@ -42,15 +42,26 @@ def task(id: str) -> Response:
         response = Response(render_template("public/missing.html"), 404)
         response.headers["Cache-Control"] = "no-store"
         return response
-    return render_live("public/task.html", version, lambda: _context(id))
+    found = cache(lambda: task_view.find_public_task(id))
+    regions = {
+        "task": Region(lambda: version, lambda: _context(found())),
+        "data": data_region(lambda: found().row.data if found().shows_data else None),
+    }
+    return render_live("public/task.html", version, lambda: _frame(found()), regions=regions)
 
 
-def _context(task_id: str) -> dict[str, Any]:
-    found = task_view.find_public_task(task_id)
-    row = found.row
-    has_data = found.shows_data and row.data is not None
+def _frame(found: task_view.PublicTask) -> dict[str, Any]:
     return {
-        "name": row.name,
+        "name": found.row.name,
+        "organization": found.organization,
+        "project": found.project,
+        "moving": found.row.status in RUNNING,
+    }
+
+
+def _context(found: task_view.PublicTask) -> dict[str, Any]:
+    row = found.row
+    return {
         "status": row.status,
         "value": row.value,
         "value_max": row.value_max,
@@ -61,13 +72,8 @@ def _context(task_id: str) -> dict[str, Any]:
         "updated": row.updated,
         "waited": row.time_to_start,
         "took": run_time(row),
-        "timeline": make_timeline(history.read_latest(task_id, MAX_EVENTS)),
-        "organization": found.organization,
-        "project": found.project,
-        "has_data": has_data,
-        "data": secrets.masked(numbers.read_exactly(row.data)) if has_data else None,
+        "timeline": make_timeline(history.read_latest(row.id, MAX_EVENTS)),
         "tags": json.loads(row.tags) if found.shows_tags else {},
-        "moving": row.status in RUNNING,
     }
 
 

@@ -1,5 +1,6 @@
 """The page of one task."""
 
+import json
 import re
 from datetime import timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from sqlalchemy import insert, select, update
 
 from taskbadger.clock import utcnow
 from taskbadger.extensions import db
-from taskbadger.models import Delivery, Task, TaskEvent
+from taskbadger.models import Delivery, Project, Task, TaskEvent
 from taskbadger.services import tasks
 from taskbadger.services.accounts import Actor, ProjectRef
 
@@ -29,6 +30,13 @@ def make_task(project: ProjectRef, name: str = "job", *, ago: float = 0, **data:
 
 def change(project: ProjectRef, task_id: str, *, ago: float = 0, **data: Any) -> None:
     tasks.update_task(project, task_id, data, now=utcnow() - timedelta(seconds=ago), actor=CI)
+    db.session.commit()
+
+
+def show_data(project: ProjectRef) -> None:
+    db.session.execute(
+        update(Project).where(Project.id == project.id).values(public_pages=True, public_data=True)
+    )
     db.session.commit()
 
 
@@ -81,9 +89,11 @@ def test_page_tells_the_story_of_a_task(web: WebClient, project: ProjectRef) -> 
     assert "40 s" not in re.sub(r"(?s)<script.*?</script>", "", page)
     assert "by ci" in page
     assert "data-chart " in page
-    for secret in ("hunter2", "u:pw@", '"api_token": 7'):
-        assert secret not in page
-    assert page.count("••••••") >= 6
+    whole = web.get(path(task_id) + "data").text
+    for shown in (page, whole):
+        for secret in ("hunter2", "u:pw@", '"api_token": 7'):
+            assert secret not in shown
+        assert shown.count("••••••") == 3
     assert 'href="/a/acme/tasks/?q=tag:env:prod"' in page
     assert 'href="/a/acme/tasks/?q=queue:high"' in page
     assert f'href="/public/tasks/{task_id}/"' in page
@@ -210,6 +220,46 @@ def test_data_is_as_deep_as_the_server_takes_it(web: WebClient, project: Project
     task_id = make_task(project, data="[" * 99 + "]" * 99)
 
     assert "deeper than shown" in web.get(path(task_id)).text
+
+
+def test_data_is_given_whole_at_an_address_of_its_own(
+    app: Flask, web: WebClient, project: ProjectRef
+) -> None:
+    task_id = make_task(project, data='{"token":"x","n":1e400,"é":["a\\nb"]}')
+    viewer = browser_for(app, make_member("vi@example.org", "viewer"))
+
+    answer = viewer.get(path(task_id) + "data")
+
+    assert (answer.status_code, answer.mimetype) == (200, "application/json")
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.text == ('{\n  "token": "••••••",\n  "n": 1e400,\n  "é": [\n    "a\\nb"\n  ]\n}')
+    assert web.get(path(make_task(project)) + "data").status_code == 404
+    assert web.get(path(make_task(make_project("other", "web"))) + "data").status_code == 404
+
+
+def test_much_data_is_shown_in_part_and_sent_only_when_it_changes(
+    app: Flask, web: WebClient, project: ProjectRef
+) -> None:
+    rows = [{"sku": f"A-{at}", "price": at, "ok": True} for at in range(5000)]
+    task_id = make_task(project, data=json.dumps(rows), status="processing", value=1)
+    show_data(project)
+
+    for client, url in ((web, path(task_id)), (browser_for(app), f"/public/tasks/{task_id}/")):
+        page = client.get(url)
+        etag = live(client, url).headers["ETag"]
+        change(project, task_id, value=2 if client is web else 3)
+        moved = live(client, url, etag)
+        change(project, task_id, data=f'["{url}"]')
+        other = live(client, url, moved.headers["ETag"])
+
+        assert len(page.data) < 150_000
+        assert "A-0" in page.text
+        assert "This is not all of it." in page.text
+        assert len(moved.data) < 20_000
+        assert "A-0" not in moved.text
+        assert 'id="data"' not in moved.text
+        assert f'"{url}"' in other.text
+        change(project, task_id, data=json.dumps(rows))
 
 
 def test_task_of_another_organization_is_not_found(web: WebClient, project: ProjectRef) -> None:

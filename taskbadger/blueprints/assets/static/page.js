@@ -92,10 +92,22 @@ function toggleZone() {
   document.dispatchEvent(new Event("theme:changed"));
 }
 
+// What is fetched first goes to the clipboard as a promise: the click may be over when it is there.
+async function textAt(url) {
+  const answer = await fetch(url);
+  if (!answer.ok || answer.redirected) throw new Error(`status ${answer.status}`);
+  return new Blob([await answer.text()], { type: "text/plain" });
+}
+
 async function copy(button) {
-  const source = document.getElementById(button.dataset.copyFrom);
-  await navigator.clipboard.writeText(button.dataset.copy ?? source.value ?? source.textContent);
-  toast("Copied");
+  const { copy: text, copyFrom: url } = button.dataset;
+  try {
+    if (url) await navigator.clipboard.write([new ClipboardItem({ "text/plain": textAt(url) })]);
+    else await navigator.clipboard.writeText(text);
+    toast("Copied");
+  } catch {
+    toast("Could not copy.");
+  }
 }
 
 // Bulk selection: <form data-bulk> holds rows with a checkbox in each, and a [data-bulk-bar].
