@@ -7,6 +7,8 @@ from playwright.sync_api import Page, expect
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 
+TRACEBACK = 'Traceback (most recent call last):\n  File "job.py", line 7\nOSError: no space left'
+
 
 def make_story(team: Team) -> str:
     """Make a task with all that its page can show; return its id."""
@@ -26,6 +28,7 @@ def make_story(team: Team) -> str:
             "owner": None,
             "db": {"host": "db.internal", "password": "hunter2"},
             "items": [{"sku": "A-1", "price": 12.5}, [], {}],
+            "traceback": TRACEBACK,
         },
     )
     path = f"/tasks/{task['id']}/"
@@ -46,6 +49,8 @@ def test_task_meets_wcag_and_is_pictured(
 
     expect(page.locator("#data")).to_contain_text(HOSTILE)
     expect(page.locator("#data")).not_to_contain_text("hunter2")
+    shown = page.locator("#data .json-string", has_text="Traceback").inner_text()
+    assert shown == f'"{TRACEBACK}"'
     expect(page.locator("#children [data-row]")).to_have_count(3)
     axe(page)
     screenshot(page, "task")
