@@ -15,6 +15,7 @@ from playwright.sync_api import Page, expect
 from taskbadger.blueprints import assets, dashboard, docs
 from taskbadger.blueprints.dashboard.frame import Frame, Link
 from taskbadger.blueprints.live import live_anchor, render_live
+from taskbadger.domain.run_times import BREADTH_NAMES
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -90,18 +91,19 @@ class Sink:
             "fresh": first,
             "now": now,
             "x": x,
+            "breadths": BREADTH_NAMES,
             "throughput": [
                 {"label": "success", "tone": "ok", "values": [20 + h % 7 * 5 for h in range(24)]},
                 {"label": "error", "tone": "bad", "values": [h % 5 for h in range(24)]},
                 {"label": "cancelled", "tone": "idle", "values": [h % 3 for h in range(24)]},
             ],
             "runtimes": [
-                {"label": "p50", "tone": "run", "values": [2 + h % 4 for h in range(24)]},
+                {"label": "p50", "tone": "run", "values": [700 + h % 4 for h in range(24)]},
                 {
                     "label": "p95",
                     "tone": "warn",
                     "dash": True,
-                    "values": [None if h == 9 else 9 + h % 6 * 2 for h in range(24)],
+                    "values": [None if h in (3, 5) else 871 + h % 6 * 100 for h in range(24)],
                 },
             ],
             "tag_href": lambda name, value: f"?q=tag:{name}:{value}",
@@ -186,11 +188,40 @@ def change(sink: Sink, row: int, **values: Any) -> None:
     sink.version += 1
 
 
+RECORD_DRAWING = """
+window.words = {};
+window.points = new Set();
+const { clearRect, fillText } = CanvasRenderingContext2D.prototype;
+CanvasRenderingContext2D.prototype.clearRect = function (...place) {
+  words[this.canvas.closest("figure").id] = [];
+  return clearRect.apply(this, place);
+};
+CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
+  words[this.canvas.closest("figure").id].push(text);
+  return fillText.call(this, text, ...place);
+};
+const { arc } = Path2D.prototype;
+Path2D.prototype.arc = function (x, y, ...rest) {
+  points.add(y);
+  return arc.call(this, x, y, ...rest);
+};
+"""
+"""What charts write, and how high they draw points; a canvas tells nobody."""
+
+
 def test_page_of_all_parts_meets_wcag_and_is_pictured(
     page: Page, sink: Sink, axe: Callable[[Page], None], screenshot: Callable[..., None]
 ) -> None:
+    page.add_init_script(RECORD_DRAWING)
     page.goto(sink.url)
-    expect(page.locator(".uplot")).to_have_count(3)
+    expect(page.locator(".uplot")).to_have_count(4)
+
+    # Ticks are round and differ; a value without neighbours is a point; every bar has its label.
+    words = page.evaluate("words")
+    assert words["progress"] == [":00", "11-23 13:00", ":01", ":02", ":03", "0", "1"]
+    assert words["runtime"][-3:] == ["0 s", "10 min", "20 min"]
+    assert " ".join(words["histogram"]) == " ".join([*BREADTH_NAMES, "0", "50"])
+    assert page.evaluate("points.size") == 1
 
     axe(page)
     screenshot(page, "foundation-desktop")
@@ -200,7 +231,7 @@ def test_page_of_all_parts_fits_a_phone(
     phone: Page, sink: Sink, axe: Callable[[Page], None], screenshot: Callable[..., None]
 ) -> None:
     phone.goto(sink.url)
-    expect(phone.locator(".uplot")).to_have_count(3)
+    expect(phone.locator(".uplot")).to_have_count(4)
     phone.locator("[data-key=row-2]").scroll_into_view_if_needed()
     screenshot(phone, "foundation-phone-rows", full_page=False)
 
@@ -453,7 +484,7 @@ def test_page_reads_without_scripts(
 
     expect(page.locator("[data-row]")).to_have_count(8)
     expect(page.locator(".js-only:visible")).to_have_count(0)
-    expect(page.locator(".chart-table")).to_have_count(3)
+    expect(page.locator(".chart-table")).to_have_count(4)
 
 
 def test_interactive_documentation_loads_under_the_policy(

@@ -19,12 +19,21 @@ function colour(name) {
   return resolved;
 }
 
+const SPANS = [[1, 0.001, "ms"], [60, 1, "s"], [3600, 60, "min"], [2 * 86400, 3600, "h"], [Infinity, 86400, "d"]];
+
 function words(value, unit) {
   if (value == null) return "–";
   if (unit !== "s") return value.toLocaleString("en", { maximumFractionDigits: 1 });
-  if (value < 1) return `${Math.round(value * 1000)} ms`;
-  if (value < 60) return `${value.toFixed(value < 10 ? 1 : 0)} s`;
-  return value < 3600 ? `${Math.round(value / 6) / 10} min` : `${Math.round(value / 360) / 10} h`;
+  if (!value) return "0 s";
+  const [, size, name] = SPANS.find(([limit]) => value < limit);
+  return `${Math.round((value / size) * 10) / 10} ${name}`;
+}
+
+// Run times are counted in steps of a tenth, so more than two digits would pretend. As formats.about.
+function about(value, unit) {
+  if (!value || unit !== "s") return words(value, unit);
+  const [, size, name] = SPANS.find(([limit]) => value < limit);
+  return `≈ ${Number((value / size).toPrecision(2))} ${name}`;
 }
 
 // 24 hours and ISO dates, whatever the browser's language: [least step, format, then when year, month, day, … turn].
@@ -36,6 +45,13 @@ const TIMES = [
   [60, "{HH}:{mm}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
   [1, ":{ss}", "\n{MM}-{DD} {HH}:{mm}", null, "\n{MM}-{DD} {HH}:{mm}", null, "\n{HH}:{mm}", null, 1],
 ];
+
+// Where ticks may stand: times of day and run times at round ones, counts at whole numbers.
+const decades = (from, to) => Array.from({ length: to - from }, (_, at) => [1, 2, 5].map((one) => Number(`${one}e${from + at}`))).flat();
+const CLOCK = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200];
+const TIME_STEPS = [...CLOCK, ...[1, 2, 5, 10, 30, 90, 365, 730, 3650].map((days) => days * DAY)];
+const SPAN_STEPS = [...decades(-4, 0), ...CLOCK, ...decades(0, 7).map((days) => days * DAY)];
+const COUNT_STEPS = decades(0, 19);
 
 // Half a step more on either side, so that the outer bars show whole.
 function barRange(x) {
@@ -54,15 +70,21 @@ function stack(series) {
   return sums;
 }
 
+// A line joins neighbours, so a value without any would not be seen.
+function isolated(values) {
+  return [...values.keys()].filter((at) => values[at] != null && values[at - 1] == null && values[at + 1] == null);
+}
+
 function lineOptions(one, data) {
   const stroke = colour(`${one.tone}-fill`);
+  const alone = isolated(one.values);
   return {
     label: one.label,
     stroke,
     width: 1.75,
     dash: one.dash ? [6, 4] : undefined,
-    points: { show: data.x.length < 3 },
-    value: (_, value) => words(value, data.unit),
+    points: { show: false, filter: () => alone, fill: stroke, size: 6 },
+    value: (_, value) => about(value, data.unit),
   };
 }
 
@@ -79,8 +101,11 @@ function barOptions(one, data, uPlot) {
   };
 }
 
+// The unit below the number: each bar has little room.
+const label = (text) => text?.replace(/ (?=\S+$)/, "\n") ?? "";
+
 function options(data, x, width, uPlot) {
-  const axis = { stroke: colour("muted"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
+  const axis = { stroke: colour("muted"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false }, font: `${data.labels ? 11 : 12}px system-ui, sans-serif` };
   const bars = data.kind === "bars";
   const make = bars ? barOptions : lineOptions;
   const series = data.series.map((one) => make(one, data, uPlot));
@@ -92,8 +117,8 @@ function options(data, x, width, uPlot) {
     legend: { live: true, markers: { dash: (_, index) => (!bars && data.series[index - 1]?.dash ? "dashed" : "solid") } },
     scales: { x: { time: !data.labels, ...(bars ? { range: () => barRange(x) } : {}) }, y: { range: (_, low, high) => [0, (high || 1) * 1.05] } },
     axes: [
-      { ...axis, grid: { show: false }, ...(data.labels ? { values: (_, at) => at.map((index) => data.x[index] ?? ""), incrs: [1, 2, 5, 10] } : { values: TIMES }) },
-      { ...axis, size: 56, values: (_, at) => at.map((value) => words(value, data.unit)) },
+      { ...axis, grid: { show: false }, ...(data.labels ? { values: (_, at) => at.map((index) => label(data.x[index])), incrs: [1], space: 1 } : { values: TIMES, incrs: TIME_STEPS }) },
+      { ...axis, size: data.labels ? 40 : 56, incrs: data.unit === "s" ? SPAN_STEPS : COUNT_STEPS, values: (_, at) => at.map((value) => words(value, data.unit)) },
     ],
     series: [
       { label: data.labels ? "Range" : "Time", value: data.labels ? (_, index) => data.x[index] ?? "–" : "{YYYY}-{MM}-{DD} {HH}:{mm}" },
