@@ -58,6 +58,18 @@ def duration(span: timedelta | float | None) -> str:
     return f"{whole} s"
 
 
+def about(seconds: float | None) -> str:
+    """Return a run time from counts that are true within 5 %, in two digits; a dash for None.
+
+    charts.js has the same.
+    """
+    if seconds is None:
+        return "–"
+    limits = ((1, 0.001, "ms"), (MINUTE, 1, "s"), (HOUR, MINUTE, "min"), (2 * DAY, HOUR, "h"))
+    _, size, name = next((one for one in limits if seconds < one[0]), (0, DAY, "d"))
+    return f"≈ {float(f'{seconds / size:.2g}'):,g} {name}"
+
+
 def count(number: int) -> str:
     """Return a number short enough for a tab: ``950``, ``12.3k``, ``4.1M``."""
     for size, letter in ((1_000_000, "M"), (1_000, "k")):
@@ -114,6 +126,7 @@ def register_formats(app: Flask) -> None:
         "absolute": absolute,
         "machine": machine,
         "duration": duration,
+        "about": about,
         "count": count,
         "points": points,
         "browser": browser,

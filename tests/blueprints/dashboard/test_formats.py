@@ -52,6 +52,23 @@ def test_span_reads_in_its_two_largest_units(span: timedelta | float | None, tex
 
 
 @pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "–"),
+        (0.0005, "≈ 0.5 ms"),
+        (0.8714, "≈ 870 ms"),
+        (4.52, "≈ 4.5 s"),
+        (157.3, "≈ 2.6 min"),
+        (871, "≈ 15 min"),
+        (90_000, "≈ 25 h"),
+        (1e7, "≈ 120 d"),
+    ],
+)
+def test_run_time_that_is_not_exact_reads_in_two_digits(seconds: float | None, text: str) -> None:
+    assert formats.about(seconds) == text
+
+
+@pytest.mark.parametrize(
     ("number", "text"),
     [(0, "0"), (9_999, "9,999"), (12_340, "12.3k"), (1_204_312, "1.2M")],
 )

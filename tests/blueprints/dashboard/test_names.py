@@ -61,6 +61,17 @@ def test_names_are_listed_with_how_they_fare(web: WebClient, project: ProjectRef
     assert [name for _, name in rows(web.get(NAMES + "?project=web").text)] == ["import"]
 
 
+def test_percentiles_say_that_they_are_not_exact(web: WebClient, project: ProjectRef) -> None:
+    for minutes in (15, 20):
+        run(project, "import", took=minutes * 60)
+    count()
+
+    for page in (web.get(NAMES).text, web.get(NAMES + "web/?name=import").text):
+        assert "≈ 15 min" in page
+        assert "≈ 19 min" in page
+        assert "p50 and p95 are true within 5 %" in page
+
+
 def test_empty_pages_say_so(web: WebClient, project: ProjectRef) -> None:
     assert "No runs yet" in web.get(NAMES).text
     assert "No name fits" in web.get(NAMES + "?q=x").text
