@@ -1,5 +1,7 @@
 """Names: how the tasks of each name fare."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Response, request, url_for
@@ -22,6 +24,7 @@ from taskbadger.errors import NotFound
 from taskbadger.services import names as service
 from taskbadger.services import run_stats, task_search, task_stats
 from taskbadger.services.accounts import ProjectRef
+from taskbadger.services.names import NameStats
 from taskbadger.services.task_list import Filters
 
 RUNS = 10
@@ -35,12 +38,68 @@ def names() -> Response:
     return render_shared("dashboard/names.html", f"{counted}|{day}", _names_context)
 
 
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column that the names can be sorted by."""
+
+    label: str
+    key: Callable[[NameStats], Any]
+    is_descending: bool
+    """Whether the first click puts the greatest on top."""
+
+
+COLUMNS = {
+    "name": Column("Name", lambda one: one.name, is_descending=False),
+    "runs": Column("Runs", lambda one: one.count, is_descending=True),
+    "success": Column("Success", lambda one: one.success_rate, is_descending=False),
+    "p50": Column("p50", lambda one: one.p50, is_descending=True),
+    "p95": Column("p95", lambda one: one.p95, is_descending=True),
+    "last": Column("Last run", lambda one: one.last, is_descending=True),
+}
+DEFAULT_SORT = "-runs"
+
+
+def _sort_parameter(name: str, *, is_descending: bool) -> str:
+    return f"-{name}" if is_descending else name
+
+
+def sorted_names(names: list[NameStats], sort: str) -> list[NameStats]:
+    """Return *names* by a column, with a minus the greatest first; what has no value comes last."""
+    key = COLUMNS[sort.removeprefix("-")].key
+    known = [one for one in names if key(one) is not None]
+    known.sort(key=key, reverse=sort.startswith("-"))
+    return known + [one for one in names if key(one) is None]
+
+
+def _headers(sort: str, arguments: dict[str, str]) -> dict[str, dict[str, str]]:
+    """Return the link of each column's header, and how the column is sorted."""
+    headers = {}
+    for name, column in COLUMNS.items():
+        is_current = name == sort.removeprefix("-")
+        is_descending = not sort.startswith("-") if is_current else column.is_descending
+        wanted = _sort_parameter(name, is_descending=is_descending)
+        given = {**arguments, "sort": "" if wanted == DEFAULT_SORT else wanted}
+        present: dict[str, Any] = {key: one for key, one in given.items() if one}
+        headers[name] = {
+            "label": column.label,
+            "href": url_for("dashboard.names", **present),
+            "sorted": ("descending" if sort.startswith("-") else "ascending") if is_current else "",
+        }
+    return headers
+
+
 def _names_context() -> dict[str, Any]:
     slug, search = request.args.get("project", ""), request.args.get("q", "").strip()
+    sort = request.args.get("sort", "")
+    if sort.removeprefix("-") not in COLUMNS:
+        sort = DEFAULT_SORT
     projects = chosen_projects(slug)
     found, more = service.list_names(projects, now=utcnow(), search=search)
     return {
-        "names": found,
+        "names": sorted_names(found, sort),
+        "headers": _headers(sort, {"q": search, "project": slug}),
+        "sort": sort,
+        "default_sort": DEFAULT_SORT,
         "more": more,
         "q": search,
         "project": slug,

@@ -5,6 +5,7 @@ import re
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from conftest import count_queries, make_project
 from flask import Flask
 from people import WebClient
@@ -70,6 +71,53 @@ def test_percentiles_say_that_they_are_not_exact(web: WebClient, project: Projec
         assert "≈ 15 min" in page
         assert "≈ 19 min" in page
         assert "p50 and p95 are true within 5 %" in page
+
+
+@pytest.mark.parametrize(
+    ("sort", "order"),
+    [
+        ("", ["mail", "import", "backup", "draft"]),
+        ("-runs", ["mail", "import", "backup", "draft"]),
+        ("name", ["backup", "draft", "import", "mail"]),
+        ("success", ["import", "mail", "backup", "draft"]),
+        ("-success", ["mail", "backup", "import", "draft"]),
+        ("-p95", ["backup", "mail", "import", "draft"]),
+        ("-last", ["draft", "backup", "import", "mail"]),
+        ("nonsense", ["mail", "import", "backup", "draft"]),
+    ],
+)
+def test_names_are_sorted_by_what_the_address_says(
+    web: WebClient, project: ProjectRef, sort: str, order: list[str]
+) -> None:
+    for name, status, took in (
+        *[("mail", "success", 10)] * 3,
+        *[("import", "error", 5)] * 2,
+        ("backup", "success", 90),
+        ("draft", "cancelled", 1),
+    ):
+        run(project, name, status, took)
+    count()
+
+    page = web.get(NAMES + f"?sort={sort}").text
+
+    assert [name for _, name in rows(page)] == order
+
+
+def test_headers_lead_to_the_other_direction_and_keep_the_search(
+    web: WebClient, project: ProjectRef
+) -> None:
+    run(project, "import")
+    count()
+
+    page = web.get(NAMES + "?q=imp&sort=-p95").text
+
+    head = page.partition("<thead>")[2].partition("</thead>")[0]
+    assert [html.unescape(href) for href in re.findall(r'class="sort" href="([^"]*)"', head)] == [
+        f"{NAMES}?q=imp{sort}"
+        for sort in ("&sort=name", "", "&sort=success", "&sort=-p50", "&sort=p95", "&sort=-last")
+    ]
+    assert re.findall(r'aria-sort="(\w+)"[^>]*><a[^>]*>(\w+)', head) == [("descending", "p95")]
+    assert '<input type="hidden" name="sort" value="-p95">' in page
 
 
 def test_empty_pages_say_so(web: WebClient, project: ProjectRef) -> None:
