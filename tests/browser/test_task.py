@@ -72,6 +72,8 @@ def test_task_moves_while_it_is_looked_at_and_keeps_what_was_folded(team: Team) 
     page = team.open(f"tasks/{task_id}/")
     folded = page.locator("#data details").first
     folded.locator("summary").first.click()
+    run_time = page.locator("#standing [data-since]")
+    expect(run_time).not_to_have_text(run_time.inner_text())
 
     team.project.request("PATCH", f"/tasks/{task_id}/", json={"value": 88, "status": "processing"})
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from flask import Flask
 
@@ -58,6 +59,12 @@ def duration(span: timedelta | float | None) -> str:
     return f"{whole} s"
 
 
+def elapsed(since: datetime) -> str:
+    """Return the time from *since* until now, in whole seconds; page.js lets it go on."""
+    seconds = max(int((utcnow() - since).total_seconds()), 0)
+    return duration(seconds) if seconds >= MINUTE else f"{seconds} s"
+
+
 def about(seconds: float | None) -> str:
     """Return a run time from counts that are true within 5 %, in two digits; a dash for None.
 
@@ -76,6 +83,13 @@ def count(number: int) -> str:
         if number >= max(size, 10_000):
             return f"{number / size:.1f}{letter}"
     return f"{number:,}"
+
+
+def actor(event: Any) -> str:
+    """Return who made a change, of a row of the history."""
+    if event.actor_type == "server":
+        return "the server"
+    return f"key “{event.actor_name}”" if event.actor_type == "key" else str(event.actor_name)
 
 
 def from_unix(seconds: float) -> datetime:
@@ -127,6 +141,8 @@ def register_formats(app: Flask) -> None:
         "machine": machine,
         "duration": duration,
         "about": about,
+        "actor": actor,
+        "elapsed": elapsed,
         "count": count,
         "points": points,
         "browser": browser,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from taskbadger.domain.status import TERMINAL, value_percent
+from taskbadger.domain.status import RUNNING, TERMINAL, value_percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,11 @@ class TaskRow:
         if self.start_time is None or self.end_time is None:
             return None
         return max(self.end_time - self.start_time, timedelta())
+
+    @property
+    def running_since(self) -> datetime | None:
+        """When the run began that is going on; None when none is."""
+        return self.start_time if self.status in RUNNING else None
 
     @property
     def is_open(self) -> bool:

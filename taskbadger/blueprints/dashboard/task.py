@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from taskbadger.blueprints.api import json_response
 from taskbadger.blueprints.dashboard.access import blp, current_actor
+from taskbadger.blueprints.dashboard.formats import actor
 from taskbadger.blueprints.dashboard.rows import make_row
 from taskbadger.blueprints.dashboard.shared import organization_projects, render_shared
 from taskbadger.blueprints.live import Region
@@ -39,6 +40,11 @@ class Step:
     lasted: timedelta | None
     """None while the task is in it, and for the end."""
     by: str
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it is the present state, and may end."""
+        return self.lasted is None and self.status not in TERMINAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +117,7 @@ class _Shown:
             "value_percent": value_percent(row.value, row.value_max),
             "tags": json.loads(row.tags),
             "timeline": make_timeline(latest),
-            "took": run_time(row),
+            **run_figures(row),
             "events": events[-MAX_SHOWN_EVENTS:][::-1],
             "hidden_events": counted(max(len(events) - MAX_SHOWN_EVENTS, 0) + latest.earlier),
             "progress": progress_series(events),
@@ -156,7 +162,7 @@ def make_timeline(latest: history.Latest) -> Timeline:
             event.status,
             event.created,
             None if end is None else end - event.created,
-            f"by {event.actor_name}" if event.actor_type != "server" else "by the server",
+            f"by {actor(event)}",
         )
         for event, end in zip(changes, ends, strict=True)
     ]
@@ -168,6 +174,15 @@ def counted(number: int) -> str:
     """Return how many entries there are that are not shown; nothing for none."""
     most = history.MOST_COUNTED
     return f"{most:,}+" if number > most else f"{number:,}" if number else ""
+
+
+def run_figures(row: Any) -> dict[str, Any]:
+    """Return how long a task waited and has run, and whether it still does."""
+    return {
+        "waited": row.time_to_start if row.start_time else None,
+        "took": run_time(row),
+        "goes_on": row.start_time is not None and row.status in RUNNING,
+    }
 
 
 def run_time(row: Any) -> timedelta | None:

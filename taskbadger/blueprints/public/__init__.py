@@ -10,7 +10,7 @@ from flask_smorest import Api
 from markupsafe import escape
 
 from taskbadger.blueprints.dashboard.access import PUBLIC, Pages
-from taskbadger.blueprints.dashboard.task import MAX_EVENTS, data_region, make_timeline, run_time
+from taskbadger.blueprints.dashboard.task import MAX_EVENTS, data_region, make_timeline, run_figures
 from taskbadger.blueprints.live import Region, render_live
 from taskbadger.domain.status import RUNNING, value_percent
 from taskbadger.errors import NotFound
@@ -70,8 +70,7 @@ def _context(found: task_view.PublicTask) -> dict[str, Any]:
         "started": row.start_time,
         "ended": row.end_time,
         "updated": row.updated,
-        "waited": row.time_to_start,
-        "took": run_time(row),
+        **run_figures(row),
         "timeline": make_timeline(history.read_latest(row.id, MAX_EVENTS)),
         "tags": json.loads(row.tags) if found.shows_tags else {},
     }

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from taskbadger.blueprints.dashboard import formats
+from taskbadger.clock import utcnow
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -49,6 +50,13 @@ def test_absolute_moment_reads_in_utc() -> None:
 )
 def test_span_reads_in_its_two_largest_units(span: timedelta | float | None, text: str) -> None:
     assert formats.duration(span) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(-5, "0 s"), (3.9, "3 s"), (60.2, "1 min"), (7290, "2 h 1 min")]
+)
+def test_time_that_goes_on_reads_in_whole_seconds(seconds: float, text: str) -> None:
+    assert formats.elapsed(utcnow() - timedelta(seconds=seconds)) == text
 
 
 @pytest.mark.parametrize(

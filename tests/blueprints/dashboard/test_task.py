@@ -87,7 +87,9 @@ def test_page_tells_the_story_of_a_task(web: WebClient, project: ProjectRef) -> 
     assert '<progress value="70" max="100"' in page
     assert "10 s" in page
     assert "40 s" not in re.sub(r"(?s)<script.*?</script>", "", page)
-    assert "by ci" in page
+    assert "by key “ci”" in page
+    [standing, timeline] = re.findall(r'data-since="([^"]*)">1 min 3\d s</span>', page)
+    assert standing == timeline
     assert "data-chart " in page
     whole = web.get(path(task_id) + "data").text
     for shown in (page, whole):
@@ -97,6 +99,14 @@ def test_page_tells_the_story_of_a_task(web: WebClient, project: ProjectRef) -> 
     assert 'href="/a/acme/tasks/?q=tag:env:prod"' in page
     assert 'href="/a/acme/tasks/?q=queue:high"' in page
     assert f'href="/public/tasks/{task_id}/"' in page
+
+
+def test_task_that_never_ran_has_no_times_of_a_run(web: WebClient, project: ProjectRef) -> None:
+    page = web.get(path(make_task(project, status="error"))).text
+
+    assert "before it started" not in page
+    assert "so far" not in page
+    assert "data-since" not in page
 
 
 def test_runs_of_the_same_name_lead_to_each_other(web: WebClient, project: ProjectRef) -> None:

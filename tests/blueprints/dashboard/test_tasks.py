@@ -206,6 +206,20 @@ def test_open_page_sees_a_change(
     assert "csrf_token" not in second.text
 
 
+def test_run_time_of_a_running_task_goes_on(web: WebClient, project: ProjectRef) -> None:
+    task_id = make_task(project, ago=70, status="processing")
+    make_task(project, ago=70)
+
+    running = [web.get(LIST).text, live(web, LIST).text]
+    update(project, task_id, status="success")
+    ended = web.get(LIST).text
+
+    cell = r'data-label="for"><span class="num" data-since="[^"]*Z">1 min'
+    for page in running:
+        assert (len(re.findall(cell, page)), page.count("data-since")) == (1, 1)
+    assert "data-since" not in ended
+
+
 def test_newcomers_wait_above_the_anchor(
     app: Flask, web: WebClient, project: ProjectRef, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,23 @@ function absolute(date) {
   return `${day} ${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())} ${zone}`;
 }
 
+function elapsed(since, now) {
+  const seconds = Math.max(Math.floor((now - since) / 1000), 0);
+  if (seconds < 60) return `${seconds} s`;
+  const [large, small, first, second] = [[86400, 3600, "d", "h"], [3600, 60, "h", "min"], [60, 1, "min", "s"]].find(([size]) => seconds >= size);
+  const rest = Math.floor((seconds % large) / small);
+  return `${Math.floor(seconds / large)} ${first}${rest ? ` ${rest} ${second}` : ""}`;
+}
+
+function refreshElapsed() {
+  if (document.hidden) return;
+  const now = Date.now();
+  for (const element of document.querySelectorAll("[data-since]")) {
+    const text = elapsed(new Date(element.dataset.since), now);
+    if (element.textContent !== text) element.textContent = text;
+  }
+}
+
 function refreshTimes() {
   const now = Date.now();
   for (const element of document.querySelectorAll("time[datetime]")) {
@@ -189,6 +206,7 @@ document.addEventListener("keydown", (event) => {
 function settle() {
   refreshTimes();
   showSlots();
+  refreshElapsed();
   for (const form of document.querySelectorAll("form[data-bulk]")) showSelection(form);
   // Charts load their library only where there are any.
   const chart = document.querySelector("[data-chart]");
@@ -199,4 +217,5 @@ for (const button of document.querySelectorAll("[data-theme-toggle]")) showTheme
 showZone();
 settle();
 setInterval(refreshTimes, 5000);
+setInterval(refreshElapsed, 1000);
 document.addEventListener("live:updated", settle);
