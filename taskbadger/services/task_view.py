@@ -84,8 +84,12 @@ _NEWEST_CHANGE = select(func.max(_task.updated)).where(_task.project_id == bindp
 
 
 def get_task(project: ProjectRef, task_id: str) -> Any:
-    """Return the row of a task, with PAGE_COLUMNS; raises NotFound."""
-    query = select(*PAGE_COLUMNS).where(_task.id == task_id, _task.project_id == project.id)
+    """Return the row of a task: PAGE_COLUMNS and ``public_pages``; raises NotFound."""
+    query = (
+        select(*PAGE_COLUMNS, Project.public_pages)
+        .join(Project, Project.id == _task.project_id)
+        .where(_task.id == task_id, _task.project_id == project.id)
+    )
     row = db.session.execute(query).first()
     if row is None:
         raise NotFound()

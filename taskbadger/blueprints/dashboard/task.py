@@ -1,6 +1,7 @@
 """One task: where it stands, how it came there, and all that is known of it."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,7 +11,7 @@ from typing import Any
 from flask import Response, flash, redirect, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from taskbadger.blueprints.api import json_response
+from taskbadger.blueprints.api import base_url, json_response
 from taskbadger.blueprints.dashboard.access import blp, current_actor
 from taskbadger.blueprints.dashboard.formats import actor
 from taskbadger.blueprints.dashboard.rows import make_row
@@ -103,7 +104,8 @@ class _Shown:
 
     def context(self) -> dict[str, Any]:
         """Return what stands around the regions."""
-        return {"task": self.row, "moving": self.row.status in RUNNING}
+        share = share_links(self.row) if self.row.public_pages else None
+        return {"task": self.row, "moving": self.row.status in RUNNING, "share": share}
 
     def story(self) -> dict[str, Any]:
         """Return what is told of the task, apart from its data."""
@@ -132,6 +134,14 @@ class _Shown:
             "queue_href": _list_href("queue", row.queue),
             "children_href": _list_href("parent", row.id),
         }
+
+
+def share_links(row: Any) -> dict[str, str]:
+    """Return the public addresses of a task, and the badge as Markdown."""
+    page = f"{base_url()}/public/tasks/{row.id}/"
+    badge = f"{page}badge.svg"
+    name = re.sub(r"([\\\[\]])", r"\\\1", " ".join(row.name.split()))
+    return {"page": page, "badge": badge, "markdown": f"[![{name}]({badge})]({page})"}
 
 
 @blp.page("/a/<organization_slug>/tasks/<id>/data", role=roles.READ)

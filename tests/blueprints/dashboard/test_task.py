@@ -1,5 +1,6 @@
 """The page of one task."""
 
+import html
 import json
 import re
 from datetime import timedelta
@@ -33,10 +34,8 @@ def change(project: ProjectRef, task_id: str, *, ago: float = 0, **data: Any) ->
     db.session.commit()
 
 
-def show_data(project: ProjectRef) -> None:
-    db.session.execute(
-        update(Project).where(Project.id == project.id).values(public_pages=True, public_data=True)
-    )
+def show(project: ProjectRef, **settings: bool) -> None:
+    db.session.execute(update(Project).where(Project.id == project.id).values(**settings))
     db.session.commit()
 
 
@@ -98,7 +97,22 @@ def test_page_tells_the_story_of_a_task(web: WebClient, project: ProjectRef) -> 
         assert shown.count("••••••") == 3
     assert 'href="/a/acme/tasks/?q=tag:env:prod"' in page
     assert 'href="/a/acme/tasks/?q=queue:high"' in page
-    assert f'href="/public/tasks/{task_id}/"' in page
+
+
+def test_public_page_and_badge_are_offered_only_where_they_are_shown(
+    web: WebClient, project: ProjectRef
+) -> None:
+    task_id = make_task(project, "a [b] \\")
+    address = f"http://localhost/public/tasks/{task_id}/"
+    for shown in (True, False):
+        show(project, public_pages=shown)
+        page = html.unescape(web.get(path(task_id)).text)
+
+        assert (f'href="{address}"' in page) is shown
+        assert (f'data-copy="{address}"' in page) is shown
+        badge = f"[![a \\[b\\] \\\\]({address}badge.svg)]({address})"
+        assert (f'data-copy="{badge}"' in page) is shown
+        assert ("/public/" in page) is shown
 
 
 def test_task_that_never_ran_has_no_times_of_a_run(web: WebClient, project: ProjectRef) -> None:
@@ -252,7 +266,7 @@ def test_much_data_is_shown_in_part_and_sent_only_when_it_changes(
 ) -> None:
     rows = [{"sku": f"A-{at}", "price": at, "ok": True} for at in range(5000)]
     task_id = make_task(project, data=json.dumps(rows), status="processing", value=1)
-    show_data(project)
+    show(project, public_pages=True, public_data=True)
 
     for client, url in ((web, path(task_id)), (browser_for(app), f"/public/tasks/{task_id}/")):
         page = client.get(url)
