@@ -397,10 +397,13 @@ def test_server_that_goes_away_is_announced(
     page.goto(sink.url)
 
     page.route(f"{sink.url}/", lambda route: route.abort())
-    expect(page.locator(".live")).to_contain_text("no answer")
+    expect(page.locator(".live")).to_have_text(re.compile(r"^no answer, last \d+ s ago$"))
+    expect(page.locator("main")).to_have_attribute("data-unanswered", "")
+    assert page.locator("#tasks").evaluate("one => getComputedStyle(one).filter") == "grayscale(1)"
 
     page.unroute(f"{sink.url}/")
     expect(page.locator(".live")).to_contain_text("updated")
+    expect(page.locator("main")).not_to_have_attribute("data-unanswered", "")
 
 
 def test_keyboard_moves_selects_searches_and_goes(page: Page, sink: Sink) -> None:

@@ -118,6 +118,7 @@ def test_public_page_is_live_for_somebody_who_never_signed_in(
     team.project.request("PATCH", f"/tasks/{task_id}/", json={"value": 93})
 
     expect(page.locator("#task progress")).to_have_js_property("value", 93)
+    expect(page.locator(".live")).to_contain_text("updated")
 
 
 def test_public_page_fits_a_phone_and_a_missing_one_is_calm(

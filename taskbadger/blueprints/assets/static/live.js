@@ -1,6 +1,7 @@
 // Keeps a page up to date: asks again with the version it shows, and changes only what differs.
 const FASTEST = 2000;
 const SLOWEST = 30000;
+const SLOWEST_RETRY = 10000;
 const main = document.getElementById("main");
 const sign = document.querySelector(".live");
 const live = Boolean(main.dataset.etag);
@@ -98,13 +99,18 @@ function say(state, text) {
   sign.querySelector("[data-live-text]").textContent = text;
 }
 
+function age() {
+  const seconds = Math.round((Date.now() - updated) / 1000);
+  const [, size, name] = [[60, 1, "s"], [3600, 60, "min"], [Infinity, 3600, "h"]].find(([limit]) => seconds < limit);
+  return seconds < 1 ? "just now" : `${Math.floor(seconds / size)} ${name} ago`;
+}
+
 function showAge() {
   if (document.hidden) say("paused", "paused");
-  else if (failures) say("error", "no answer, trying again");
-  else {
-    const seconds = Math.round((Date.now() - updated) / 1000);
-    say("ok", seconds < 1 ? "updated just now" : `updated ${seconds} s ago`);
-  }
+  else if (failures) say("error", `no answer, last ${age()}`);
+  else say("ok", `updated ${age()}`);
+  // What is shown must not look like the present.
+  main.toggleAttribute("data-unanswered", failures > 0);
 }
 
 async function ask() {
@@ -132,7 +138,7 @@ async function turn() {
     await ask();
   } catch {
     failures += 1;
-    wait = Math.min(FASTEST * 2 ** failures, SLOWEST);
+    wait = Math.min(FASTEST * 2 ** failures, SLOWEST_RETRY);
     if (failures === 2) document.dispatchEvent(new CustomEvent("toast", { detail: "The server does not answer. Trying again." }));
   } finally {
     asking = false;
