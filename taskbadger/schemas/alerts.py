@@ -11,6 +11,10 @@ class AlertDelivery(RequestSchema):
 
     id = fields.String(required=True)
     integration = fields.String(required=True)
+    to = fields.String(
+        required=True,
+        metadata={"description": "The addresses of an e-mail; empty where the channel knows."},
+    )
     state = Choice(STATES, required=True)
     attempts = fields.Integer(required=True)
     error = fields.String(required=True, allow_none=True)

@@ -29,6 +29,8 @@ class Sent:
 
     id: str
     integration: str
+    to: str
+    """The addresses of an e-mail; empty where the channel knows."""
     state: str
     attempts: int
     error: str | None
@@ -151,6 +153,7 @@ def _list_sent(firing_ids: Sequence[int]) -> Mapping[int, list[Sent]]:
             .order_by(Delivery.integration)
         )
         for row in db.session.scalars(query):
-            sent = Sent(row.id, row.integration, row.state, row.attempts, row.error)
+            to = json.loads(row.config).get("to", "")
+            sent = Sent(row.id, row.integration, to, row.state, row.attempts, row.error)
             found[row.firing_id or 0].append(sent)
     return found

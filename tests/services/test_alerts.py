@@ -52,6 +52,7 @@ def test_task_tells_what_its_actions_fired_and_what_they_wait_for(api: ApiClient
                     {
                         "id": delivery_id,
                         "integration": "email",
+                        "to": MAIL["config"]["to"],
                         "state": "waiting",
                         "attempts": 0,
                         "error": None,

@@ -177,7 +177,10 @@ def test_alerts_tell_why_they_fired_or_did_not(web: WebClient, project: ProjectR
 
     text = " ".join(re.sub("<[^>]*>", " ", second.text).split())
     assert "fired Action of this task on 50%,error to email" in text
-    assert "50% just now : 1 → 60 · email waiting" in text
+    assert "50% just now : 1 → 60 · email to a@example.com waiting" in text
+    delivery_id = db.session.scalar(select(Delivery.id))
+    db.session.rollback()
+    assert f'href="/a/acme/alerts/deliveries/{delivery_id}/"' in second.text
     assert "did not fire Action of this task on success" in text
     assert "No action looks at this task" in web.get(path(make_task(project))).text
 
