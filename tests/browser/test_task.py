@@ -51,6 +51,8 @@ def test_task_meets_wcag_and_is_pictured(
     expect(page.locator("#data")).not_to_contain_text("hunter2")
     shown = page.locator("#data .json-string", has_text="Traceback").inner_text()
     assert shown == f'"{TRACEBACK}"'
+    lines = "all => all.map(one => Math.round(one.getBoundingClientRect().height))"
+    assert max(page.locator("#facts :is(time, .mono)").evaluate_all(lines)) < 35
     expect(page.locator("#children [data-row]")).to_have_count(3)
     axe(page)
     screenshot(page, "task")

@@ -30,6 +30,8 @@ MAX_EVENTS = 1000
 MAX_CHILDREN = 50
 MAX_SHOWN_EVENTS = 50
 MAX_STEPS = 30
+MAX_TAGS = 8
+"""Shown at once; the others are folded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +115,13 @@ class _Shown:
         latest = history.read_latest(row.id, MAX_EVENTS)
         events = latest.events
         before, after = names.neighbours(project.id, row)
+        tags = list(json.loads(row.tags).items())
         children = _children(project, row.id) if row.has_children else []
         return {
             "project": project,
             "value_percent": value_percent(row.value, row.value_max),
-            "tags": json.loads(row.tags),
+            "tags": dict(tags[:MAX_TAGS]),
+            "more_tags": dict(tags[MAX_TAGS:]),
             "timeline": make_timeline(latest),
             **run_figures(row),
             "events": events[-MAX_SHOWN_EVENTS:][::-1],

@@ -115,6 +115,24 @@ def test_public_page_and_badge_are_offered_only_where_they_are_shown(
         assert ("/public/" in page) is shown
 
 
+def test_many_tags_are_folded_and_stand_below_the_progress(
+    web: WebClient, project: ProjectRef
+) -> None:
+    task_id = make_task(project, value=5, tags={f"t{at:02}": "x" * 255 for at in range(50)})
+
+    page = web.get(path(task_id)).text
+
+    places = [page.index(part) for part in ("<progress", ">t00<", ">t07<", "42 more tags", ">t08<")]
+    assert places == sorted(places)
+
+
+def test_task_without_progress_has_no_bar(web: WebClient, project: ProjectRef) -> None:
+    page = web.get(path(make_task(project, status="processing"))).text
+
+    assert "none reported" in page
+    assert 'class="progress' not in page
+
+
 def test_task_that_never_ran_has_no_times_of_a_run(web: WebClient, project: ProjectRef) -> None:
     page = web.get(path(make_task(project, status="error"))).text
 
