@@ -44,11 +44,13 @@ const TIMES = [
   [DAY, "{MM}-{DD}", "\n{YYYY}", null, null, null, null, null, 1],
   [60, "{HH}:{mm}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
   [1, ":{ss}", "\n{MM}-{DD} {HH}:{mm}", null, "\n{MM}-{DD} {HH}:{mm}", null, "\n{HH}:{mm}", null, 1],
+  [0.001, ":{ss}.{fff}", "\n{MM}-{DD} {HH}:{mm}", null, "\n{MM}-{DD} {HH}:{mm}", null, "\n{HH}:{mm}", null, 1],
 ];
 
 // Where ticks may stand: times of day and run times at round ones, counts at whole numbers.
 const decades = (from, to) => Array.from({ length: to - from }, (_, at) => [1, 2, 5].map((one) => Number(`${one}e${from + at}`))).flat();
 const CLOCK = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200];
+const PARTS = decades(-3, 0);
 const TIME_STEPS = [...CLOCK, ...[1, 2, 5, 10, 30, 90, 365, 730, 3650].map((days) => days * DAY)];
 const SPAN_STEPS = [...decades(-4, 0), ...CLOCK, ...decades(0, 7).map((days) => days * DAY)];
 const COUNT_STEPS = decades(0, 19);
@@ -117,7 +119,7 @@ function options(data, x, width, uPlot) {
     legend: { live: true, markers: { dash: (_, index) => (!bars && data.series[index - 1]?.dash ? "dashed" : "solid") } },
     scales: { x: { time: !data.labels, ...(bars ? { range: () => barRange(x) } : {}) }, y: { range: (_, low, high) => [0, (high || 1) * 1.05] } },
     axes: [
-      { ...axis, grid: { show: false }, ...(data.labels ? { values: (_, at) => at.map((index) => label(data.x[index])), incrs: [1], space: 1 } : { values: TIMES, incrs: TIME_STEPS }) },
+      { ...axis, grid: { show: false }, ...(data.labels ? { values: (_, at) => at.map((index) => label(data.x[index])), incrs: [1], space: 1 } : { values: TIMES, incrs: (_, __, low, high) => (high - low < 2 ? PARTS : TIME_STEPS) }) },
       { ...axis, size: data.labels ? 40 : 56, incrs: data.unit === "s" ? SPAN_STEPS : COUNT_STEPS, values: (_, at) => at.map((value) => words(value, data.unit)) },
     ],
     series: [
