@@ -65,6 +65,8 @@ def test_task_fits_a_phone(
     page = team.open(f"tasks/{task_id}/", viewport={"width": 375, "height": 812}, has_touch=True)
 
     assert page.evaluate("document.documentElement.scrollWidth") == 375
+    right = "all => all.map(one => one.getBoundingClientRect().right)"
+    assert max(page.locator("#events .badge").evaluate_all(right)) < 375
     axe(page)
     screenshot(page, "task-phone", themes=("light",))
 
