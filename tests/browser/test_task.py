@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import pytest
 from browser.team import Team
 from playwright.sync_api import Page, expect
 
@@ -143,9 +144,18 @@ def test_public_page_fits_a_phone_and_a_missing_one_is_calm(
     axe(phone)
 
 
-def test_badge_is_a_picture(team: Team, page: Page) -> None:
-    task_id = make_story(team)
-    page.goto(f"{team.server.host}/public/tasks/{task_id}/badge.svg")
+@pytest.mark.parametrize("name", ["import customers", "W" * 40, "👩\u200d🔧 データ取込み iiiii"])
+def test_badge_is_a_picture_that_holds_its_texts(team: Team, page: Page, name: str) -> None:
+    task = team.project.create(name=name, status="processing", value=62)
+    page.goto(f"{team.server.host}/public/tasks/{task['id']}/badge.svg")
 
-    texts = page.locator("text").all_text_contents()
-    assert texts == ["import customers", "post-processing 62%"]
+    assert page.locator("text").all_text_contents() == [name, "processing 62%"]
+    edges = "all => all.map(one => one.getBoundingClientRect()).map(one => [one.left, one.right])"
+    texts = page.locator("text").evaluate_all(edges)
+    boxes = page.locator("g rect").evaluate_all(edges)
+    for (left, right), (start, end) in zip(texts, boxes, strict=True):
+        assert start + 3 < left < start + 8
+        assert end - 8 < right < end - 3
+    page.screenshot(
+        path=f"/tmp/badge-{name[0]}.png", clip={"x": 0, "y": 0, "width": 500, "height": 30}
+    )
