@@ -1,5 +1,6 @@
 """How times, spans and numbers read on a page."""
 
+import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -85,6 +86,19 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Characters that draw nothing, though they are letters and symbols."""
+_UNSEEN = ("Cc", "Cf", "Cn", "Zl", "Zp", "Zs")
+
+
+def visible(name: str) -> str:
+    """Return *name*, or words for one that nobody would see."""
+    if any(unicodedata.category(one) not in _UNSEEN and one not in _BLANK for one in name):
+        return name
+    points = " ".join(f"U+{ord(one):04X}" for one in name[:4])
+    return f"(invisible: {points}{' …' if len(name) > 4 else ''})"
+
+
 def actor(event: Any) -> str:
     """Return who made a change, of a row of the history."""
     if event.actor_type == "server":
@@ -141,6 +155,7 @@ def register_formats(app: Flask) -> None:
         "machine": machine,
         "duration": duration,
         "about": about,
+        "visible": visible,
         "actor": actor,
         "elapsed": elapsed,
         "count": count,

@@ -11,6 +11,7 @@ from flask_smorest import Api
 from markupsafe import escape
 
 from taskbadger.blueprints.dashboard.access import PUBLIC, Pages
+from taskbadger.blueprints.dashboard.formats import visible
 from taskbadger.blueprints.dashboard.task import MAX_EVENTS, data_region, make_timeline, run_figures
 from taskbadger.blueprints.live import Region, render_live
 from taskbadger.domain.status import RUNNING, value_percent
@@ -95,7 +96,7 @@ def badge(id: str) -> Response:
     words = row.status.replace("_", "-")
     if percent is not None and row.status not in ("success", "cancelled"):
         words = f"{words} {percent}%"
-    return _badge(_short(row.name), words, COLOURS.get(row.status, RUNNING_COLOUR), 200)
+    return _badge(_short(visible(row.name)), words, COLOURS.get(row.status, RUNNING_COLOUR), 200)
 
 
 def _short(name: str) -> str:

@@ -103,3 +103,17 @@ def test_browser_is_named_in_words(user_agent: str, words: str) -> None:
 def test_sparkline_fills_its_box_and_survives_nothing() -> None:
     assert formats.points([0, 10], 100, 20) == "0.0,19.0 100.0,1.0"
     assert formats.points([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("import", "import"),
+        ("\u200b", "(invisible: U+200B)"),
+        ("\u3164\u2800\u200e\u200f\xad", "(invisible: U+3164 U+2800 U+200E U+200F …)"),
+        ("\u200bx", "\u200bx"),
+        ("日本", "日本"),
+    ],
+)
+def test_name_that_nobody_would_see_is_told(name: str, text: str) -> None:
+    assert formats.visible(name) == text

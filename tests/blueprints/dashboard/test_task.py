@@ -115,6 +115,23 @@ def test_public_page_and_badge_are_offered_only_where_they_are_shown(
         assert ("/public/" in page) is shown
 
 
+def test_invisible_name_can_be_seen_and_clicked_everywhere(
+    app: Flask, web: WebClient, project: ProjectRef
+) -> None:
+    parent = make_task(project, "\u200b", status="processing")
+    make_task(project, "\u2800", parent=parent, tags={"שם": "ערך"})
+
+    pages = [web.get(path(parent)).text, web.get("/a/acme/tasks/").text]
+    public = browser_for(app).get(f"/public/tasks/{parent}/")
+
+    for page in pages:
+        assert "invisible: U+2800" in page
+    assert "<h1>(invisible: U+200B)</h1>" in pages[0]
+    assert "<h1>(invisible: U+200B)</h1>" in public.text
+    assert "(invisible: U+200B)</a>" in pages[1]
+    assert '<bdi class="tag-name">שם</bdi><bdi>ערך</bdi>' in pages[1]
+
+
 def test_many_tags_are_folded_and_stand_below_the_progress(
     web: WebClient, project: ProjectRef
 ) -> None:
