@@ -59,6 +59,15 @@ def test_task_meets_wcag_and_is_pictured(
     screenshot(page, "task")
 
 
+def test_page_with_much_data_stays_short(team: Team, axe: Callable[[Page], None]) -> None:
+    task = team.project.create(data={"log": "a line\n" * 9000, "rows": list(range(9000))})
+    page = team.open(f"tasks/{task['id']}/")
+
+    expect(page.locator("#data")).to_contain_text("This is not all of it. All of it, as JSON")
+    assert page.evaluate("document.documentElement.scrollHeight") < 2000
+    axe(page)
+
+
 def test_task_fits_a_phone(
     team: Team, axe: Callable[[Page], None], screenshot: Callable[..., None]
 ) -> None:
