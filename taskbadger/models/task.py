@@ -16,6 +16,9 @@ def _index_where_set(column: str, *others: str) -> Index:
     return Index(None, column, *others, sqlite_where=condition, postgresql_where=condition)
 
 
+_FAILED = text("status = 'error'")
+
+
 class Task(Base):
     """One run of a background job. The contract, section 4, has the rules."""
 
@@ -31,6 +34,8 @@ class Task(Base):
         _index_where_set("monitor_id", "created", "id"),
         _index_where_set("stale_at"),
         _index_where_set("overdue_at"),
+        # What failed last; only tasks that failed pay for it.
+        Index(None, "project_id", "end_time", "id", sqlite_where=_FAILED, postgresql_where=_FAILED),
     )
 
     id: Mapped[str] = mapped_column(TaskId, primary_key=True)

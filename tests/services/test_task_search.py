@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from taskbadger.domain import ids
 from taskbadger.extensions import db
-from taskbadger.services import task_search, tasks
+from taskbadger.services import failures, task_search, tasks
 from taskbadger.services.accounts import Actor, ProjectRef
 from taskbadger.services.pagination import Cursor, InvalidCursor
 from taskbadger.services.task_list import Filters
@@ -296,6 +296,7 @@ def test_number_of_queries_is_pinned(many: list[ProjectRef]) -> None:
         (lambda: task_search.search_tasks(many, filters, None, 10), 1),
         (lambda: task_search.count_by_status(many, filters), 1),
         (lambda: task_search.last_change(many), 1),
+        (lambda: failures.list_failed_last(many, 10), 1),
     ):
         with count_queries() as statements:
             work()
@@ -307,7 +308,11 @@ def plans(app: Flask, projects: Sequence[ProjectRef], search: str) -> str:
     filters, _ = task_search.read_search(search, now=NOW)
     plan = task_search._make_plan(projects, filters)
     arms = [task_search._arm(plan, arm, False, False, 11) for arm in plan.arms]
-    query = task_search._merge(arms, False)
+    return explained(task_search._merge(arms, False))
+
+
+def explained(query: Any) -> str:
+    """Return how the database says it answers a query."""
     sql = str(query.compile(db.engine, compile_kwargs={"literal_binds": True}))
     prefix = "EXPLAIN QUERY PLAN" if db.engine.dialect.name == "sqlite" else "EXPLAIN"
     if prefix == "EXPLAIN":
@@ -329,12 +334,36 @@ def plans(app: Flask, projects: Sequence[ProjectRef], search: str) -> str:
 def test_lists_are_walks_of_an_index_alone(
     app: Flask, many: list[ProjectRef], search: str, index: str
 ) -> None:
-    found = plans(app, many, search)
+    assert_walks_alone(plans(app, many, search), index)
 
+
+def assert_walks_alone(found: str, index: str) -> None:
+    """Assert that both projects are answered from an index, without a look at the table."""
     lines = [line for line in found.splitlines() if "ix_task" in line]
     word = "COVERING INDEX" if db.engine.dialect.name == "sqlite" else "Index Only Scan"
     assert len(lines) == 2
     assert all(index in line and word in line for line in lines), found
+
+
+def test_what_failed_last_is_a_walk_of_an_index_alone(app: Flask, many: list[ProjectRef]) -> None:
+    query = failures.walk_failed([project.id for project in many], 8)
+
+    assert_walks_alone(explained(query), "ix_task_project_id_end_time_id")
+
+
+def test_what_failed_last_is_what_ended_last(many: list[ProjectRef]) -> None:
+    long = make_task(many[0], "long", ago=9000, status="processing")
+    tasks.update_task(many[0], long.id, {"status": "error"}, now=NOW, actor=ADA)
+    make_task(many[1], "soon", ago=30, status="error")
+    make_task(many[1], "never ended", status="error", end_time=None)
+    db.session.commit()
+
+    def found(most: int) -> list[str]:
+        return [row.name for row in failures.list_failed_last(many, most)]
+
+    assert found(9) == ["long", "soon", "b import", "c Export"]
+    assert found(1) == ["long"]
+    assert failures.list_failed_last([], 9) == []
 
 
 def test_selected_tasks_are_cancelled_where_they_are_open(many: list[ProjectRef]) -> None:

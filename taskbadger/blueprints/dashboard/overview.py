@@ -1,5 +1,6 @@
 """The overview: what runs and what failed; for a new organization, how to send tasks."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
@@ -21,8 +22,8 @@ from taskbadger.clock import utcnow
 from taskbadger.domain import roles
 from taskbadger.domain.search import GROUPS
 from taskbadger.errors import NotFound
+from taskbadger.services import failures, run_stats, task_search, task_stats
 from taskbadger.services import overview as surroundings
-from taskbadger.services import run_stats, task_search, task_stats
 from taskbadger.services.accounts import ProjectRef
 from taskbadger.services.task_list import Filters
 from taskbadger.services.task_stats import Figures, Series
@@ -80,22 +81,21 @@ class _View:
     @cached_property
     def running(self) -> list[TaskRow]:
         """The newest tasks that run."""
-        return self._rows(GROUPS["running"])
+        search = share(
+            ("running", self._ids),
+            lambda: task_search.PreparedSearch(self.projects, Filters(status=GROUPS["running"])),
+            place="counts",
+        )
+        return self._rows(search.find(None, ROWS).rows)
 
     @cached_property
     def failed(self) -> list[TaskRow]:
-        """The newest tasks that failed."""
-        return self._rows(("error",))
+        """The tasks that failed last."""
+        return self._rows(failures.list_failed_last(self.projects, ROWS))
 
-    def _rows(self, status: tuple[str, ...]) -> list[TaskRow]:
-        name = ("search", self._ids, status)
-        search = share(
-            name,
-            lambda: task_search.PreparedSearch(self.projects, Filters(status=status)),
-            place="counts",
-        )
+    def _rows(self, found: Sequence[Any]) -> list[TaskRow]:
         slugs = {project.id: project.slug for project in self.projects}
-        return [make_row(row, slugs) for row in search.find(None, ROWS).rows]
+        return [make_row(row, slugs) for row in found]
 
     def _overdue(self) -> list[bool]:
         return [one.expected_at < self.now for one in self.around.next_runs]

@@ -75,6 +75,23 @@ def test_overview_shows_how_things_are(web: WebClient, project: ProjectRef) -> N
     assert page.count("data-chart ") == 2
 
 
+def test_long_job_that_failed_just_now_is_first_of_what_failed_last(
+    web: WebClient, project: ProjectRef
+) -> None:
+    long = make_task(project, "long", ago=9000, status="processing")
+    for number in range(8):
+        make_task(project, f"short {number}", ago=60 + number, status="error")
+    whole = live(web)
+    tasks.update_task(project, long, {"status": "error"}, now=utcnow(), actor=CI)
+    db.session.commit()
+
+    page = live(web, etag=whole.headers["ETag"])
+
+    assert 'id="failed"' in page.text
+    names = re.findall(r"data-row-link href=\"[^\"]*\">([^<]*)</a>", page.text)
+    assert names == ["long", *(f"short {number}" for number in range(7))]
+
+
 @pytest.mark.parametrize(("span", "points"), [("1h", 60), ("24h", 24), ("7d", 28)])
 def test_charts_have_their_numbers_in_a_table(
     web: WebClient, project: ProjectRef, span: str, points: int
