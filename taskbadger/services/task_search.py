@@ -306,7 +306,7 @@ def _read_position(cursor: Cursor | None) -> dict[str, Any]:
         return {}
     created, task_id = _read_key(cursor)
     step = timedelta(milliseconds=-2 if cursor.backwards else 2)
-    return {"at": created, "after": task_id, "near": _id_at(created + step)}
+    return {"at": created, "after": task_id, "near": ids.first_id(created + step)}
 
 
 def _make_plan(projects: Sequence[ProjectRef], filters: Filters) -> _Plan:
@@ -467,12 +467,6 @@ def _carriers(arm: list[Any], has_key: bool, backwards: bool) -> Select[Any]:
     return query.order_by(_tag.task_id if backwards else _tag.task_id.desc())
 
 
-def _id_at(moment: datetime) -> str:
-    """Return the least id of that millisecond."""
-    milliseconds = max(int(moment.timestamp() * 1000), 0)
-    return ids.from_bytes(milliseconds.to_bytes(6, "big") + bytes(10))
-
-
 def _merge(arms: list[Select[Any]], backwards: bool) -> Select[Any]:
     if len(arms) == 1:
         return arms[0]
@@ -516,6 +510,11 @@ def count_above(rows: Sequence[Any], key: Cursor) -> int:
 def key_of(row: Any) -> Cursor:
     """Return where a row stands in the list."""
     return _cursor(row)
+
+
+def newest_at(moment: datetime) -> Cursor:
+    """Return where the newest task stands that there can be at *moment*."""
+    return Cursor((to_wire(moment), ids.first_id(moment)))
 
 
 def at_and_below(key: Cursor) -> Cursor:

@@ -170,12 +170,15 @@ def test_all_that_match_are_cancelled(team: Team) -> None:
     page.locator("[data-select-page]").check()
     page.locator("[data-select-matching]").click()
     expect(page.locator("[data-selected]")).to_have_text("All 60 selected")
+    late = team.project.create(name="job, too late")
+    expect(page.locator(".newcomers")).to_have_text("1 new — show")
     page.locator("[data-bulk-bar] .danger").click()
+    expect(page.locator("#confirm-text")).to_contain_text("Cancel all 60 matching tasks?")
     page.locator("[data-confirm-yes]").click()
 
     expect(page.locator(".flash")).to_contain_text("Cancelled 60 tasks")
     open_tasks = [task["id"] for task in team.project.tasks() if task["status"] == "pending"]
-    assert open_tasks == [other["id"]]
+    assert open_tasks == [other["id"], late["id"]]
 
 
 def test_view_is_saved_used_and_deleted(team: Team) -> None:

@@ -178,6 +178,10 @@ class _Shown:
         return self.search.versions(self.cursor, PAGE_SIZE + 1)
 
     @property
+    def _first(self) -> Any:
+        return self.versions[0][:1] if self.is_first and self.anchor is None else ()
+
+    @property
     def is_moving(self) -> bool:
         """Whether a task that is shown is running, so that it will change."""
         return any(status in RUNNING for _, status, _ in self.versions[0])
@@ -186,7 +190,9 @@ class _Shown:
         """Return the parts of the page that change by themselves."""
         return {
             "tabs": Region(lambda: self.counts, lambda: {"tabs": _tabs(self.query, self.counts)}),
-            "newcomers": Region(lambda: self.newcomers, dict),
+            "newcomers": Region(
+                lambda: (self.newcomers, self.counts, self._first), lambda: _newcomers(self)
+            ),
             "tasks": Region(
                 lambda: (self.versions, len(self.query.projects) > 1), lambda: _rows(self)
             ),
@@ -201,24 +207,40 @@ def _views() -> list[Any]:
 def _context(shown: _Shown, views: list[tuple[int, str, str, str]]) -> dict[str, Any]:
     news = {
         "query": shown.query,
-        "newcomers": shown.newcomers,
-        "most_newcomers": NEWCOMERS,
         "moving": shown.is_moving,
         "marks": _marks(shown.query),
     }
-    return news if is_live_request() else {**news, **_surroundings(shown, views)}
+    return news if is_live_request() else {**news, **_surroundings(views)}
 
 
-def _surroundings(shown: _Shown, views: list[tuple[int, str, str, str]]) -> dict[str, Any]:
+def _surroundings(views: list[tuple[int, str, str, str]]) -> dict[str, Any]:
     """Return what stands around the regions, for the page as a whole."""
-    counts = shown.counts
-    chosen = shown.query.filters.status or tuple(counts.by_status)
     return {
-        "matching": counts.of(chosen),
-        "is_at_least": counts.is_at_least(chosen),
         "projects": organization_projects(),
         "views": [_view_link(*view) for view in views],
     }
+
+
+def _newcomers(shown: _Shown) -> dict[str, Any]:
+    counts = shown.counts
+    chosen = shown.query.filters.status or tuple(counts.by_status)
+    return {
+        "newcomers": shown.newcomers,
+        "most_newcomers": NEWCOMERS,
+        "newest": _newest_shown(shown),
+        "matching": max(counts.of(chosen) - shown.newcomers, 0),
+        "is_at_least": counts.is_at_least(chosen),
+    }
+
+
+def _newest_shown(shown: _Shown) -> str:
+    """Return up to which task all that match are selected: what came later nobody has seen."""
+    if shown.anchor is not None:
+        return shown.anchor.write()
+    if not shown.is_first:
+        return task_search.newest_at(utcnow()).write()
+    rows = shown.found.rows
+    return task_search.key_of(rows[0]).write() if rows else ""
 
 
 def _rows(shown: _Shown) -> dict[str, Any]:
@@ -315,7 +337,7 @@ def cancel_tasks() -> AnyResponse:
     """Cancel the selected tasks, or all that match."""
     query = read_query(request.form)
     if request.form.get("all"):
-        number, is_done = _cancel_matching(query)
+        number, is_done = _cancel_matching(query, read_newest(request.form))
     else:
         number, is_done = _cancel_selected(query, request.form.getlist("task")), True
     words = f"{number:,} task{'' if number == 1 else 's'}"
@@ -346,14 +368,20 @@ def _cancel_each(projects: list[ProjectRef], task_ids: list[str], actor: Actor) 
     return number
 
 
-def _cancel_matching(query: Query) -> tuple[int, bool]:
-    """Cancel what matches, batch by batch, until the time is over."""
+def read_newest(form: Any) -> Cursor | None:
+    """Return where what is selected begins: at the newest task that its page had."""
+    newest = _cursor(form.get("newest"))
+    return None if newest is None else task_search.at_and_below(newest)
+
+
+def _cancel_matching(query: Query, start: Cursor | None) -> tuple[int, bool]:
+    """Cancel what matches from *start* on, batch by batch, until the time is over."""
     filters = task_search.open_matching(query.filters)
     if query.problems or filters is None:
         return 0, True
     deadline = utcnow() + timedelta(seconds=CANCEL_SECONDS)
     actor, projects = current_actor(), query.projects
-    cursor, total = None, 0
+    cursor, total = start, 0
     while True:
         with reading():
             found = task_search.search_tasks(projects, filters, cursor, CANCEL_BATCH)

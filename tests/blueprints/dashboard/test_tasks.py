@@ -343,6 +343,44 @@ def test_all_matching_tasks_are_cancelled_in_batches(
     assert statuses() == {**expected, "other": "pending", "job done": "success"}
 
 
+def hidden(page: str, name: str) -> str:
+    """Return the value of a hidden field of a page."""
+    return re.findall(rf'type="hidden" name="{name}" value="([^"]*)"', page)[0]
+
+
+def test_newcomers_that_wait_are_not_cancelled_with_all_that_match(
+    app: Flask, web: WebClient, project: ProjectRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.extensions["taskbadger_versions"], "seconds", -1.0)
+    monkeypatch.setattr(app.extensions["taskbadger_counts"], "seconds", -1.0)
+    for number in range(3):
+        make_task(project, f"old {number}", ago=5 + number)
+    anchor = re.findall(r'data-anchor="([^"]*)"', web.get(LIST).text)[0]
+    make_task(project, "new")
+
+    page = live(web, LIST, anchor=anchor).text
+    web.post(LIST + "cancel", {"all": "1", "newest": hidden(page, "newest")})
+
+    assert 'data-matching="3"' in page
+    assert statuses() == {"new": "pending", **{f"old {n}": "cancelled" for n in range(3)}}
+
+
+def test_all_that_match_from_a_later_page_are_those_of_its_time(
+    web: WebClient, project: ProjectRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "PAGE_SIZE", 1)
+    for number in range(3):
+        make_task(project, f"old {number}", ago=5 + number)
+    older = re.findall(r'rel="next" href="([^"]*)"', web.get(LIST).text)[0]
+    newest = hidden(web.get(older).text, "newest")
+    make_task(project, "new", ago=-1)
+
+    web.post(LIST + "cancel", {"all": "1", "newest": newest})
+
+    assert statuses() == {"new": "pending", **{f"old {n}": "cancelled" for n in range(3)}}
+    assert web.post(LIST + "cancel", {"all": "1", "newest": "x"}).status_code == 404
+
+
 @pytest.mark.parametrize("chosen", ["all", "selected"])
 def test_each_cancellation_is_a_transaction_of_its_own(
     web: WebClient, project: ProjectRef, monkeypatch: pytest.MonkeyPatch, chosen: str

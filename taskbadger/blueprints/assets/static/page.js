@@ -128,6 +128,12 @@ async function copy(button) {
 }
 
 // Bulk selection: <form data-bulk> holds rows with a checkbox in each, and a [data-bulk-bar].
+// [data-matching] in it says how many match in all. Questions name what is selected.
+function selectionWords(all, chosen, total) {
+  if (all) return `all ${total} matching tasks`;
+  return chosen === 1 ? "1 task" : `${chosen} tasks`;
+}
+
 function showSelection(form) {
   const boxes = [...form.querySelectorAll("[data-select]")];
   const chosen = boxes.filter((box) => box.checked).length;
@@ -135,17 +141,23 @@ function showSelection(form) {
   const whole = chosen > 0 && chosen === boxes.length;
   if (everything && !whole) everything.value = "";
   const all = Boolean(everything?.value);
-  const total = Number(form.dataset.matching ?? 0);
+  const { matching = 0, atLeast } = (form.querySelector("[data-matching]") ?? form).dataset;
+  const total = Number(matching);
+  const totalText = total.toLocaleString("en") + (atLeast === undefined ? "" : "+");
   for (const box of form.querySelectorAll("[data-select-page]")) {
     box.checked = whole;
     box.indeterminate = chosen > 0 && !whole;
   }
   for (const bar of form.querySelectorAll("[data-bulk-bar]")) bar.hidden = chosen === 0;
   for (const text of form.querySelectorAll("[data-selected]")) {
-    text.textContent = all ? `All ${total.toLocaleString("en")} selected` : `${chosen} selected`;
+    text.textContent = all ? `All ${totalText} selected` : `${chosen} selected`;
   }
   for (const button of form.querySelectorAll("[data-select-matching]")) {
     button.hidden = !whole || all || total <= chosen;
+    button.textContent = `Select all ${totalText} matching`;
+  }
+  for (const button of form.querySelectorAll("[data-confirm-selected]")) {
+    button.dataset.confirm = button.dataset.confirmSelected.replace("{}", selectionWords(all, chosen, totalText));
   }
 }
 
