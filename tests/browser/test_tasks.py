@@ -24,6 +24,15 @@ for value in range(10, 101, 10):
 """
 
 
+CUT_OFF = """
+[...document.querySelectorAll("table.cards td")].filter(cell => {
+  const card = cell.closest(".card").getBoundingClientRect();
+  return cell.getBoundingClientRect().right > card.right + 1;
+}).map(cell => cell.textContent)
+"""
+"""The cells that stand outside of their card."""
+
+
 def fill(team: Team) -> None:
     """Make tasks in every state."""
     create = team.project.create
@@ -39,6 +48,7 @@ def fill(team: Team) -> None:
         )
     create(name="nightly backup of the whole database with a rather long name", status="processing")
     create(name=HOSTILE, status="error", queue=HOSTILE, tags={HOSTILE[:200]: HOSTILE})
+    create(name="Fetch rates", queue="q" * 255, tags={f"tag-{n:02}": "v" * 255 for n in range(50)})
 
 
 def names(page: Page) -> list[str]:
@@ -69,8 +79,12 @@ def test_list_meets_wcag_and_is_pictured(
 ) -> None:
     fill(team)
     page = team.open("tasks/")
-    expect(page.locator("[data-row]")).to_have_count(9)
+    expect(page.locator("[data-row]")).to_have_count(10)
     expect(page.locator(f"text={HOSTILE}").first).to_be_visible()
+    crowded = page.locator("[data-row]", has_text="Fetch rates")
+    expect(crowded.locator(".tags li")).to_have_text([*[re.compile("^tag-")] * 5, "+45"])
+    assert page.evaluate(CUT_OFF) == []
+    assert page.locator("td.main").first.evaluate("cell => cell.offsetWidth") > 160
 
     axe(page)
     screenshot(page, "tasks")
@@ -215,6 +229,6 @@ def test_viewer_sees_no_boxes_and_page_reads_without_scripts(team: Team) -> None
     fill(team)
     page = team.open("tasks/", role="viewer", java_script_enabled=False)
 
-    expect(page.locator("[data-row]")).to_have_count(9)
+    expect(page.locator("[data-row]")).to_have_count(10)
     expect(page.locator("form[data-bulk] [type=checkbox]")).to_have_count(0)
     expect(page.locator(".js-only:visible")).to_have_count(0)
