@@ -1,8 +1,10 @@
 """The search language of the task list: ``status:error tag:env:prod -name:import* before:2h``.
 
-Words are looked for in the name. A qualifier takes one value, or several with commas for "any of";
-``*`` at the end of a name, queue or external id means "begins with"; ``-`` before a word or a
-qualifier excludes. Quotes keep spaces, commas, colons and stars as they are.
+Words are looked for in the name; one that is the id of a task stands for that task. A qualifier
+takes one value, or several with commas for "any of"; ``*`` at the end of a name, queue, external id
+or tag means "begins with"; ``-`` before a word or a qualifier excludes. Words and beginnings ignore
+case, whole values do not. Quotes keep spaces, commas, colons and stars as they are; a quotation
+mark within them is written twice.
 """
 
 import re
@@ -23,12 +25,25 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "done": tuple(status for status in STATUSES if status in TERMINAL),
 }
 """Words that stand for several states."""
-QUALIFIERS = ("status", "name", "queue", "tag", "external", "parent", "before", "after")
-_SINGLE = ("tag", "before", "after")
+QUALIFIERS = (
+    "status",
+    "name",
+    "queue",
+    "tag",
+    "external",
+    "id",
+    "parent",
+    "before",
+    "after",
+    "ended",
+)
+_MOMENTS = ("before", "after", "ended")
+_SINGLE = ("tag", *_MOMENTS)
 
-_TOKEN = re.compile(r"""(?:"[^"]*"?|[^\s"])+""")
+_TOKEN = re.compile(r"""(?:"(?:[^"]|"")*"?|[^\s"])+""")
+_QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 _QUALIFIER = re.compile(r"([A-Za-z_]+):")
-_PIECE = re.compile(r'"([^"]*)"|([^",]+)|(,)')
+_PIECE = re.compile(r'"(?:[^"]|"")*"|[^",]+|(,)')
 _SPAN = re.compile(r"(\d{1,6})(s|min|m|h|d|w)", re.ASCII)
 _SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -43,7 +58,7 @@ class Value:
     tag: str = ""
     """The name of the tag, for the qualifier ``tag``; an empty *text* then means any value."""
     moment: datetime | None = None
-    """For ``before`` and ``after``."""
+    """For ``before``, ``after`` and ``ended``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +118,7 @@ def _read_term(token: str, now: datetime) -> Term:
     body = token[1:] if excluded else token
     match = _QUALIFIER.match(body)
     if match is None:
-        word = body.replace('"', "")
-        if not word:
-            raise _Wrong("There is nothing to look for.")
-        return Term("text", (Value(word),), excluded)
+        return _read_word(body, excluded)
     field = match.group(1).lower()
     if field not in QUALIFIERS:
         known = ", ".join(f"{name}:" for name in QUALIFIERS)
@@ -119,6 +131,15 @@ def _read_term(token: str, now: datetime) -> Term:
     return Term(field, tuple(values), excluded)
 
 
+def _read_word(body: str, excluded: bool) -> Term:
+    # A word is found anywhere in the name, so that its stars say nothing more.
+    word = _plain(body.strip("*"))
+    if not word:
+        raise _Wrong("There is nothing to look for.")
+    is_id = ids.to_bytes(word) is not None
+    return Term("id" if is_id else "text", (Value(word),), excluded)
+
+
 @dataclass(frozen=True, slots=True)
 class _Part:
     text: str
@@ -126,14 +147,19 @@ class _Part:
 
 
 def _unquoted(raw: str) -> _Part:
-    return _Part(raw.replace('"', ""), raw.endswith("*"))
+    return _Part(_plain(raw), raw.endswith("*"))
+
+
+def _plain(raw: str) -> str:
+    """Take off the quotes, and one of two within them."""
+    return _QUOTED.sub(lambda match: match.group(1).replace('""', '"'), raw)
 
 
 def _split(raw: str) -> Iterator[_Part]:
     """Cut at the commas that stand outside of quotes."""
     piece = ""
     for match in _PIECE.finditer(raw):
-        if match.group(3):
+        if match.group(1):
             if piece:
                 yield _unquoted(piece)
             piece = ""
@@ -152,10 +178,12 @@ def _read_values(field: str, part: _Part, now: datetime) -> list[Value]:
         name, _, value = part.text.partition(":")
         if not name:
             raise _Wrong("Write tag:name:value, or tag:name for any value.")
+        if part.star and value not in ("", "*"):
+            return [Value(value[:-1], prefix=True, tag=name)]
         return [Value("" if value == "*" else value, tag=name)]
-    if field in ("before", "after"):
+    if field in _MOMENTS:
         return [Value(part.text, moment=_read_moment(part.text, now))]
-    if field == "parent":
+    if field in ("id", "parent"):
         if ids.to_bytes(part.text) is None:
             raise _Wrong(f"“{part.text}” is not a task id.")
         return [Value(part.text)]
@@ -202,6 +230,6 @@ def with_term(text: str, *parts: str) -> str:
 
 
 def quoted(value: str) -> str:
-    """Return *value* so that it is read as it is. A quotation mark in it can not be written."""
-    plain = value.replace('"', "")
-    return f'"{plain}"' if re.search(r"[\s,:*]", plain) else plain
+    """Return *value* so that it is read as it is."""
+    doubled = value.replace('"', '""')
+    return f'"{doubled}"' if re.search(r'[\s,:*"]', value) else value

@@ -21,12 +21,14 @@ from taskbadger.services.tasks import WIRE_COLUMNS
 _task = Task.__table__.c
 _MOMENTS = ("created_after", "created_before", "updated_after", "updated_before")
 _TEXTS = ("name", "queue", "external_id")
+_MOMENT_COLUMNS = {"created": "created", "updated": "updated", "ended": "end_time"}
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
     """What a list is narrowed to. An empty tuple means any."""
 
+    id: tuple[str, ...] = ()
     parent: tuple[str, ...] = ()
     status: tuple[str, ...] = ()
     name: tuple[str, ...] = ()
@@ -39,7 +41,10 @@ class Filters:
     words: tuple[str, ...] = ()
     """All of these are in the name, without distinctions of case."""
     prefixes: tuple[tuple[str, str], ...] = ()
-    """Fields (``name``, ``queue``, ``external_id``), each with how its value may also begin."""
+    """Fields (``name``, ``queue``, ``external_id``), each with how its value may also begin,
+    without distinctions of case."""
+    tag_prefixes: tuple[tuple[str, str], ...] = ()
+    """Tags that there are, each with how its value begins, without distinctions of case."""
     without: tuple["Filters", ...] = ()
     """What the tasks are none of."""
 
@@ -154,19 +159,20 @@ def list_tasks(
 def conditions(filters: Filters, task: Any = _task) -> list[Any]:
     """Return what *filters* ask of a task, as SQL; *task* holds the columns to ask about."""
     found: list[Any] = []
-    for name in ("parent", "status"):
+    for name in ("id", "parent", "status"):
         values = getattr(filters, name)
         if values:
             found.append(_any_of(task[name], values))
     for name in _TEXTS:
-        allowed = _texts_allowed(filters, name, task[name])
+        allowed = _texts_allowed(filters, name, task)
         if allowed:
             found.append(or_(*allowed))
     if filters.monitor:
         found.append(_any_of(task.monitor_id, filters.monitor))
     found += [_has_tag(task, *tag) for tag in filters.tags]
+    found += [_has_tag(task, *tag, prefix=True) for tag in filters.tag_prefixes]
     for name, moment in filters.moments.items():
-        column = task[name.partition("_")[0]]
+        column = task[_MOMENT_COLUMNS[name.partition("_")[0]]]
         found.append(column >= moment if name.endswith("_after") else column < moment)
     for word in (filters.search, *filters.words):
         if word:
@@ -176,19 +182,32 @@ def conditions(filters: Filters, task: Any = _task) -> list[Any]:
     return found
 
 
-def _texts_allowed(filters: Filters, name: str, column: Any) -> list[Any]:
+def _texts_allowed(filters: Filters, name: str, task: Any) -> list[Any]:
     values = getattr(filters, name)
-    found = [_any_of(column, values)] if values else []
-    # Not LIKE, which ignores case on SQLite.
+    found = [_any_of(task[name], values)] if values else []
     starts = [start for field_name, start in filters.prefixes if field_name == name]
-    return found + [func.substr(column, 1, len(start)) == start for start in starts]
+    if name == "name":
+        return found + [_begins(task.name_folded, start.casefold()) for start in starts]
+    return found + [_begins_in_any_case(task[name], start) for start in starts]
 
 
-def _has_tag(task: Any, name: str, value: str) -> Any:
+def _begins(column: Any, start: str) -> Any:
+    # Not LIKE, which ignores case on SQLite only, and takes % and _ for more than they are.
+    return func.substr(column, 1, len(start)) == start
+
+
+def _begins_in_any_case(column: Any, start: str) -> Any:
+    # Folded by the database on both sides: SQLite folds A to Z alone.
+    return func.lower(func.substr(column, 1, len(start))) == func.lower(start)
+
+
+def _has_tag(task: Any, name: str, value: str, *, prefix: bool = False) -> Any:
     """Ask for a tag; an empty *value* means any."""
     query = select(TaskTag.task_id).where(
         TaskTag.project_id == task.project_id, TaskTag.name == name, TaskTag.task_id == task.id
     )
+    if prefix:
+        return query.where(_begins_in_any_case(TaskTag.value, value)).exists()
     return (query.where(TaskTag.value == value) if value else query).exists()
 
 

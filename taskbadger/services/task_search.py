@@ -87,6 +87,7 @@ _SEARCHED = (
     _task.status,
     _task.created,
     _task.updated,
+    _task.end_time,
 )
 
 
@@ -156,6 +157,7 @@ def read_search(text: str, *, now: datetime) -> tuple[Filters, Search]:
     return replace(filters, without=without), search
 
 
+_MOMENTS = {"before": "created_before", "after": "created_after", "ended": "ended_after"}
 _TEXT_FIELDS = {"name": "name", "queue": "queue", "external": "external_id"}
 
 
@@ -165,10 +167,12 @@ def _compile(terms: Sequence[Term]) -> Filters:
     moments: dict[str, datetime] = {}
     for term in terms:
         for value in term.values:
-            if value.prefix:
+            if value.prefix and value.tag:
+                values.setdefault("tag_prefixes", []).append((value.tag, value.text))
+            elif value.prefix:
                 prefixes.append((_TEXT_FIELDS[term.field], value.text))
             elif value.moment is not None:
-                name = f"created_{term.field}"
+                name = _MOMENTS[term.field]
                 choose = min if term.field == "before" else max
                 moments[name] = choose(moments.get(name, value.moment), value.moment)
             elif term.field == "tag":
@@ -317,8 +321,10 @@ def _make_plan(projects: Sequence[ProjectRef], filters: Filters) -> _Plan:
     if filters.external_id and "external_id" not in exact:
         arms = [[one, _task.external_id.in_(filters.external_id)] for one in own]
         return _plan(arms, replace(filters, external_id=()))
+    inside = _task.project_id.in_([project.id for project in projects])
+    if filters.id:
+        return _plan([[_task.id.in_(filters.id), inside]], replace(filters, id=()))
     if filters.parent:
-        inside = _task.project_id.in_([project.id for project in projects])
         arms = [[_task.parent == parent, inside] for parent in filters.parent]
         return _plan(arms, replace(filters, parent=()))
     for tag in filters.tags:
@@ -369,7 +375,7 @@ def _name_plan(projects: Sequence[ProjectRef], filters: Filters) -> _Plan | None
 
 
 def _matching_names(project_id: int, filters: Filters) -> list[str] | None:
-    starts = tuple(start for field, start in filters.prefixes if field == "name")
+    starts = tuple(start.casefold() for field, start in filters.prefixes if field == "name")
     if not starts and not filters.words:
         return list(filters.name)
     names = distinct_names(project_id)
@@ -379,7 +385,11 @@ def _matching_names(project_id: int, filters: Filters) -> list[str] | None:
     return [
         name
         for name in names
-        if (not (starts or filters.name) or name in filters.name or name.startswith(starts))
+        if (
+            not (starts or filters.name)
+            or name in filters.name
+            or name.casefold().startswith(starts)
+        )
         and all(word in name.casefold() for word in words)
     ]
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from taskbadger.domain.search import Problem, Search, Term, Value, parse
+from taskbadger.domain.search import Problem, Search, Term, Value, parse, with_term
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 TASK = "AZHAkAAAcACAAAAAAAAAAA"
@@ -39,6 +39,17 @@ TASK = "AZHAkAAAcACAAAAAAAAAAA"
         ("tag:url:http://x", [Term("tag", (Value("http://x", tag="url"),))]),
         ('tag:city:"New York"', [Term("tag", (Value("New York", tag="city"),))]),
         ("tag:env", [Term("tag", (Value("", tag="env"),))]),
+        ("tag:env:*", [Term("tag", (Value("", tag="env"),))]),
+        ("tag:env:pro*", [Term("tag", (Value("pro", prefix=True, tag="env"),))]),
+        ('tag:env:"pro*"', [Term("tag", (Value("pro*", tag="env"),))]),
+        ("import*", [Term("text", (Value("import"),))]),
+        ("-*import*", [Term("text", (Value("import"),), excluded=True)]),
+        ('"import*"', [Term("text", (Value("import*"),))]),
+        (TASK, [Term("id", (Value(TASK),))]),
+        (f"id:{TASK}", [Term("id", (Value(TASK),))]),
+        ('"say ""hi"" there"', [Term("text", (Value('say "hi" there'),))]),
+        ('name:"""a"", b",c', [Term("name", (Value('"a", b'), Value("c")))]),
+        ("ended:24h", [Term("ended", (Value("24h", moment=NOW - timedelta(hours=24)),))]),
         (f"parent:{TASK}", [Term("parent", (Value(TASK),))]),
         ("external:a1,b2*", [Term("external", (Value("a1"), Value("b2", prefix=True)))]),
         ("before:2h", [Term("before", (Value("2h", moment=NOW - timedelta(hours=2)),))]),
@@ -75,6 +86,9 @@ def test_search_is_read(text: str, terms: list[Term]) -> None:
         ("after:0001-01-01T00:00+23:00", 0, 28, "is not a time"),
         ("tag::prod", 0, 9, "Write tag:name:value"),
         ('a "b c', 2, 6, "A quotation mark is not closed."),
+        ('"b "" c', 0, 7, "A quotation mark is not closed."),
+        ("a *", 2, 3, "There is nothing to look for."),
+        ("id:nope", 0, 7, "“nope” is not a task id."),
         ("parent:nope", 0, 11, "“nope” is not a task id."),
         ("a -", 2, 3, "There is nothing to look for."),
         ("a\x00b", 0, 3, "Null characters are not allowed."),
@@ -86,6 +100,28 @@ def test_problem_says_where_it_is(text: str, start: int, end: int, words: str) -
 
     assert (problem.start, problem.end) == (start, end)
     assert words in problem.message
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "import",
+        'say "hi" there',
+        '"',
+        '""',
+        "a, b:c*",
+        "-x",
+        "*",
+        'ends with "',
+        "tab\there",
+        "ein ß",
+    ],
+)
+def test_any_name_is_found_by_its_own_link(name: str) -> None:
+    text = with_term("status:error", "name", name)
+
+    assert parse(text, now=NOW).terms[1:] == (Term("name", (Value(name),)),)
+    assert with_term(text, "name", name) == text
 
 
 def test_terms_beside_a_problem_are_kept() -> None:

@@ -67,15 +67,24 @@ def many(project: ProjectRef) -> list[ProjectRef]:
         ('"a import"', "a"),
         ('name:"a import","c Export"', "ac"),
         ("name:a*,d*", "ad"),
-        ("name:A*", ""),
-        ("-name:a*", "bcdefg"),
+        ("name:A*", "a"),
+        ("name:C*", "c"),
+        ("name:c*", "c"),
+        ('name:"A import"', ""),
+        ("-name:A*", "bcdefg"),
+        ("-name:c*", "abdefg"),
         ("queue:high", "a"),
         ("queue:high*", "ad"),
+        ("queue:HIGH*", "ad"),
+        ("queue:HIGH", ""),
+        ("import*", "abdg"),
         ("-queue:high*", "bcefg"),
         ("tag:env:prod", "bg"),
         ("tag:env", "bcg"),
         ("tag:env:prod tag:team:ops", "b"),
         ("tag:env:prod status:pending", "g"),
+        ("tag:env:PRO*", "bg"),
+        ("tag:env:* -tag:env:d*", "bg"),
         ("-tag:env:prod", "acdef"),
         ("tag:env:prod before:30min", "g"),
         ("external:celery-1", "e"),
@@ -83,6 +92,10 @@ def many(project: ProjectRef) -> list[ProjectRef]:
         ("before:2min", "defg"),
         ("after:2min", "abc"),
         ("-before:2min", "abc"),
+        ("ended:150s", "bc"),
+        ("ended:1h", "bcd"),
+        ("-ended:150s", "adefg"),
+        ("ended:2026-11-23T11:58:30 status:error", "b"),
         ("after:10min status:error import", "b"),
         ("nothing", ""),
         ("name:nothing* status:error", ""),
@@ -99,6 +112,26 @@ def test_children_of_a_parent_are_found(many: list[ProjectRef]) -> None:
     assert names(many, f"parent:{parent.id}") == ["f 100%"]
     assert "f" not in [name[0] for name in names(many, f"-parent:{parent.id}")]
     assert names([many[0]], f"parent:{parent.id}") == []
+
+
+def test_task_is_found_by_its_id(many: list[ProjectRef]) -> None:
+    filters, _ = task_search.read_search("external:celery-1", now=NOW)
+    [row] = task_search.search_tasks(many, filters, None, 10).rows
+
+    assert names(many, row.id) == names(many, f"id:{row.id}") == ["e nightly"]
+    assert names(many[:1], row.id) == names(many, f"{row.id} status:error") == []
+    assert len(names(many, f"-{row.id}")) == 6
+
+
+def test_tasks_are_found_by_when_they_ended_however_long_they_ran(
+    project: ProjectRef,
+) -> None:
+    long = make_task(project, "long", ago=9000, status="processing")
+    tasks.update_task(project, long.id, {"status": "error"}, now=NOW, actor=ADA)
+    db.session.commit()
+
+    assert names([project], "status:error ended:1h") == ["long"]
+    assert names([project], "status:error after:1h") == []
 
 
 def test_fewer_projects_narrow_the_list(many: list[ProjectRef]) -> None:
