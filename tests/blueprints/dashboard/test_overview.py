@@ -68,7 +68,11 @@ def test_overview_shows_how_things_are(web: WebClient, project: ProjectRef) -> N
     page = web.get(OVERVIEW).text
 
     shown = figures(page)
-    assert [shown[name] for name in ("Running now", "Failed in 24 h", "Stale")] == ["1", "1", "1"]
+    assert [shown[name] for name in ("Running now", "Runs failed in 24 h", "Stale")] == [
+        "1",
+        "1",
+        "1",
+    ]
     assert re.findall(r'data-key="(Running|Failed)-', page) == ["Running", "Failed"]
     assert '<progress value="40"' in page
     assert "foreign" not in page
@@ -90,6 +94,30 @@ def test_long_job_that_failed_just_now_is_first_of_what_failed_last(
     assert 'id="failed"' in page.text
     names = re.findall(r"data-row-link href=\"[^\"]*\">([^<]*)</a>", page.text)
     assert names == ["long", *(f"short {number}" for number in range(7))]
+
+
+def test_number_of_failures_leads_to_what_failed_in_that_time(
+    web: WebClient, project: ProjectRef
+) -> None:
+    retried = make_task(project, "retried", ago=90_000, status="processing")
+    make_task(project, "yesterday", ago=100_000, status="error")
+    for seconds in (300, 200, 100):
+        at = utcnow() - timedelta(seconds=seconds)
+        for status in ("error", "processing"):
+            tasks.update_task(project, retried, {"status": status}, now=at, actor=CI)
+    tasks.update_task(project, retried, {"status": "error"}, now=utcnow(), actor=CI)
+    db.session.commit()
+    count()
+
+    page = web.get(OVERVIEW).text
+
+    [(link, number, before)] = re.findall(
+        r'Runs failed in 24 h</dt><dd><a href="([^"]*)">(\d+)</a> <small>([^<]*)<', page
+    )
+    assert (number, before) == ("4", "1 the day before")
+    assert link == "/a/acme/tasks/?q=status:error+ended:24h"
+    found = re.findall(r"data-row-link href=\"[^\"]*\">([^<]*)</a>", web.get(link).text)
+    assert found == ["retried"]
 
 
 @pytest.mark.parametrize(("span", "points"), [("1h", 60), ("24h", 24), ("7d", 28)])
