@@ -148,10 +148,18 @@ def test_newcomers_wait_until_they_are_asked_for(team: Team) -> None:
     team.project.create(name="new")
     expect(page.locator(".newcomers")).to_have_text("1 new — show")
     assert names(page) == ["old"]
-    page.locator(".newcomers").click()
+    page.locator("[data-select]").check()
+    page.locator(".newcomers").focus()
+    page.keyboard.press("Enter")
 
     expect(page.locator("[data-row]")).to_have_count(2)
     assert names(page) == ["new", "old"]
+    expect(page.locator("[data-selected]")).to_have_text("1 selected")
+    expect(page.locator("[data-row] .row-link").first).to_be_focused()
+    team.project.create(name="newest")
+    page.locator("[data-row] .row-link").last.focus()
+    expect(page.locator(".newcomers")).to_have_text("1 new — show")
+    expect(page.locator("[data-row] .row-link").last).to_be_focused()
 
 
 def test_selected_tasks_are_cancelled_after_a_question(

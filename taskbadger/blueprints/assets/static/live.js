@@ -147,11 +147,14 @@ async function turn() {
   timer = setTimeout(turn, wait);
 }
 
-async function showNewcomers() {
+async function showNewcomers(link) {
+  const hadFocus = document.activeElement === link;
   anchored = false;
   etag = "";
   await turn();
   anchored = true;
+  // The link is gone; what it asked for is where one goes on.
+  if (hadFocus && !link.isConnected) main.querySelector("[data-row-link]")?.focus();
 }
 
 if (live) {
@@ -166,8 +169,9 @@ if (live) {
     }
   });
   document.addEventListener("click", (event) => {
-    if (!event.target.closest("[data-newcomers]")) return;
+    const link = event.target.closest("[data-newcomers]");
+    if (!link) return;
     event.preventDefault();
-    showNewcomers();
+    showNewcomers(link);
   });
 }
