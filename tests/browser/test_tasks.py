@@ -33,6 +33,16 @@ CUT_OFF = """
 """The cells that stand outside of their card."""
 
 
+COVERED = """
+(() => {
+  const { left, top, bottom } = document.activeElement.getBoundingClientRect();
+  const inside = [top + 1, bottom - 1].map((y) => document.elementFromPoint(left + 3, y));
+  return !inside.every((element) => element === document.activeElement);
+})()
+"""
+"""Whether something lies over what has the focus."""
+
+
 def fill(team: Team) -> None:
     """Make tasks in every state."""
     create = team.project.create
@@ -109,10 +119,17 @@ def test_search_narrows_and_says_what_is_wrong(
     team: Team, axe: Callable[[Page], None], screenshot: Callable[..., None]
 ) -> None:
     fill(team)
-    page = team.open("tasks/")
+    page = team.open()
     page.locator("main").focus()
     page.keyboard.press("/")
-    page.keyboard.type("name:import* tag:env:prod -status:success")
+    page.wait_for_url("**/tasks/")
+    page.keyboard.type("name:import*")
+    page.keyboard.press("Escape")
+    page.keyboard.press("j")
+    expect(page.locator("[data-row] .row-link").first).to_be_focused()
+    page.keyboard.press("/")
+    page.keyboard.press("End")
+    page.keyboard.type(" tag:env:prod -status:success")
     page.keyboard.press("Enter")
 
     expect(page.locator("[data-row]")).to_have_count(3)
@@ -192,6 +209,10 @@ def test_all_that_match_are_cancelled(team: Team) -> None:
     page.locator("[data-select-page]").check()
     page.locator("[data-select-matching]").click()
     expect(page.locator("[data-selected]")).to_have_text("All 60 selected")
+    page.locator("main").focus()
+    for _ in range(25):
+        page.keyboard.press("k")
+        assert page.evaluate(COVERED) is False
     late = team.project.create(name="job, too late")
     expect(page.locator(".newcomers")).to_have_text("1 new — show")
     page.locator("[data-bulk-bar] .danger").click()

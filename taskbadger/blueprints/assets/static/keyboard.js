@@ -18,8 +18,21 @@ function move(step) {
   next?.scrollIntoView({ block: "nearest" });
 }
 
+// Where a page has no search, the one of the tasks is meant.
+function search() {
+  const field = document.querySelector("[data-search]");
+  const tasks = document.querySelector('[data-go="t"]');
+  if (field) field.focus();
+  else if (tasks) location.assign(`${tasks.href}#search`);
+}
+
+if (location.hash === "#search") {
+  document.querySelector("[data-search]")?.focus();
+  history.replaceState(null, "", location.pathname + location.search);
+}
+
 const KEYS = {
-  "/": () => document.querySelector("[data-search]")?.focus(),
+  "/": search,
   j: () => move(1),
   k: () => move(-1),
   x: () => document.activeElement.closest("[data-row]")?.querySelector("[data-select]")?.click(),
@@ -28,6 +41,12 @@ const KEYS = {
 };
 
 document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && event.target.matches("[data-search]")) {
+    // The browser's own meaning, to empty the field, would lose what was typed.
+    event.preventDefault();
+    event.target.blur();
+    return;
+  }
   if (!toggle.checked || event.ctrlKey || event.metaKey || event.altKey) return;
   if (document.querySelector("dialog[open]")) return;
   if (event.target.closest("input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]")) return;
