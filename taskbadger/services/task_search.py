@@ -219,14 +219,16 @@ class PreparedSearch:
         """Whether indexes answer it, so that no row is read in vain."""
         return not self._plan.rest
 
-    def find(self, cursor: Cursor | None, size: int) -> Found:
+    def find(
+        self, cursor: Cursor | None, size: int, columns: tuple[Any, ...] = LIST_COLUMNS
+    ) -> Found:
         """Return a page of the tasks that match, newest first. Raises InvalidCursor."""
         plan = self._plan
         if not plan.arms:
             return Found([], None, None)
         backwards = cursor is not None and cursor.backwards
         parameters = _read_position(cursor)
-        query = self._statement(_page_of, LIST_COLUMNS, cursor is not None, backwards, size + 1)
+        query = self._statement(_page_of, columns, cursor is not None, backwards, size + 1)
         rows = list(db.session.execute(query, parameters))
         more = len(rows) > size
         rows = rows[:size]

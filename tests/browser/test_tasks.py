@@ -252,6 +252,12 @@ def test_export_is_downloaded(team: Team, tmp_path: Path) -> None:
     download.value.save_as(tmp_path / "tasks.csv")
 
     assert "'=1+1" in (tmp_path / "tasks.csv").read_text()
+    expect(page.locator("details[open]")).to_have_count(0)
+    page.locator("[data-select]").check()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export JSON lines").click()
+    download.value.save_as(tmp_path / "tasks.jsonl")
+    assert '"name": "=1+1"' in (tmp_path / "tasks.jsonl").read_text()
 
 
 def test_viewer_sees_no_boxes_and_page_reads_without_scripts(team: Team) -> None:

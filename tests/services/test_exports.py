@@ -7,11 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from conftest import make_project
+from sqlalchemy import text
 
 from taskbadger.clock import to_wire
+from taskbadger.domain import numbers, secrets
 from taskbadger.extensions import db
 from taskbadger.services import exports, tasks
 from taskbadger.services.accounts import Actor, ProjectRef
+from taskbadger.services.exports import Selection
 from taskbadger.services.task_list import Filters
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -35,9 +38,11 @@ def exported(project: ProjectRef) -> list[ProjectRef]:
 
 
 def test_csv_holds_every_task_and_no_formula(exported: list[ProjectRef]) -> None:
-    parts = list(exports.export_csv(exported, Filters()))
+    parts = list(exports.export_csv(Selection(exported, Filters())))
 
-    rows = list(csv.DictReader(io.StringIO("".join(parts), newline="")))
+    found = "".join(parts)
+    assert found.startswith("\ufeffid,project,name,")
+    rows = list(csv.DictReader(io.StringIO(found[1:], newline="")))
     assert [(row["project"], row["name"], row["queue"], row["external_id"]) for row in rows] == [
         ("web", "'=cmd|' /C calc'!A0", "'+1", "'@x"),
         ("worker", 'a "b", c\nd', "", ""),
@@ -53,16 +58,70 @@ def test_json_lines_hold_every_task(
 ) -> None:
     monkeypatch.setattr(exports, "PAGE_SIZE", 2)
 
-    parts = list(exports.export_json_lines(exported, Filters()))
+    parts = list(exports.export_json_lines(Selection(exported, Filters())))
 
     assert len(parts) == 2
     found = [json.loads(line) for line in "".join(parts).splitlines()]
     assert [one["name"] for one in found] == ["=cmd|' /C calc'!A0", 'a "b", c\nd', "-2"]
     assert found[1]["tags"] == {"b": "é", "env": "prod"}
-    assert list(found[0]) == list(exports.COLUMNS)
+    assert list(found[0]) == [*exports.COLUMNS, "data"]
 
 
 def test_export_holds_only_what_matches(exported: list[ProjectRef]) -> None:
-    parts = exports.export_json_lines(exported, Filters(status=("success",)))
+    parts = exports.export_json_lines(Selection(exported, Filters(status=("success",))))
 
     assert [json.loads(part)["name"] for part in parts] == ["-2"]
+
+
+def test_json_lines_hold_data_exactly_as_kept(
+    project: ProjectRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exports, "DATA_SIZE", 30)
+    digits = "9" * 5000
+    kept = ['{"a":1.50,\n "token":"x"}', f"[{digits},1e400]", None, '"\\u0000 é"']
+    for number, data in enumerate(kept):
+        make_task(
+            project,
+            f"job {number}",
+            ago=number,
+            data=data,
+            max_runtime=60,
+            stale_timeout=number + 1,
+        )
+
+    parts = list(exports.export_json_lines(Selection([project], Filters(), masked=False)))
+
+    lines = "".join(parts).splitlines()
+    assert [line.partition('"data": ')[2] for line in lines] == [
+        '{"a":1.50,  "token":"x"}}',
+        f"[{digits},1e400]}}",
+        "null}",
+        '"\\u0000 é"}',
+    ]
+    assert len(parts) == 3
+    first = json.loads(lines[0])
+    assert [first[name] for name in ("max_runtime", "stale_timeout", "time_to_start")] == [
+        60,
+        1,
+        None,
+    ]
+
+
+def test_secrets_are_masked_for_those_who_may_not_make_keys(project: ProjectRef) -> None:
+    digits = "9" * 5000
+    make_task(project, "job", data=f'{{"token":"x","rows":[1,{digits},1e400,2.50]}}')
+
+    [line] = exports.export_json_lines(Selection([project], Filters()))
+
+    rows = [1, digits, "1e400", "2.50"]
+    assert line.count("\n") == 1
+    assert numbers.read_exactly(line)["data"] == {"token": secrets.MASK, "rows": rows}
+
+
+def test_export_waits_for_no_writer(exported: list[ProjectRef]) -> None:
+    with db.engine.connect() as writer:
+        writer.execute(text("UPDATE project SET name = 'renamed'"))
+
+        parts = list(exports.export_json_lines(Selection(exported, Filters())))
+
+    assert len("".join(parts).splitlines()) == 3

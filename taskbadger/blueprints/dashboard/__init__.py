@@ -20,6 +20,7 @@ from taskbadger.blueprints.dashboard import (
     settings_projects,
     sign_on,
     task,
+    task_exports,
     tasks,
 )
 from taskbadger.blueprints.dashboard.access import blp
@@ -35,6 +36,7 @@ PAGES = (
     overview,
     how_to,
     tasks,
+    task_exports,
     task,
     names,
     monitors,

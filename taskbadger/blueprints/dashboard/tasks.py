@@ -1,4 +1,4 @@
-"""The list of tasks: search, tabs, saved views, cancelling and exports."""
+"""The list of tasks: search, tabs, saved views and cancelling."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
-from flask import Response, current_app, flash, redirect, request, stream_with_context, url_for
+from flask import Response, current_app, flash, redirect, request, url_for
 from markupsafe import Markup
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -29,9 +29,9 @@ from taskbadger.blueprints.live import Region, is_live_request, live_anchor
 from taskbadger.clock import utcnow
 from taskbadger.domain import roles, search
 from taskbadger.domain.status import RUNNING
-from taskbadger.errors import NotFound, TaskBadgerError
+from taskbadger.errors import NotFound
 from taskbadger.extensions import db, reading
-from taskbadger.services import audit, exports, saved_views, task_search
+from taskbadger.services import audit, saved_views, task_search
 from taskbadger.services.accounts import Actor, ProjectRef
 from taskbadger.services.pagination import Cursor, read_cursor
 from taskbadger.services.task_list import Filters
@@ -404,28 +404,6 @@ def _note(number: int, detail: str) -> None:
             detail,
             now=utcnow(),
         )
-
-
-@blp.page("/a/<organization_slug>/tasks/export.<kind>", role=roles.READ)
-def export_tasks(kind: str) -> Response:
-    """Send all that match as a file, as it is read."""
-    if kind not in exports.EXPORTS:
-        raise NotFound()
-    query = read_query(request.args)
-    if query.problems:
-        raise BadSearch(query.problems[0].message)
-    make, mimetype = exports.EXPORTS[kind]
-    response = Response(stream_with_context(make(query.projects, query.filters)), mimetype=mimetype)
-    name = f"tasks-{current_member().organization}.{kind}"
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    return response
-
-
-class BadSearch(TaskBadgerError):
-    """The search cannot be read."""
-
-    status = 400
-    code = "invalid"
 
 
 @blp.page("/a/<organization_slug>/tasks/views", role=roles.CHANGE_TASKS, methods=["POST"])

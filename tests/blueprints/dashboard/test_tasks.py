@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 from datetime import timedelta
 from typing import Any
@@ -445,11 +446,45 @@ def test_export_streams_what_matches(web: WebClient, project: ProjectRef) -> Non
 
     assert response.is_streamed
     assert response.headers["Content-Disposition"] == 'attachment; filename="tasks-acme.csv"'
-    rows = list(csv.DictReader(io.StringIO(response.text, newline="")))
+    rows = list(csv.DictReader(io.StringIO(response.data.decode("utf-8-sig"), newline="")))
     assert [row["name"] for row in rows] == ["'=1+1"]
     assert web.get(LIST + "export.jsonl").text.count("\n") == 2
     assert web.get(LIST + "export.xls").status_code == 404
     assert web.get(LIST + "export.csv?q=staus:x").status_code == 400
+
+
+def exported(web: WebClient, **form: Any) -> list[str]:
+    """Return the names in an export of what is selected."""
+    text = web.post(LIST + "export.jsonl", form).text
+    return [json.loads(line)["name"] for line in text.splitlines()]
+
+
+def test_selected_tasks_are_exported(web: WebClient, project: ProjectRef) -> None:
+    found = [make_task(project, name, ago=5) for name in ("a", "b", "c")]
+    foreign = make_task(make_project("other", "web"), "foreign")
+    newest = hidden(web.get(LIST).text, "newest")
+    make_task(project, "new")
+
+    ticked = exported(web, task=[found[0], found[2], foreign, "nonsense"], all="", q="b")
+
+    assert sorted(ticked) == ["a", "c"]
+    assert sorted(exported(web, all="1", newest=newest)) == ["a", "b", "c"]
+    assert exported(web, all="1", newest=newest, q="b") == ["b"]
+    nothing = web.post(LIST + "export.csv", {"all": "", "q": "b"})
+    assert (nothing.status_code, nothing.location) == (303, LIST + "?q=b")
+    assert "no task is ticked" in web.get(LIST).text
+
+
+@pytest.mark.parametrize(("role", "token"), [("admin", "hunter2"), ("member", "••••••")])
+def test_export_shows_secrets_to_those_who_may_make_keys(
+    app: Flask, project: ProjectRef, role: str, token: str
+) -> None:
+    make_task(project, data='{"token":"hunter2"}')
+    browser = browser_for(app, make_member("bo@example.org", role))
+
+    line = browser.get(LIST + "export.jsonl").text
+
+    assert json.loads(line)["data"] == {"token": token}
 
 
 def test_views_are_saved_listed_and_deleted(web: WebClient, project: ProjectRef) -> None:

@@ -176,7 +176,7 @@ function confirmFirst(form, question, submitter) {
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button, [data-newcomers]");
   for (const menu of document.querySelectorAll("details.menu[open]")) {
-    if (!menu.contains(event.target)) menu.open = false;
+    if (!menu.contains(event.target) || event.target.closest("a[download]")) menu.open = false;
   }
   if (event.target instanceof HTMLDialogElement) event.target.close();
   if (!button) return;
