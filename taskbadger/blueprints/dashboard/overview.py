@@ -130,7 +130,10 @@ def _context(view: _View) -> dict[str, Any]:
         "base": url_for("dashboard.overview"),
         "figures": view.figures,
         "span": view.span,
-        "ranges": [(one, url_for("dashboard.overview", range=one)) for one in task_stats.RANGES],
+        "ranges": [
+            (one, url_for("dashboard.overview", range=one, _anchor="history"))
+            for one in task_stats.RANGES
+        ],
         "many_projects": len(view.projects) > 1,
         "list_href": lambda text: url_for("dashboard.task_list", q=text),
     }

@@ -130,7 +130,7 @@ def test_charts_have_their_numbers_in_a_table(
     page = web.get(OVERVIEW + f"?range={span}").text
 
     assert page.count('<tr><th scope="row">') == 2 * points
-    assert f'range={span}" aria-current="page"' in page
+    assert f'range={span}#history" aria-current="page"' in page
 
 
 def make_monitor(project: ProjectRef, name: str, *, failing: bool) -> None:
