@@ -111,8 +111,18 @@ def test_list_fits_a_phone(
     page = team.open("tasks/", viewport={"width": 375, "height": 812}, has_touch=True)
 
     assert page.evaluate("document.documentElement.scrollWidth") == 375
+    expect(page.locator(".sections")).to_have_attribute("data-more-after", "")
+    page.locator("[data-select-page]").check()
+    expect(page.locator("[data-selected]")).to_have_text("10 selected")
+    page.locator("[data-select-page]").uncheck()
     axe(page)
     screenshot(page, "tasks-phone")
+    page.goto(team.home + "tasks/?q=status:cancelled")
+    expect(page.locator("[data-key=tab-Cancelled]")).to_be_in_viewport(ratio=0.99)
+    expect(page.locator(".tabs")).to_have_attribute("data-more-before", "")
+    screenshot(page, "tasks-phone-tabs", themes=("light",), full_page=False)
+    page.goto(team.home + "settings/")
+    expect(page.locator(".sections [aria-current]")).to_be_in_viewport(ratio=0.99)
 
 
 def test_search_narrows_and_says_what_is_wrong(

@@ -127,6 +127,31 @@ async function copy(button) {
   }
 }
 
+// A strip of links that is wider than its place: what is current is in view, and its edges tell of more.
+const STRIPS = ".sections, .tabs";
+
+function markEdges(strip) {
+  strip.toggleAttribute("data-more-before", strip.scrollLeft > 1);
+  strip.toggleAttribute("data-more-after", strip.scrollLeft + strip.clientWidth < strip.scrollWidth - 1);
+}
+
+function revealCurrent(strip) {
+  const current = strip.querySelector("[aria-current]")?.getBoundingClientRect();
+  const place = strip.getBoundingClientRect();
+  // Only sideways, unlike scrollIntoView: the page stays where it is.
+  if (current) strip.scrollLeft += current.left - place.left - (place.width - current.width) / 2;
+}
+
+function markAllEdges() {
+  for (const strip of document.querySelectorAll(STRIPS)) markEdges(strip);
+}
+
+for (const strip of document.querySelectorAll(STRIPS)) revealCurrent(strip);
+window.addEventListener("resize", markAllEdges);
+document.addEventListener("scroll", (event) => {
+  if (event.target.matches?.(STRIPS)) markEdges(event.target);
+}, { capture: true, passive: true });
+
 // Bulk selection: <form data-bulk> holds rows with a checkbox in each, and a [data-bulk-bar].
 // [data-matching] in it says how many match in all. Questions name what is selected.
 function selectionWords(all, chosen, total) {
@@ -219,6 +244,7 @@ function settle() {
   refreshTimes();
   showSlots();
   refreshElapsed();
+  markAllEdges();
   for (const form of document.querySelectorAll("form[data-bulk]")) showSelection(form);
   // Charts load their library only where there are any.
   const chart = document.querySelector("[data-chart]");
