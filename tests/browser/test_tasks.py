@@ -148,6 +148,9 @@ def test_search_narrows_and_says_what_is_wrong(
     expect(page.locator("[data-row]")).to_have_count(1)
     assert names(page) == ["import-customers-3"]
 
+    page.locator("[data-search]").fill("")
+    page.keyboard.press("Enter")
+    page.wait_for_url(lambda url: url.rstrip("?") == team.home + "tasks/")
     page.locator("[data-search]").fill("status:error colour:red")
     page.keyboard.press("Enter")
     expect(page.locator("mark")).to_have_text("colour:red")
@@ -277,3 +280,16 @@ def test_viewer_sees_no_boxes_and_page_reads_without_scripts(team: Team) -> None
     expect(page.locator("[data-row]")).to_have_count(10)
     expect(page.locator("form[data-bulk] [type=checkbox]")).to_have_count(0)
     expect(page.locator(".js-only:visible")).to_have_count(0)
+
+
+def test_cancelling_without_scripts_is_confirmed_by_a_tick(team: Team) -> None:
+    task = team.project.create(name="job")
+    page = team.open("tasks/", java_script_enabled=False)
+
+    expect(page.locator("[data-select-page]")).not_to_be_visible()
+    page.locator("[data-select]").check()
+    page.locator("[data-bulk-bar] .danger").click()
+    assert team.project.request("GET", f"/tasks/{task['id']}/").json()["status"] == "pending"
+    page.get_by_label("Yes, cancel them").check()
+    page.locator("[data-bulk-bar] .danger").click()
+    expect(page.locator(".flash")).to_contain_text("Cancelled 1 task")

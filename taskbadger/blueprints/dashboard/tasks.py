@@ -33,7 +33,7 @@ from taskbadger.errors import NotFound
 from taskbadger.extensions import db, reading
 from taskbadger.services import audit, saved_views, task_search
 from taskbadger.services.accounts import Actor, ProjectRef
-from taskbadger.services.pagination import Cursor, read_cursor
+from taskbadger.services.pagination import Cursor, InvalidCursor, read_cursor
 from taskbadger.services.task_list import Filters
 
 PAGE_SIZE = 50
@@ -99,9 +99,19 @@ def read_query(values: Any) -> Query:
 
 
 @blp.page("/a/<organization_slug>/tasks/", role=roles.READ)
-def task_list() -> Response:
+def task_list() -> AnyResponse:
     """Show the tasks that match."""
     query = read_query(request.args)
+    try:
+        return _show(query)
+    except InvalidCursor:
+        if is_live_request():
+            raise
+    flash("There is no such page of the list. Here are the newest.", "warning")
+    return redirect(query.href(query.text))
+
+
+def _show(query: Query) -> Response:
     # A relative time moves on by itself.
     minute = utcnow().replace(second=0, microsecond=0) if query.filters.moments else ""
     views = [(view.id, view.name, view.search, view.project) for view in _views()]
@@ -341,7 +351,9 @@ def cancel_tasks() -> AnyResponse:
     else:
         number, is_done = _cancel_selected(query, request.form.getlist("task")), True
     words = f"{number:,} task{'' if number == 1 else 's'}"
-    if is_done:
+    if number == 0 and is_done:
+        flash("No task was cancelled: none was selected that is still open.", "warning")
+    elif is_done:
         flash(f"Cancelled {words}; those that had ended stay as they are.", "success")
     else:
         flash(f"Cancelled {words}, and there are more: do it again to go on.", "warning")

@@ -19,6 +19,7 @@ from taskbadger.extensions import db
 from taskbadger.models import AuditEntry, SavedView, Task
 from taskbadger.services import task_search, tasks
 from taskbadger.services.accounts import Actor, ProjectRef
+from taskbadger.services.pagination import Cursor
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 LIST = "/a/acme/tasks/"
@@ -155,10 +156,23 @@ def test_pages_lead_to_each_other(
     assert "data-anchor" not in second
 
 
-def test_bad_cursor_and_foreign_project_are_not_found(web: WebClient, project: ProjectRef) -> None:
+@pytest.mark.parametrize(
+    "cursor", ["nonsense", Cursor(("yesterday", "x")).write(), Cursor(("1", "2", "3")).write()]
+)
+def test_page_that_is_not_known_leads_to_the_newest(
+    web: WebClient, project: ProjectRef, cursor: str
+) -> None:
+    make_task(project)
+
+    response = web.get(LIST + f"?q=job&cursor={cursor}")
+
+    assert (response.status_code, response.location) == (302, LIST + "?q=job")
+    assert "There is no such page of the list." in web.get(response.location).text
+
+
+def test_bad_anchor_and_foreign_project_are_not_found(web: WebClient, project: ProjectRef) -> None:
     make_project("other", "secret")
 
-    assert web.get(LIST + "?cursor=nonsense").status_code == 404
     assert web.get(LIST + "?project=secret").status_code == 404
     assert live(web, LIST, anchor="nonsense").status_code == 404
 
@@ -426,6 +440,8 @@ def test_nothing_is_cancelled_where_nothing_can_be(
     web.post(LIST + "cancel", {"q": search, "all": "1"})
 
     assert statuses() == {"a": "error", "b": "pending"}
+    web.post(LIST + "cancel", {"q": "", "all": ""})
+    assert web.get(LIST).text.count("No task was cancelled") == 2
 
 
 def test_viewer_may_look_and_export_but_not_change(viewer: WebClient, project: ProjectRef) -> None:

@@ -232,6 +232,12 @@ document.addEventListener("submit", (event) => {
   confirmFirst(form, question, event.submitter);
 });
 
+// An address that people share names only what is set.
+document.addEventListener("formdata", (event) => {
+  if (event.target.method !== "get") return;
+  for (const [name, value] of [...event.formData]) if (value === "") event.formData.delete(name);
+});
+
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
   for (const menu of document.querySelectorAll("details.menu[open]")) {
