@@ -39,11 +39,14 @@ _Key = tuple[int, int, str, datetime]
 @dataclass(slots=True)
 class _Tally:
     last: datetime
+    last_outcome: str | None = None
     outcomes: dict[str, int] = field(default_factory=dict)
     run_times: dict[int, int] = field(default_factory=dict)
 
     def add(self, outcome: str, seconds: float | None, at: datetime) -> None:
         self.last = max(self.last, at)
+        if outcome != CANCELLED:
+            self.last_outcome = outcome
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
         if seconds is not None:
             number = bin_of(seconds)
@@ -204,6 +207,7 @@ def _values(tally: _Tally, row: Any) -> dict[str, Any]:
             run_times[number] = run_times.get(number, 0) + count
     values["run_times"] = json.dumps(run_times, separators=(",", ":"))
     values["last"] = max(tally.last, row.last) if row else tally.last
+    values["last_outcome"] = tally.last_outcome or (row.last_outcome if row else None)
     return values
 
 
