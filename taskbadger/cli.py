@@ -15,7 +15,6 @@ import email_validator
 import flask_migrate
 from flask import Flask, current_app
 from flask.cli import FlaskGroup, ScriptInfo, with_appcontext
-from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from taskbadger import seed, serving
@@ -23,9 +22,9 @@ from taskbadger.app import create_app, is_loopback
 from taskbadger.clock import to_wire, utcnow
 from taskbadger.errors import NotFound, SettingsError, TaskBadgerError, ValidationFailed
 from taskbadger.extensions import db
-from taskbadger.models import ApiKey, Membership, Organization, Project, User
+from taskbadger.models import ApiKey, Organization, Project, User
 from taskbadger.models.account import DEFAULT_SCOPES, ROLES
-from taskbadger.services import accounts, apply, apply_diff, members, passwords, sending, sessions
+from taskbadger.services import accounts, apply, apply_diff, members, passwords, sending
 from taskbadger.services.accounts import SERVER
 from taskbadger.services.apply_file import read as read_apply_file
 from taskbadger.settings import Settings, unknown_variables
@@ -261,13 +260,17 @@ def users() -> None:
 @users.command("create")
 @click.argument("email")
 @click.option("--org", required=True, help="The organization, made if it is missing.")
-@click.option("--role", type=click.Choice(ROLES), help="Default: owner of a new one, else member.")
+@click.option(
+    "--role",
+    type=click.Choice(ROLES),
+    help="Default: as before; for a new member owner of a new one, else member.",
+)
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @with_appcontext
 def create_user(email: str, org: str, role: str | None, *, password_stdin: bool) -> None:
-    """Make a user with a password, or give one another password and role.
+    """Make a user with a password, or give one another password.
 
-    A new password ends the user's sessions.
+    A member keeps their role unless --role is given. A new password ends the user's sessions.
     """
     now = utcnow()
     address = _checked_email(email)
@@ -275,12 +278,11 @@ def create_user(email: str, org: str, role: str | None, *, password_stdin: bool)
     passwords.check_strength(password, email=address)
     organization = accounts.ensure_organization(org, now=now)
     user = accounts.ensure_user(address, now=now)
-    user.password_hash = passwords.hash_password(password)
-    sessions.end_all(user.id)
-    role = role or _usual_role(organization)
-    accounts.set_membership(user, organization, role, now=now)
+    member = members.put_member(user, organization, role, actor=SERVER, now=now)
+    password_hash = passwords.hash_password(password)
+    members.change_password(user, password_hash, actor=SERVER, now=now)
     db.session.commit()
-    click.echo(f"{address} is {role} of {org}.")
+    click.echo(f"{address} is {member.role} of {org}.")
 
 
 @users.command("disable")
@@ -322,11 +324,6 @@ def _ask_password(*, stdin: bool) -> str:
     if stdin:
         return sys.stdin.readline().rstrip("\r\n")
     return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
-
-
-def _usual_role(organization: Organization) -> str:
-    found = select(Membership.id).where(Membership.organization_id == organization.id).limit(1)
-    return "owner" if db.session.scalar(found) is None else "member"
 
 
 @click.group(cls=Group)

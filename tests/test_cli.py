@@ -18,7 +18,16 @@ from taskbadger.cli import cli
 from taskbadger.clock import utcnow
 from taskbadger.domain.status import STATUSES
 from taskbadger.extensions import db
-from taskbadger.models import ApiKey, Membership, Organization, Task, TaskEvent, TaskTag, User
+from taskbadger.models import (
+    ApiKey,
+    AuditEntry,
+    Membership,
+    Organization,
+    Task,
+    TaskEvent,
+    TaskTag,
+    User,
+)
 from taskbadger.services import accounts, passwords, sessions
 
 GOOD_PASSWORD = "correct horse battery"
@@ -160,16 +169,56 @@ def test_users_create_for_a_user_gives_another_password_and_ends_the_sessions(ap
     token = sessions.start(user, idle=timedelta(hours=1), now=now)
     db.session.commit()
 
-    done = run(
-        app, "users", "create", "ann@example.org", "--org", "acme", "--role", "viewer",
-        "--password-stdin", stdin="another good one\n",
-    )  # fmt: skip
+    done = give_password(app, "ann@example.org")
 
-    assert done.stdout == "ann@example.org is viewer of acme.\n"
+    assert done.stdout == "ann@example.org is owner of acme.\n"
     db.session.expire_all()
     assert passwords.verify_password(user.password_hash, "another good one")
     assert sessions.find(token, "", idle=timedelta(hours=1), now=now) is None
-    assert db.session.scalars(select(Membership.role)).all() == ["viewer"]
+    assert db.session.scalars(select(Membership.role)).all() == ["owner"]
+    entries = db.session.scalars(select(AuditEntry).order_by(AuditEntry.id))
+    assert [(one.actor_name, one.verb, one.detail) for one in entries] == [
+        ("server", "member.add", "owner"),
+        ("server", "user.change-password", ""),
+        ("server", "user.change-password", ""),
+    ]
+
+
+def give_password(app: Flask, email: str, *arguments: str) -> Result:
+    """Run the command that gives a user of acme another password."""
+    return run(
+        app, "users", "create", email, "--org", "acme", "--password-stdin", *arguments,
+        stdin="another good one\n",
+    )  # fmt: skip
+
+
+def test_users_create_changes_a_role_only_when_asked_to(app: Flask) -> None:
+    run(app, "users", "create", "ann@example.org", "--org", "acme", stdin=twice())
+    give_password(app, "bob@example.org", "--role", "owner")
+
+    kept = give_password(app, "bob@example.org")
+    changed = give_password(app, "bob@example.org", "--role", "viewer")
+    kept_again = give_password(app, "bob@example.org")
+
+    assert [one.stdout for one in (kept, changed, kept_again)] == [
+        "bob@example.org is owner of acme.\n",
+        "bob@example.org is viewer of acme.\n",
+        "bob@example.org is viewer of acme.\n",
+    ]
+
+
+def test_users_create_leaves_the_last_owner_and_their_password_as_they_are(app: Flask) -> None:
+    run(app, "users", "create", "ann@example.org", "--org", "acme", stdin=twice())
+
+    done = give_password(app, "ann@example.org", "--role", "member")
+
+    user = db.session.scalars(select(User)).one()
+    assert (done.exit_code, done.stderr) == (
+        1,
+        "Error: An organization needs an owner: make somebody else one first.\n",
+    )
+    assert db.session.scalars(select(Membership.role)).all() == ["owner"]
+    assert passwords.verify_password(user.password_hash, GOOD_PASSWORD)
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,37 @@ def find_member(organization_id: int, membership_id: int) -> Membership:
     return membership
 
 
+def put_member(
+    user: User, organization: Organization, role: str | None, *, actor: Actor, now: datetime
+) -> Membership:
+    """Make *user* a member with *role*, for whoever runs the server.
+
+    Without a role a member keeps theirs, and a new one gets the usual: the first is the owner.
+    Raises LastOwner.
+    """
+    membership = _find_membership(user.id, organization.id)
+    if membership is None:
+        role = role or _usual_role(organization.id)
+        audit.record(actor, organization.id, "member.add", user.email, role, now=now)
+        return accounts.set_membership(user, organization, role, now=now)
+    if role is not None:
+        change_role(membership, role, actor=actor, actor_role=roles.OWNER, now=now)
+    return membership
+
+
+def _find_membership(user_id: int, organization_id: int) -> Membership | None:
+    return db.session.scalar(
+        select(Membership).where(
+            Membership.user_id == user_id, Membership.organization_id == organization_id
+        )
+    )
+
+
+def _usual_role(organization_id: int) -> str:
+    found = select(Membership.id).where(Membership.organization_id == organization_id).limit(1)
+    return roles.OWNER if db.session.scalar(found) is None else roles.MEMBER
+
+
 def change_role(
     membership: Membership, role: str, *, actor: Actor, actor_role: str, now: datetime
 ) -> None:
