@@ -29,6 +29,18 @@ def count(subject: str, *, limit: int, seconds: int, now: datetime) -> int:
     return window + seconds - moment if counted > limit else 0
 
 
+def take(subject: str, *, until: datetime) -> bool:
+    """Say whether nobody took *subject* before; remembered at least *until* then."""
+    dialect = postgresql if db.engine.dialect.name == "postgresql" else sqlite
+    statement = (
+        dialect.insert(RequestCount)
+        .values(subject=subject, window=int(until.timestamp()), count=1)
+        .on_conflict_do_nothing(index_elements=["subject", "window"])
+        .returning(RequestCount.count)
+    )
+    return db.session.execute(statement).first() is not None
+
+
 def forget(subject: str) -> None:
     """Begin to count *subject* anew."""
     db.session.execute(delete(RequestCount).where(RequestCount.subject == subject))

@@ -25,6 +25,7 @@ from taskbadger.blueprints.dashboard import (
 )
 from taskbadger.blueprints.dashboard.access import blp
 from taskbadger.blueprints.dashboard.formats import register_formats
+from taskbadger.blueprints.dashboard.once import once_token
 from taskbadger.blueprints.dashboard.shared import init_sharing
 from taskbadger.blueprints.live import is_live_request
 from taskbadger.services import oidc
@@ -57,5 +58,6 @@ def register(app: Flask, api: Api) -> None:
         oidc.check_installed()
     register_formats(app)
     app.add_template_global(is_live_request)
+    app.add_template_global(once_token)
     init_sharing(app)
     app.register_blueprint(blp)

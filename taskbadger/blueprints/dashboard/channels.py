@@ -1,6 +1,8 @@
 """Alerts: the channels, their editor made from what each kind asks for, and tests of them."""
 
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from flask import flash, make_response, redirect, render_template, request, url_for
@@ -11,6 +13,7 @@ from taskbadger.blueprints.channels import run_test
 from taskbadger.blueprints.dashboard.access import blp, current_actor, current_member
 from taskbadger.blueprints.dashboard.alerts import BASE, alerts_context
 from taskbadger.blueprints.dashboard.forms import Form, read_form
+from taskbadger.blueprints.dashboard.once import answer_again, is_repeated
 from taskbadger.channels import Channel
 from taskbadger.clock import utcnow
 from taskbadger.domain import roles
@@ -25,6 +28,8 @@ from taskbadger.schemas.alert_forms import (
     show_value,
 )
 from taskbadger.services import audit, channel_settings, channels, sending
+
+ALREADY_SAVED = "The channel was saved already. A secret that was made for it is shown only once."
 
 
 @blp.page(f"{BASE}/channels/", role=roles.READ)
@@ -80,6 +85,8 @@ def new_channel(kind: str) -> str:
 def create_channel(kind: str) -> Response:
     """Set a channel up."""
     known = _kind(kind)
+    if is_repeated():
+        return answer_again(ALREADY_SAVED, url_for("dashboard.channel_list"))
     form = read_form(NewChannelForm)
     made = None
     if form.errors:
@@ -94,8 +101,7 @@ def create_channel(kind: str) -> Response:
     secrets = channel_settings.made_up(made, sent, before={})
     db.session.commit()
     flash(f"{integration} is set up. Send a test to see whether it works.", "success")
-    _show_once(secrets)
-    return redirect(url_for("dashboard.edit_channel", integration=integration), 303)
+    return _saved(integration, secrets)
 
 
 def _create(known: Channel, form: Form) -> ChannelConfig | None:
@@ -145,6 +151,8 @@ def edit_channel(integration: str) -> str:
 @blp.page(f"{BASE}/channels/<integration>/", role=roles.MANAGE_CHANNELS, methods=["POST"])
 def change_channel(integration: str) -> Response:
     """Change a channel; a secret that is left empty is kept."""
+    if is_repeated():
+        return answer_again(ALREADY_SAVED, url_for("dashboard.channel_list"))
     channel = find_channel(integration)
     known = _kind(channel.kind)
     form = read_form(ChannelForm)
@@ -161,14 +169,18 @@ def change_channel(integration: str) -> Response:
         return make_response(_edit_page(known, channel, form), 400)
     db.session.commit()
     flash("Saved.", "success")
-    _show_once(secrets)
-    return redirect(url_for("dashboard.edit_channel", integration=integration), 303)
+    return _saved(integration, secrets)
 
 
-def _show_once(secrets: dict[str, Any]) -> None:
-    """Tell the secrets that the server made: nobody could check a signature without."""
-    for name, value in secrets.items():
-        flash(f"The {name} made for this channel, shown only now: {value}", "warning")
+def _saved(integration: str, secrets: dict[str, Any]) -> Response:
+    """Lead to the channel's page; with secrets that the server made, show it, this once.
+
+    Nobody could check a signature without them.
+    """
+    if not secrets:
+        return redirect(url_for("dashboard.edit_channel", integration=integration), 303)
+    channel = find_channel(integration)
+    return make_response(_edit_page(_kind(channel.kind), channel, Form(), secrets))
 
 
 def _change(channel: ChannelConfig, changes: dict[str, Any]) -> None:
@@ -184,7 +196,12 @@ def _record(verb: str, channel: ChannelConfig, detail: str = "") -> None:
     )
 
 
-def _edit_page(known: Channel, channel: ChannelConfig | None, form: Form) -> str:
+def _edit_page(
+    known: Channel,
+    channel: ChannelConfig | None,
+    form: Form,
+    secrets: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     config, hidden = channel_settings.split(channel) if channel else ({}, [])
     fields = config_fields(known.config_schema, known.secret_fields)
     saved = {
@@ -203,6 +220,7 @@ def _edit_page(known: Channel, channel: ChannelConfig | None, form: Form) -> str
         saved=saved,
         kept=hidden,
         form=form,
+        secrets=secrets,
         **alerts_context(),
     )
 

@@ -26,6 +26,8 @@ from taskbadger.blueprints.dashboard.access import (
     current_organization,
     find_project,
 )
+from taskbadger.blueprints.dashboard.once import answer_again, is_repeated
+from taskbadger.blueprints.dashboard.settings_keys import ALREADY_MADE
 from taskbadger.blueprints.dashboard.shared import organization_projects, render_shared, share
 from taskbadger.blueprints.dashboard.snippets import make_snippets
 from taskbadger.blueprints.live import live_anchor
@@ -82,8 +84,10 @@ def _guide(newest: Any, project: str, key: str = PLACEHOLDER) -> dict[str, Any]:
 
 
 @blp.page(f"{BASE}/", role=roles.MANAGE_KEYS, methods=["POST"])
-def make_first_key() -> Response:
+def make_first_key() -> AnyResponse:
     """Make a key and show it, this once, in the snippets."""
+    if is_repeated():
+        return answer_again(ALREADY_MADE, url_for("dashboard.how_to"))
     now, organization = utcnow(), current_organization()
     project = find_project(request.form.get("project", ""))
     key, secret = accounts.create_key(organization, project, name="first key", now=now)

@@ -12,6 +12,7 @@ from taskbadger.blueprints.dashboard.access import (
     find_project,
 )
 from taskbadger.blueprints.dashboard.forms import UNCHOSEN, Form, read_form, with_unchosen
+from taskbadger.blueprints.dashboard.once import answer_again, is_repeated
 from taskbadger.blueprints.dashboard.settings_projects import BASE
 from taskbadger.blueprints.dashboard.snippets import make_snippets
 from taskbadger.clock import utcnow
@@ -21,6 +22,11 @@ from taskbadger.extensions import db
 from taskbadger.models import ApiKey
 from taskbadger.schemas.settings_forms import KEY_DAYS, KeyForm
 from taskbadger.services import accounts, audit, projects
+
+ALREADY_MADE = (
+    "The key was made already, and is shown only once. "
+    "If it is lost, make another one, and revoke the first in the settings."
+)
 
 
 @blp.page(f"{BASE}/keys/", role=roles.MANAGE_KEYS)
@@ -46,6 +52,8 @@ def _list_page(form: Form) -> str:
 @blp.page(f"{BASE}/keys/", role=roles.MANAGE_KEYS, methods=["POST"])
 def create_key() -> Response:
     """Make a key and show it, this once."""
+    if is_repeated():
+        return answer_again(ALREADY_MADE, url_for("dashboard.keys"))
     form = read_form(KeyForm)
     made = None if form.errors else _create(form)
     if made is None:

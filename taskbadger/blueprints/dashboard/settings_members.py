@@ -14,6 +14,7 @@ from taskbadger.blueprints.dashboard.access import (
     current_organization,
 )
 from taskbadger.blueprints.dashboard.forms import Form, read_form
+from taskbadger.blueprints.dashboard.once import answer_again, is_repeated
 from taskbadger.blueprints.dashboard.settings_projects import BASE
 from taskbadger.clock import utcnow
 from taskbadger.domain import roles
@@ -21,6 +22,11 @@ from taskbadger.errors import ValidationFailed
 from taskbadger.extensions import db
 from taskbadger.schemas.people import InvitationForm, RoleForm
 from taskbadger.services import invitations, members
+
+ALREADY_INVITED = (
+    "The link was made already, and is shown only once. "
+    "If it is lost, invite the address again: that makes another link, and ends the first."
+)
 
 
 @blp.page(f"{BASE}/members/", role=roles.READ)
@@ -80,6 +86,8 @@ def leave() -> Response:
 @blp.page(f"{BASE}/invitations/", role=roles.MANAGE_MEMBERS, methods=["POST"])
 def invite() -> Response:
     """Invite an address and show the link, this once."""
+    if is_repeated():
+        return answer_again(ALREADY_INVITED, url_for("dashboard.members_page"))
     form = read_form(InvitationForm)
     token = "" if form.errors else _invite(form)
     if not token:

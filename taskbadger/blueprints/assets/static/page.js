@@ -227,9 +227,18 @@ document.addEventListener("change", (event) => {
 document.addEventListener("submit", (event) => {
   const form = event.target;
   const question = event.submitter?.dataset.confirm ?? form.dataset.confirm;
-  if (!question || "confirmed" in form.dataset) return;
-  event.preventDefault();
-  confirmFirst(form, question, event.submitter);
+  if (question && !("confirmed" in form.dataset)) {
+    event.preventDefault();
+    confirmFirst(form, question, event.submitter);
+    return;
+  }
+  // What is shown once must not be lost to the second answer of a double click.
+  if (!form.elements.namedItem("once")) return;
+  if ("sent" in form.dataset) event.preventDefault();
+  form.dataset.sent = "";
+});
+addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
 });
 
 // An address that people share names only what is set.
