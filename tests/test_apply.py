@@ -99,8 +99,8 @@ def test_example_of_the_documentation_prints_what_it_says(app: Flask, file: Path
         (*who, "channel.create", "webhook:ops"),
         (*who, "channel.create", "slack:alerts"),
         (*who, "global-action.create", "Failures of nightly jobs"),
-        (*who, "monitor.create", "Nightly import"),
-        (*who, "monitor.create", "Heartbeat"),
+        (*who, "monitor.create", "web/Nightly import"),
+        (*who, "monitor.create", "web/Heartbeat"),
     ]
 
 
@@ -169,7 +169,7 @@ def test_only_what_differs_is_changed(
     assert [entry[2:] for entry in audited()[5:]] == [
         ("channel.change", "webhook:ops"),
         ("global-action.change", "Failures of nightly jobs"),
-        ("monitor.update", "Nightly import"),
+        ("monitor.change", "web/Nightly import"),
     ]
     assert run(app, file).output == "nothing to change\n"
 

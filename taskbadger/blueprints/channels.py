@@ -118,11 +118,9 @@ class ChannelDetail(MethodView):
         """
         channel = find_channel(integration)
         before = json.loads(channel.config)
-        changed = channel_settings.change(
-            channel, data, context=sending.send_context(), now=utcnow()
+        channel_settings.change(
+            channel, data, context=sending.send_context(), actor=current_actor(), now=utcnow()
         )
-        if changed:
-            _record("channel.change", channel, ", ".join(changed))
         sent = data.get("config", {})
         return _done(channel, 200, channel_settings.made_up(channel, sent, before=before))
 

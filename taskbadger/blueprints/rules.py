@@ -109,8 +109,7 @@ class GlobalActionDetail(MethodView):
         Change a global action; channels, when sent, are replaced
         """
         rule = find_rule(id)
-        rules.update_rule(rule.organization_id, rule.id, data, now=utcnow())
-        _record("global-action.change", rule, ", ".join(sorted(data)))
+        rules.update_rule(rule.organization_id, rule.id, data, actor=current_actor(), now=utcnow())
         return _done(rule, 200)
 
     @blp.response(204)

@@ -13,12 +13,13 @@ from typing import Any
 from sqlalchemy import func, select
 
 from taskbadger.channels import SendContext
+from taskbadger.domain.changes import IsSecret, no_secret
 from taskbadger.errors import NotFound, TaskBadgerError, ValidationFailed
 from taskbadger.extensions import db
-from taskbadger.models import ChannelConfig, GlobalAction, Monitor, Organization, Project
+from taskbadger.models import GlobalAction, Monitor, Organization, Project
 from taskbadger.services import accounts, audit, channel_settings, channels, monitors, rules
 from taskbadger.services.accounts import Actor, ProjectRef
-from taskbadger.services.apply_diff import Change, added, changed, differing
+from taskbadger.services.apply_diff import Change, added, changed
 from taskbadger.services.apply_file import Document, FileError, Path, load_entries
 
 ACTOR = Actor("server", "taskbadger-server apply")
@@ -134,6 +135,7 @@ def _put_channel(plan: _Plan, path: Path, entry: dict[str, Any]) -> Change | Non
     subject = f"channel {integration}"
     kind, _, slug = integration.partition(":")
     name = entry.get("name", slug)
+    is_secret = channel_settings.is_secret_of(kind)
     if channel_settings.secret_fields(kind) is None:
         detail = f"There is no kind of channel called “{kind}”."
         raise ValidationFailed.one("integration", detail, "invalid_choice")
@@ -153,29 +155,15 @@ def _put_channel(plan: _Plan, path: Path, entry: dict[str, Any]) -> Change | Non
             channels.set_enabled(channel, enabled=False, now=plan.now)
         plan.kept["channels"].add(channel.id)
         plan.record("channel.create", integration, name)
-        return _added(plan, path, subject, _channel_fields(channel), _secrets(kind))
+        return _added(plan, path, subject, channel_settings.fields_of(channel), is_secret)
     plan.kept["channels"].add(channel.id)
-    before = _channel_fields(channel)
-    names = channel_settings.change(
-        channel, {**entry, "name": name}, context=plan.context, now=plan.now
-    )
-    if not names:
+    before = channel_settings.fields_of(channel)
+    if not channel_settings.change(
+        channel, {**entry, "name": name}, context=plan.context, actor=ACTOR, now=plan.now
+    ):
         return None
-    plan.record("channel.change", integration, ", ".join(names))
-    return _changed(plan, path, subject, before, _channel_fields(channel), _secrets(kind))
-
-
-def _secrets(kind: str) -> set[str]:
-    return {f"config.{name}" for name in channel_settings.secret_fields(kind) or ()}
-
-
-def _channel_fields(channel: ChannelConfig) -> dict[str, Any]:
-    config = json.loads(channel.config)
-    return {
-        "name": channel.name,
-        "enabled": channel.disabled is None,
-        **{f"config.{name}": value for name, value in config.items()},
-    }
+    after = channel_settings.fields_of(channel)
+    return _changed(plan, path, subject, before, after, is_secret)
 
 
 def _put_rule(plan: _Plan, path: Path, entry: dict[str, Any]) -> Change | None:
@@ -190,27 +178,17 @@ def _put_rule(plan: _Plan, path: Path, entry: dict[str, Any]) -> Change | None:
         rule = rules.create_rule(plan.organization.id, data, now=plan.now)
         plan.kept["global_actions"].add(rule.id)
         plan.record("global-action.create", rule.name, rule.trigger)
-        return _added(plan, path, subject, _rule_fields(plan, rule))
+        return _added(plan, path, subject, _rule_fields(rule))
     plan.kept["global_actions"].add(rule.id)
-    before = _rule_fields(plan, rule)
-    rules.update_rule(plan.organization.id, rule.id, data, now=plan.now)
-    after = _rule_fields(plan, rule)
-    if before == after:
-        return None
-    plan.record("global-action.change", rule.name, ", ".join(differing(before, after)))
-    return _changed(plan, path, subject, before, after)
+    before = _rule_fields(rule)
+    rules.update_rule(plan.organization.id, rule.id, data, actor=ACTOR, now=plan.now)
+    return _changed(plan, path, subject, before, _rule_fields(rule))
 
 
-def _rule_fields(plan: _Plan, rule: GlobalAction) -> dict[str, Any]:
-    slugs = {project.id: project.slug for project in plan.projects.values()}
-    return {
-        "project": slugs[rule.project_id] if rule.project_id is not None else None,
-        "name_pattern": rule.name_pattern,
-        "trigger": rule.trigger,
-        "channels": json.loads(rule.channels),
-        "enabled": rule.enabled,
-        "quiet_period": rule.quiet_period,
-    }
+def _rule_fields(rule: GlobalAction) -> dict[str, Any]:
+    """Return what a file says of a global action below its name."""
+    fields = rules.fields_of(rule)
+    return {name: fields[name] for name in fields if name != "name"}
 
 
 def _put_monitor(plan: _Plan, path: Path, entry: dict[str, Any]) -> Change | None:
@@ -246,9 +224,13 @@ def _only(query: Any, what: str) -> Any:
 
 
 def _added(
-    plan: _Plan, path: Path, subject: str, after: Mapping[str, Any], secrets: set[str] | None = None
+    plan: _Plan,
+    path: Path,
+    subject: str,
+    after: Mapping[str, Any],
+    is_secret: IsSecret = no_secret,
 ) -> Change:
-    return added(subject, after, _is_secret(plan, path, secrets))
+    return added(subject, after, _is_secret(plan, path, is_secret))
 
 
 def _changed(
@@ -257,15 +239,15 @@ def _changed(
     subject: str,
     before: Mapping[str, Any],
     after: Mapping[str, Any],
-    secrets: set[str] | None = None,
+    is_secret: IsSecret = no_secret,
 ) -> Change | None:
-    return changed(subject, before, after, _is_secret(plan, path, secrets))
+    return changed(subject, before, after, _is_secret(plan, path, is_secret))
 
 
-def _is_secret(plan: _Plan, path: Path, secrets: set[str] | None) -> Callable[[str], bool]:
+def _is_secret(plan: _Plan, path: Path, is_secret_of_kind: IsSecret) -> IsSecret:
     def is_secret(name: str) -> bool:
         from_environment = plan.document.is_secret((*path, *name.split(".")))
-        return from_environment or name in (secrets or ())
+        return from_environment or is_secret_of_kind(name)
 
     return is_secret
 

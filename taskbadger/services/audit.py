@@ -1,9 +1,12 @@
 """The audit log: every change that a person or an admin key made."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select
 
+from taskbadger.domain import changes
 from taskbadger.extensions import db
 from taskbadger.models import AuditEntry, Membership
 from taskbadger.services.accounts import Actor
@@ -35,6 +38,24 @@ def record(
             detail=detail,
         )
     )
+
+
+def record_change(
+    actor: Actor,
+    organization_id: int,
+    verb: str,
+    subject: str,
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    *,
+    is_secret: changes.IsSecret = changes.no_secret,
+    now: datetime,
+) -> bool:
+    """Note which fields differ, as ``name: old → new``; return whether any does."""
+    lines = changes.describe(before, after, is_secret)
+    if lines:
+        record(actor, organization_id, verb, subject, "; ".join(lines), now=now)
+    return bool(lines)
 
 
 def record_for_user(

@@ -7,10 +7,12 @@ from typing import Any
 
 from taskbadger import channels as kinds
 from taskbadger.channels import SendContext
+from taskbadger.domain.changes import IsSecret
 from taskbadger.extensions import db
 from taskbadger.models import ChannelConfig
 from taskbadger.outbound import PORTS, OutboundError, parse_url
-from taskbadger.services import channels, deliveries
+from taskbadger.services import audit, channels, deliveries
+from taskbadger.services.accounts import Actor
 
 _LEADING = ("url", "server")
 """The fields of a config that say where messages go."""
@@ -48,38 +50,65 @@ def made_up(
     }
 
 
+def fields_of(channel: ChannelConfig) -> dict[str, Any]:
+    """Return what can be changed of a channel, each field of its config by itself."""
+    config = json.loads(channel.config)
+    return {
+        "name": channel.name,
+        "enabled": channel.disabled is None,
+        **{f"config.{name}": value for name, value in config.items()},
+    }
+
+
+def is_secret_of(kind: str) -> IsSecret:
+    """Return what says which of ``fields_of`` are secrets."""
+    secret = secret_fields(kind)
+    names = {f"config.{name}" for name in secret or ()}
+    return lambda name: name in names or (secret is None and name.startswith("config."))
+
+
 def change(
-    channel: ChannelConfig, changes: Mapping[str, Any], *, context: SendContext, now: datetime
-) -> list[str]:
-    """Change the ``name``, ``config`` and ``enabled`` that *changes* names; return which did.
+    channel: ChannelConfig,
+    changes: Mapping[str, Any],
+    *,
+    context: SendContext,
+    actor: Actor,
+    now: datetime,
+) -> bool:
+    """Change the ``name``, ``config`` and ``enabled`` that *changes* names; say whether any did.
 
     A config is the whole of it, but for the secrets that it leaves out, which stay as long as the
     channel leads to the same server; a null takes one away. Raises ValidationFailed.
     """
     # Two changes at once must not bring back each other's old secrets.
     db.session.refresh(channel, with_for_update=True)
-    changed = []
+    before = fields_of(channel)
     if changes.get("name", channel.name) != channel.name:
         channels.update_channel(channel, context=context, now=now, name=changes["name"])
-        changed.append("name")
-    if "config" in changes and _change_config(channel, changes["config"], context, now):
-        changed.append("config")
-    if changes.get("enabled", channel.disabled is None) != (channel.disabled is None):
+    if "config" in changes:
+        _change_config(channel, changes["config"], context, now)
+    if changes.get("enabled", before["enabled"]) != before["enabled"]:
         channels.set_enabled(channel, enabled=changes["enabled"], now=now)
-        changed.append("enabled")
-    return changed
+    return audit.record_change(
+        actor,
+        channel.organization_id,
+        "channel.change",
+        f"{channel.kind}:{channel.slug}",
+        before,
+        fields_of(channel),
+        is_secret=is_secret_of(channel.kind),
+        now=now,
+    )
 
 
 def _change_config(
     channel: ChannelConfig, config: Mapping[str, Any], context: SendContext, now: datetime
-) -> bool:
+) -> None:
     old = json.loads(channel.config)
     new = channels.checked_config(channel.kind, _with_kept_secrets(channel, config), context)
-    if new == old:
-        return False
-    channels.update_channel(channel, context=context, now=now, config=new)
-    deliveries.redirect(channel)
-    return True
+    if new != old:
+        channels.update_channel(channel, context=context, now=now, config=new)
+        deliveries.redirect(channel)
 
 
 def _with_kept_secrets(channel: ChannelConfig, config: Mapping[str, Any]) -> dict[str, Any]:

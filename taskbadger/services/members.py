@@ -143,12 +143,13 @@ def change_role(
         return
     _keep_an_owner(membership)
     before, membership.role = membership.role, role
-    audit.record(
+    audit.record_change(
         actor,
         membership.organization_id,
         "member.change-role",
         membership.user.email,
-        f"{before} → {role}",
+        {"role": before},
+        {"role": role},
         now=now,
     )
 
@@ -196,7 +197,15 @@ def rename_organization(
 ) -> None:
     """Give an organization another name; its slug stays, since keys and links hold it."""
     before, organization.name = organization.name, name
-    audit.record(actor, organization.id, "organization.rename", name, f"was {before}", now=now)
+    audit.record_change(
+        actor,
+        organization.id,
+        "organization.rename",
+        organization.slug,
+        {"name": before},
+        {"name": name},
+        now=now,
+    )
 
 
 def _check_grant(actor_role: str, *wanted: str) -> None:

@@ -88,7 +88,8 @@ def create_monitor(
     db.session.add(monitor)
     db.session.flush()
     slots.begin_anew(monitor, now=now)
-    audit.record(actor, project.organization_id, "monitor.create", monitor.name, now=now)
+    subject = _subject(project, monitor)
+    audit.record(actor, project.organization_id, "monitor.create", subject, now=now)
     db.session.flush()
     return monitor
 
@@ -104,6 +105,7 @@ def update_monitor(
     """Change a monitor by a loaded (Patched)MonitorRequest; raises NotFound, ValidationFailed."""
     monitor = _lock(project, monitor_id)
     values = _checked(project, monitor, changes, now)
+    before = _fields(monitor)
     was_paused = monitor.status == PAUSED
     timing = {name for name in _TIMING if getattr(monitor, name) != values[name]}
     for name, value in values.items():
@@ -115,8 +117,15 @@ def update_monitor(
         _pause(monitor, now)
     if timing or (was_paused and monitor.status != PAUSED):
         slots.begin_anew(monitor, now=now)
-    detail = ", ".join(sorted(changes))
-    audit.record(actor, project.organization_id, "monitor.update", monitor.name, detail, now=now)
+    audit.record_change(
+        actor,
+        project.organization_id,
+        "monitor.change",
+        _subject(project, monitor),
+        before,
+        _fields(monitor),
+        now=now,
+    )
     db.session.flush()
     return monitor
 
@@ -124,9 +133,20 @@ def update_monitor(
 def delete_monitor(project: ProjectRef, monitor_id: UUID, *, now: datetime, actor: Actor) -> None:
     """Delete a monitor with its slots and incidents; its tasks stay. Raises NotFound."""
     monitor = _lock(project, monitor_id)
-    audit.record(actor, project.organization_id, "monitor.delete", monitor.name, now=now)
+    subject = _subject(project, monitor)
+    audit.record(actor, project.organization_id, "monitor.delete", subject, now=now)
     db.session.flush()
     db.session.execute(delete(Monitor).where(Monitor.id == monitor_id))
+
+
+def _subject(project: ProjectRef, monitor: Monitor) -> str:
+    """Return what the audit log calls a monitor; names are for people, and need not differ."""
+    return f"{project.slug}/{monitor.name}"
+
+
+def _fields(monitor: Monitor) -> dict[str, Any]:
+    values = {name: getattr(monitor, name) for name in _FIELDS}
+    return {**values, "action": json.loads(monitor.action)}
 
 
 def expected_runs(monitor: Monitor, count: int) -> list[datetime]:

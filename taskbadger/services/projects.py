@@ -55,18 +55,11 @@ def change_project(
     project: Project, values: Mapping[str, Any], *, actor: Actor, now: datetime
 ) -> None:
     """Change what CHANGEABLE lists; the slug stays, since keys and links hold it."""
-    changes = []
-    for name in CHANGEABLE:
-        if name in values and values[name] != getattr(project, name):
-            changes.append(f"{name}: {_words(getattr(project, name))} → {_words(values[name])}")
-            setattr(project, name, values[name])
-    if changes:
-        detail = "; ".join(changes)
-        organization_id = project.organization_id
-        audit.record(actor, organization_id, "project.change", project.slug, detail, now=now)
-
-
-def _words(value: object) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return "none" if value is None else str(value)
+    before = {name: getattr(project, name) for name in CHANGEABLE}
+    after = before | {name: values[name] for name in CHANGEABLE if name in values}
+    for name, value in after.items():
+        setattr(project, name, value)
+    organization_id = project.organization_id
+    audit.record_change(
+        actor, organization_id, "project.change", project.slug, before, after, now=now
+    )

@@ -16,7 +16,8 @@ from taskbadger.domain.triggers import Reason, Snapshot, Trigger
 from taskbadger.errors import FieldError, NotFound, ValidationFailed
 from taskbadger.extensions import db
 from taskbadger.models import GlobalAction, Project, Task, TaskEvent
-from taskbadger.services import firing
+from taskbadger.services import audit, firing
+from taskbadger.services.accounts import Actor
 from taskbadger.services.channels import check_integration
 
 MOST_CHANNELS = 10
@@ -73,13 +74,41 @@ def create_rule(organization_id: int, data: Mapping[str, Any], *, now: datetime)
 
 
 def update_rule(
-    organization_id: int, rule_id: int, changes: Mapping[str, Any], *, now: datetime
+    organization_id: int,
+    rule_id: int,
+    changes: Mapping[str, Any],
+    *,
+    actor: Actor,
+    now: datetime,
 ) -> GlobalAction:
     """Change what *changes* names; raises NotFound and ValidationFailed."""
     rule = get_rule(organization_id, rule_id)
+    before = fields_of(rule)
     _change(rule, changes, now)
     db.session.flush()
+    audit.record_change(
+        actor,
+        organization_id,
+        "global-action.change",
+        rule.name,
+        before,
+        fields_of(rule),
+        now=now,
+    )
     return rule
+
+
+def fields_of(rule: GlobalAction) -> dict[str, Any]:
+    """Return what can be changed of a global action."""
+    return {
+        "name": rule.name,
+        "project": db.session.scalar(select(Project.slug).where(Project.id == rule.project_id)),
+        "name_pattern": rule.name_pattern,
+        "trigger": rule.trigger,
+        "channels": json.loads(rule.channels),
+        "enabled": rule.enabled,
+        "quiet_period": rule.quiet_period,
+    }
 
 
 def delete_rule(organization_id: int, rule_id: int) -> None:

@@ -49,7 +49,7 @@ def fill(organization: Organization) -> None:
             organization.id,
             "project.change",
             HOSTILE if number == 58 else "web",
-            "public_pages: on → off; retention_days: none → 30" if number % 2 else "",
+            "public_pages: true → false; retention_days: none → 30" if number % 2 else "",
             now=now,
         )
     db.session.commit()

@@ -18,7 +18,7 @@ from taskbadger.extensions import db
 from taskbadger.models import Delivery, Firing, Task
 from taskbadger.outbound import Sender
 from taskbadger.services import channels, rules, tasks
-from taskbadger.services.accounts import Actor, ProjectRef
+from taskbadger.services.accounts import SERVER, Actor, ProjectRef
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 KEY = Actor("key", "ci")
@@ -252,7 +252,7 @@ def test_global_action_fires_for_the_tasks_that_its_filters_let_through(
 
 def test_disabled_global_action_does_not_fire(project: ProjectRef) -> None:
     rule_id = make_rule(project)
-    rules.update_rule(project.organization_id, rule_id, {"enabled": False}, now=NOW)
+    rules.update_rule(project.organization_id, rule_id, {"enabled": False}, actor=SERVER, now=NOW)
     db.session.commit()
 
     create(project, status="error")
@@ -319,7 +319,9 @@ def test_message_that_waits_for_the_end_of_a_quiet_period_follows_a_corrected_ad
         create(project, now=after(minutes=minutes), status="error")
 
     corrected = {"channels": [{**MAIL, "config": {"to": "b@example.org"}}]}
-    rules.update_rule(project.organization_id, rule_id, corrected, now=after(minutes=2))
+    rules.update_rule(
+        project.organization_id, rule_id, corrected, actor=SERVER, now=after(minutes=2)
+    )
     create(project, now=after(minutes=3), status="error")
 
     db.session.commit()

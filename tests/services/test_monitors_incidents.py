@@ -406,8 +406,8 @@ def test_changes_by_hand_are_in_the_audit_log(project: ProjectRef) -> None:
     entries = db.session.query(AuditEntry.verb, AuditEntry.subject, AuditEntry.detail).all()
 
     assert entries == [
-        ("monitor.create", "nightly", ""),
-        ("monitor.update", "weekly", "failure_threshold, name"),
+        ("monitor.create", "web/nightly", ""),
+        ("monitor.change", "web/weekly", "name: nightly → weekly; failure_threshold: 1 → 2"),
     ]
 
 

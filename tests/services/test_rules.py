@@ -9,7 +9,7 @@ from conftest import make_project
 from taskbadger.errors import NotFound, ValidationFailed
 from taskbadger.extensions import db
 from taskbadger.services import rules, sweeps, tasks
-from taskbadger.services.accounts import Actor, ProjectRef
+from taskbadger.services.accounts import SERVER, Actor, ProjectRef
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 KEY = Actor("key", "ci")
@@ -59,7 +59,9 @@ def test_rule_of_another_organization_is_not_found(project: ProjectRef) -> None:
     db.session.commit()
 
     with pytest.raises(NotFound):
-        rules.update_rule(project.organization_id, made.id, {"enabled": False}, now=NOW)
+        rules.update_rule(
+            project.organization_id, made.id, {"enabled": False}, actor=SERVER, now=NOW
+        )
 
 
 def test_dry_run_tells_what_would_have_fired(project: ProjectRef) -> None:

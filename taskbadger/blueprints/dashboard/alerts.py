@@ -145,8 +145,11 @@ def _change(rule: GlobalAction, data: dict[str, Any]) -> None:
     now["project"] = slugs.get(rule.project_id or 0)
     changes = {name: value for name, value in data.items() if value != now[name]}
     if changes:
-        rules.update_rule(rule.organization_id, rule.id, changes, now=utcnow())
-        _record("global-action.change", rule, ", ".join(sorted(changes)))
+        _update(rule, changes)
+
+
+def _update(rule: GlobalAction, changes: dict[str, Any]) -> None:
+    rules.update_rule(rule.organization_id, rule.id, changes, actor=current_actor(), now=utcnow())
 
 
 def _record(verb: str, rule: GlobalAction, detail: str = "") -> None:
@@ -227,8 +230,7 @@ def enable_alert(rule_id: str) -> Response:
     rule = _find(rule_id)
     enabled = request.form.get("enabled") == "true"
     if rule.enabled != enabled:
-        rules.update_rule(rule.organization_id, rule.id, {"enabled": enabled}, now=utcnow())
-        _record("global-action.change", rule, "enabled")
+        _update(rule, {"enabled": enabled})
     name = rule.name
     db.session.commit()
     flash(f"{name} is turned {'on' if enabled else 'off'}.", "success")

@@ -184,10 +184,8 @@ def _saved(integration: str, secrets: dict[str, Any]) -> Response:
 
 
 def _change(channel: ChannelConfig, changes: dict[str, Any]) -> None:
-    context = sending.send_context()
-    changed = channel_settings.change(channel, changes, context=context, now=utcnow())
-    if changed:
-        _record("channel.change", channel, ", ".join(changed))
+    context, actor = sending.send_context(), current_actor()
+    channel_settings.change(channel, changes, context=context, actor=actor, now=utcnow())
 
 
 def _record(verb: str, channel: ChannelConfig, detail: str = "") -> None:

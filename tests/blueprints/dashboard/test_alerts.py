@@ -185,7 +185,14 @@ def test_edit_changes_and_notes_only_what_differs(web: WebClient, project: Proje
 
     assert (unchanged.status_code, changed.status_code) == (303, 303)
     assert (only_rule().trigger, only_rule().project_id) == ("stale", project.id)
-    assert trail() == [("ada@example.org", "global-action.change", "failures", "project, trigger")]
+    assert trail() == [
+        (
+            "ada@example.org",
+            "global-action.change",
+            "failures",
+            "project: none → web; trigger: error → stale",
+        )
+    ]
 
 
 def test_global_action_is_turned_off_and_on_and_deleted(
@@ -202,8 +209,8 @@ def test_global_action_is_turned_off_and_on_and_deleted(
 
     assert (off, on, answer.location) == (False, True, ALERTS)
     assert [entry[1:] for entry in trail()] == [
-        ("global-action.change", "failures", "enabled"),
-        ("global-action.change", "failures", "enabled"),
+        ("global-action.change", "failures", "enabled: true → false"),
+        ("global-action.change", "failures", "enabled: false → true"),
         ("global-action.delete", "failures", ""),
     ]
 

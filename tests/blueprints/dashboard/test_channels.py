@@ -187,7 +187,7 @@ def test_secrets_are_never_shown_and_kept_when_left_empty(
     assert value_of(page, "config.url") == STORED["url"]
     assert answer.status_code == 303
     assert stored() == ("Renamed", STORED, True)
-    assert trail()[-1][1:] == ("channel.change", "webhook:ops", "name")
+    assert trail()[-1][1:] == ("channel.change", "webhook:ops", "name: Channel ops → Renamed")
 
 
 def test_secret_is_replaced_and_removed(web: WebClient, project: ProjectRef) -> None:
@@ -198,7 +198,11 @@ def test_secret_is_replaced_and_removed(web: WebClient, project: ProjectRef) -> 
     web.post(f"{CHANNELS}webhook:ops/", form | {"config.secret": other, "remove.headers": "true"})
 
     assert stored()[1] == {"url": STORED["url"], "secret": other}
-    assert trail()[-1][1:] == ("channel.change", "webhook:ops", "config")
+    assert trail()[-1][1:] == (
+        "channel.change",
+        "webhook:ops",
+        "config.secret: (secret) changed; config.headers: (secret) changed",
+    )
 
 
 def test_wrong_edit_changes_nothing(web: WebClient, project: ProjectRef) -> None:
@@ -269,8 +273,8 @@ def test_channel_is_turned_off_and_on_and_deleted(web: WebClient, project: Proje
     assert "It is turned off and sends nothing." in page
     assert db.session.scalars(select(ChannelConfig)).all() == []
     assert [entry[1:] for entry in trail()] == [
-        ("channel.change", "webhook:ops", "enabled"),
-        ("channel.change", "webhook:ops", "enabled"),
+        ("channel.change", "webhook:ops", "enabled: true → false"),
+        ("channel.change", "webhook:ops", "enabled: false → true"),
         ("channel.delete", "webhook:ops", ""),
     ]
 

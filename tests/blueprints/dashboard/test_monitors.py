@@ -347,7 +347,7 @@ def test_cron_monitor_is_made_from_a_form(web: WebClient, project: ProjectRef) -
         {"integration": "email", "config": {"to": "ops@example.com,dev@example.com"}},
         {"integration": "webhook:ops", "config": {}},
     ]
-    assert trail() == [("ada@example.org", "monitor.create", "nightly backup", "")]
+    assert trail() == [("ada@example.org", "monitor.create", "web/nightly backup", "")]
 
 
 def test_interval_monitor_is_made_from_a_form(web: WebClient, project: ProjectRef) -> None:
@@ -458,8 +458,8 @@ def test_edit_changes_and_notes_only_what_differs(web: WebClient, project: Proje
     changed = only_monitor()
     assert (answer.status_code, again.status_code, changed.name) == (303, 303, "renamed")
     assert (changed.expected_at, json.loads(changed.action)) == (expected_at, TO_EMAIL)
-    assert [entry for entry in trail() if entry[1] == "monitor.update"] == [
-        ("ada@example.org", "monitor.update", "renamed", "name")
+    assert [entry for entry in trail() if entry[1] == "monitor.change"] == [
+        ("ada@example.org", "monitor.change", "web/renamed", "name: nightly → renamed")
     ]
 
 
@@ -613,7 +613,14 @@ def test_monitor_is_paused_muted_and_resumed(web: WebClient, project: ProjectRef
         assert "Give a time in the future." in web.get(page_of(watch.monitor)).text
     assert after(status="muted") == ("muted", None)
     assert after(status="whatever") == ("active", None)
-    assert [entry[1] for entry in trail()].count("monitor.update") == 6
+    assert [entry[3] for entry in trail() if entry[1] == "monitor.change"] == [
+        "status: active → paused",
+        "status: paused → active",
+        "status: active → muted; muted_until: none → 2026-06-01 20:00:00 UTC",
+        "muted_until: 2026-06-01 20:00:00 UTC → 2026-06-02 09:30:00 UTC",
+        "muted_until: 2026-06-02 09:30:00 UTC → none",
+        "status: muted → active",
+    ]
 
 
 def test_monitor_is_deleted(web: WebClient, project: ProjectRef) -> None:
@@ -623,7 +630,7 @@ def test_monitor_is_deleted(web: WebClient, project: ProjectRef) -> None:
 
     assert (answer.status_code, answer.location) == (303, MONITORS)
     assert db.session.scalars(select(Monitor)).all() == []
-    assert trail()[-1] == ("ada@example.org", "monitor.delete", "nightly", "")
+    assert trail()[-1] == ("ada@example.org", "monitor.delete", "web/nightly", "")
 
 
 def test_viewer_sees_monitors_and_changes_none(app: Flask, project: ProjectRef) -> None:

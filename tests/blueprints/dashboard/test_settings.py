@@ -125,7 +125,7 @@ def test_project_is_changed_and_the_changes_are_noted(web: WebClient) -> None:
     assert 'value="Shop"' in shown
     assert re.findall(r'name="(public_\w+)" value="true" checked', shown) == ["public_data"]
     assert 'value="30"' in shown
-    changes = "name: web → Shop; public_pages: on → off; public_data: off → on; "
+    changes = "name: web → Shop; public_pages: true → false; public_data: false → true; "
     changes += "retention_days: none → 30"
     assert trail() == [("ada@example.org", "project.change", "web", changes)]
 
@@ -301,7 +301,7 @@ def test_role_is_changed_and_the_member_feels_it(web: WebClient) -> None:
     assert answer.status_code == 303
     assert (before, other.get(f"{BASE}/keys/").status_code) == (403, 200)
     assert trail() == [
-        ("ada@example.org", "member.change-role", "grace@example.org", "viewer → admin")
+        ("ada@example.org", "member.change-role", "grace@example.org", "role: viewer → admin")
     ]
 
 
@@ -575,7 +575,7 @@ def test_organization_is_renamed_but_keeps_its_address(web: WebClient) -> None:
 
     assert (answer.status_code, answer.location) == (303, f"{BASE}/organization/")
     assert "Acme Ltd" in web.get(f"{BASE}/").text
-    assert trail() == [("ada@example.org", "organization.rename", "Acme Ltd", "was acme")]
+    assert trail() == [("ada@example.org", "organization.rename", "acme", "name: acme → Acme Ltd")]
 
 
 def test_organization_needs_a_name(web: WebClient) -> None:
