@@ -24,7 +24,7 @@ from taskbadger.errors import NotFound, SettingsError, TaskBadgerError, Validati
 from taskbadger.extensions import db
 from taskbadger.models import ApiKey, Organization, Project, User
 from taskbadger.models.account import DEFAULT_SCOPES, ROLES
-from taskbadger.services import accounts, apply, apply_diff, members, passwords, sending
+from taskbadger.services import accounts, apply, apply_diff, audit, members, passwords, sending
 from taskbadger.services.accounts import SERVER
 from taskbadger.services.apply_file import read as read_apply_file
 from taskbadger.settings import Settings, unknown_variables
@@ -202,6 +202,8 @@ def create_key(target: str, name: str, scopes: str) -> None:
     now = utcnow()
     organization, project = _ensure_target(target, now)
     key, shown = accounts.create_key(organization, project, name=name, now=now, scopes=scopes)
+    detail = f"{key.prefix}, {key.scopes}, {project.slug if project else 'all projects'}"
+    audit.record(SERVER, organization.id, "key.create", name, detail, now=now)
     db.session.commit()
     click.echo(f"Key {key.id} of {target} ({key.scopes}); it is not shown again:", err=True)
     click.echo(shown)
@@ -244,10 +246,12 @@ def _state(key: ApiKey) -> str:
 @with_appcontext
 def revoke_key(key_id: int) -> None:
     """Revoke a key; servers refuse it within 5 seconds."""
+    now = utcnow()
     try:
-        accounts.revoke_key(key_id, now=utcnow())
+        key = accounts.revoke_key(key_id, now=now)
     except NotFound as error:
         raise NotFound(f"there is no key {key_id}") from error
+    audit.record(SERVER, key.organization_id, "key.revoke", key.name, key.prefix, now=now)
     db.session.commit()
     click.echo(f"Key {key_id} is revoked.")
 

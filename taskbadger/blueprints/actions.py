@@ -7,6 +7,7 @@ from flask import Flask, Response
 from flask.views import MethodView
 from flask_smorest import Api
 
+from taskbadger.blueprints import by_admin
 from taskbadger.blueprints.api import (
     ApiBlueprint,
     current_project,
@@ -59,8 +60,9 @@ class ActionList(MethodView):
 
         Create an action for a task
         """
-        tasks.lock_task(current_project(), task_id)
+        task = tasks.lock_task(current_project(), task_id)
         action = actions.add_action(current_project(), task_id, data, now=utcnow())
+        by_admin.record("action.create", task, [_words(action)])
         shown = _show(action)
         db.session.commit()
         return _json(shown, 201)
@@ -107,18 +109,25 @@ class ActionDetail(MethodView):
 
         Cancel an action
         """
-        tasks.lock_task(current_project(), task_id)
-        actions.cancel_action(task_id, _action_id(id), now=utcnow())
+        task = tasks.lock_task(current_project(), task_id)
+        action = actions.cancel_action(task_id, _action_id(id), now=utcnow())
+        if action is not None:
+            by_admin.record("action.cancel", task, [_words(action)])
         db.session.commit()
         return Response(status=204)
 
 
 def _update(data: dict[str, Any], task_id: str, id: str) -> Response:
-    tasks.lock_task(current_project(), task_id)
+    task = tasks.lock_task(current_project(), task_id)
     action = actions.update_action(current_project(), task_id, _action_id(id), data, now=utcnow())
+    by_admin.record("action.change", task, [_words(action)])
     shown = _show(action)
     db.session.commit()
     return _json(shown)
+
+
+def _words(action: ActionRow) -> str:
+    return f"action {action.id}, on {action.trigger} to {action.integration}"
 
 
 def _action_id(text: str) -> int:

@@ -28,6 +28,7 @@ from taskbadger.schemas.channels import (
     show_channel,
 )
 from taskbadger.services import audit, channel_settings, channels, outcomes, sending
+from taskbadger.services.accounts import Actor
 from taskbadger.services.claims import Claimed
 from taskbadger.services.keyset import walk
 
@@ -149,10 +150,10 @@ class ChannelTests(MethodView):
 
         Send a test message now, and tell what became of it
         """
-        return answer(run_test(find_channel(integration)))
+        return answer(run_test(find_channel(integration), current_actor()))
 
 
-def run_test(channel: ChannelConfig) -> dict[str, Any]:
+def run_test(channel: ChannelConfig, actor: Actor) -> dict[str, Any]:
     """Send a test message now; return what ChannelTest describes. Raises TestUnderWay."""
     integration = f"{channel.kind}:{channel.slug}"
     claimed = sending.claim_test(channel, now=utcnow())
@@ -164,6 +165,8 @@ def run_test(channel: ChannelConfig) -> dict[str, Any]:
     took = timedelta(seconds=time.monotonic() - began)
     now = utcnow()
     outcomes.finish(claimed, error, started=now - took, now=now)
+    detail = "not delivered" if error else "delivered"
+    audit.record(actor, claimed.organization_id, "channel.test", integration, detail, now=now)
     db.session.commit()
     return _outcome(claimed, error, took)
 

@@ -7,7 +7,7 @@ from flask import Flask, Response, g, request
 from flask.views import MethodView
 from flask_smorest import Api
 
-from taskbadger.blueprints import openapi
+from taskbadger.blueprints import by_admin, openapi
 from taskbadger.blueprints.api import (
     ApiBlueprint,
     base_url,
@@ -104,6 +104,7 @@ def _create(data: dict[str, Any]) -> str:
         actor=current_actor(),
         monitor_id=_monitor_id(),
     )
+    by_admin.record("task.create", task)
     return write_task(task, current_place())
 
 
@@ -173,7 +174,10 @@ class TaskDetail(MethodView):
 
         Cancel a task
         """
-        tasks.cancel_task(current_project(), id, now=utcnow(), actor=current_actor())
+        now, actor = utcnow(), current_actor()
+        cancelled = tasks.cancel_task(current_project(), id, now=now, actor=actor)
+        if cancelled is not None:
+            by_admin.record("task.cancel", cancelled)
         db.session.commit()
         return Response(status=204)
 
@@ -189,6 +193,7 @@ for _rule in ("/<id>/", "/<id>"):
 
 
 def _update(id: str, data: dict[str, Any], *, replace_tags: bool = False) -> Response:
+    before = by_admin.lock_task(id)
     task = tasks.update_task(
         current_project(),
         id,
@@ -197,6 +202,7 @@ def _update(id: str, data: dict[str, Any], *, replace_tags: bool = False) -> Res
         actor=current_actor(),
         replace_tags=replace_tags,
     )
+    by_admin.record_change(before, task)
     db.session.commit()
     return json_response(write_task(task, current_place()))
 

@@ -117,13 +117,15 @@ def update_action(
     return action
 
 
-def cancel_action(task_id: str, action_id: int, *, now: datetime) -> None:
-    """Cancel an action; a second time changes nothing. Raises NotFound."""
+def cancel_action(task_id: str, action_id: int, *, now: datetime) -> Action | None:
+    """Cancel an action and return it; a second time changes nothing: None. Raises NotFound."""
     action = _lock_action(task_id, action_id)
-    if action.status == ACTIVE:
-        action.status = CANCELLED
-        action.updated = now
-        db.session.flush()
+    if action.status != ACTIVE:
+        return None
+    action.status = CANCELLED
+    action.updated = now
+    db.session.flush()
+    return action
 
 
 def _lock_action(task_id: str, action_id: int) -> Action:

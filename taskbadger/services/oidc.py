@@ -18,7 +18,8 @@ from sqlalchemy import select
 from taskbadger.errors import PermissionDenied, SettingsError
 from taskbadger.extensions import db
 from taskbadger.models import Identity, User
-from taskbadger.services import accounts, invitations, members
+from taskbadger.services import accounts, audit, invitations, members
+from taskbadger.services.accounts import Actor
 
 try:
     from authlib.common.errors import AuthlibBaseError
@@ -211,6 +212,8 @@ def _link(person: Person, *, now: datetime) -> User:
     db.session.add(
         Identity(user_id=user.id, issuer=person.issuer, subject=person.subject, created=now)
     )
+    actor = Actor("user", user.email)
+    audit.record_for_user(actor, user.id, "user.link-sign-on", user.email, person.issuer, now=now)
     return user
 
 

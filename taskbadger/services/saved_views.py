@@ -7,6 +7,8 @@ from sqlalchemy import func, select
 from taskbadger.errors import Conflict, NotFound, ValidationFailed
 from taskbadger.extensions import db
 from taskbadger.models import SavedView
+from taskbadger.services import audit
+from taskbadger.services.accounts import Actor
 
 MAX_VIEWS = 50
 MAX_NAME = 80
@@ -24,7 +26,7 @@ def list_views(organization_id: int) -> list[SavedView]:
 
 
 def save_view(
-    organization_id: int, name: str, search: str, project: str, *, now: datetime
+    organization_id: int, name: str, search: str, project: str, *, actor: Actor, now: datetime
 ) -> SavedView:
     """Keep a search; a view of that name is replaced. Raises ValidationFailed and Conflict."""
     name = name.strip()
@@ -42,14 +44,16 @@ def save_view(
         db.session.add(view)
     view.search = search
     view.project = project
+    audit.record(actor, organization_id, "view.save", name, f"{project} {search}".strip(), now=now)
     db.session.flush()
     return view
 
 
-def delete_view(organization_id: int, view_id: int) -> str:
+def delete_view(organization_id: int, view_id: int, *, actor: Actor, now: datetime) -> str:
     """Delete a view; return its name. Raises NotFound."""
     view = db.session.get(SavedView, view_id)
     if view is None or view.organization_id != organization_id:
         raise NotFound()
+    audit.record(actor, organization_id, "view.delete", view.name, now=now)
     db.session.delete(view)
     return view.name

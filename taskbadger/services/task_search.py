@@ -616,10 +616,10 @@ def cancel_selected(
         if row.status in TERMINAL:
             continue
         try:
-            tasks.cancel_task(by_id[row.project_id], row.id, now=now, actor=actor)
+            done = tasks.cancel_task(by_id[row.project_id], row.id, now=now, actor=actor)
         except NotFound:
             continue
-        cancelled += 1
+        cancelled += done is not None
     return cancelled
 
 

@@ -203,13 +203,16 @@ def update_task(
     return _save(project, before, values, now=now, actor=actor)
 
 
-def cancel_task(project: ProjectRef, task_id: str, *, now: datetime, actor: Actor) -> None:
-    """Cancel a task; one that has ended stays as it is. Raises NotFound."""
+def cancel_task(project: ProjectRef, task_id: str, *, now: datetime, actor: Actor) -> Any | None:
+    """Cancel a task and return its row; one that has ended stays as it is: None.
+
+    Raises NotFound.
+    """
     before = lock_task(project, task_id)
     if before.status in status.TERMINAL:
-        return
+        return None
     changes = _move(before, {"status": status.CANCELLED}, now)
-    _save(project, before, changes, now=now, actor=actor)
+    return _save(project, before, changes, now=now, actor=actor)
 
 
 def mark_stale(project: ProjectRef, task_id: str, *, now: datetime) -> bool:

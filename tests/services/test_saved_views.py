@@ -8,8 +8,9 @@ from conftest import make_project
 from taskbadger.errors import Conflict, NotFound, ValidationFailed
 from taskbadger.extensions import db
 from taskbadger.services import saved_views
-from taskbadger.services.accounts import ProjectRef
+from taskbadger.services.accounts import Actor, ProjectRef
 
+ADA = Actor("user", "ada@example.org")
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
@@ -21,10 +22,10 @@ def names(project: ProjectRef) -> list[tuple[str, str, str]]:
 def test_views_are_kept_by_name_and_replaced(project: ProjectRef) -> None:
     save = saved_views.save_view
     other = make_project("other", "web")
-    save(project.organization_id, " Failures ", "status:error", "web", now=NOW)
-    save(project.organization_id, "All", "", "", now=NOW)
-    save(project.organization_id, "Failures", "status:failed", "", now=NOW)
-    save(other.organization_id, "Failures", "theirs", "", now=NOW)
+    save(project.organization_id, " Failures ", "status:error", "web", actor=ADA, now=NOW)
+    save(project.organization_id, "All", "", "", actor=ADA, now=NOW)
+    save(project.organization_id, "Failures", "status:failed", "", actor=ADA, now=NOW)
+    save(other.organization_id, "Failures", "theirs", "", actor=ADA, now=NOW)
     db.session.commit()
 
     assert names(project) == [("All", "", ""), ("Failures", "status:failed", "")]
@@ -36,25 +37,25 @@ def test_views_are_kept_by_name_and_replaced(project: ProjectRef) -> None:
 )
 def test_bad_view_is_refused(project: ProjectRef, name: str, search: str) -> None:
     with pytest.raises(ValidationFailed):
-        saved_views.save_view(project.organization_id, name, search, "", now=NOW)
+        saved_views.save_view(project.organization_id, name, search, "", actor=ADA, now=NOW)
 
 
 def test_number_of_views_is_limited(project: ProjectRef, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(saved_views, "MAX_VIEWS", 1)
-    saved_views.save_view(project.organization_id, "a", "", "", now=NOW)
-    saved_views.save_view(project.organization_id, "a", "b", "", now=NOW)
+    saved_views.save_view(project.organization_id, "a", "", "", actor=ADA, now=NOW)
+    saved_views.save_view(project.organization_id, "a", "b", "", actor=ADA, now=NOW)
 
     with pytest.raises(Conflict):
-        saved_views.save_view(project.organization_id, "b", "", "", now=NOW)
+        saved_views.save_view(project.organization_id, "b", "", "", actor=ADA, now=NOW)
 
 
 def test_view_is_deleted_by_its_own_organization(project: ProjectRef) -> None:
     other = make_project("other", "web")
-    view = saved_views.save_view(project.organization_id, "a", "", "", now=NOW)
+    view = saved_views.save_view(project.organization_id, "a", "", "", actor=ADA, now=NOW)
     db.session.commit()
 
     with pytest.raises(NotFound):
-        saved_views.delete_view(other.organization_id, view.id)
-    assert saved_views.delete_view(project.organization_id, view.id) == "a"
+        saved_views.delete_view(other.organization_id, view.id, actor=ADA, now=NOW)
+    assert saved_views.delete_view(project.organization_id, view.id, actor=ADA, now=NOW) == "a"
     db.session.commit()
     assert names(project) == []

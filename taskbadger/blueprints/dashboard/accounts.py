@@ -35,7 +35,7 @@ from taskbadger.errors import Throttled, ValidationFailed
 from taskbadger.extensions import db
 from taskbadger.models import User
 from taskbadger.schemas.people import PasswordForm, SetUpForm, SignInForm
-from taskbadger.services import accounts, members, passwords, sessions, throttle
+from taskbadger.services import accounts, audit, members, passwords, sessions, throttle
 from taskbadger.services.projects import NewProject
 
 ATTEMPTS_SECONDS = 15 * 60
@@ -256,7 +256,9 @@ def change_password() -> AnyResponse:
 @blp.page("/account/sessions/<int:session_id>/end", role=SIGNED_IN, methods=["POST"])
 def end_session(session_id: int) -> AnyResponse:
     """Sign another browser out."""
-    sessions.end_one(current_user(), session_id)
+    user = current_user()
+    sessions.end_one(user, session_id)
+    audit.record_for_user(current_actor(), user.id, "user.end-session", user.email, now=utcnow())
     db.session.commit()
     flash("That browser is signed out.", "success")
     return redirect(url_for("dashboard.account"), 303)

@@ -229,7 +229,7 @@ def send_test(integration: str) -> Response:
     channel = find_channel(integration)
     back = redirect(url_for("dashboard.edit_channel", integration=integration), 303)
     try:
-        outcome = run_test(channel)
+        outcome = run_test(channel, current_actor())
     except Conflict as error:
         flash(error.detail, "error")
         return back

@@ -109,6 +109,8 @@ def send_demo_task() -> AnyResponse:
     project = accounts.project_ref(found, current_organization())
     task = tasks.create_task(project, demo.TASK, now=utcnow(), actor=actor)
     task_id = str(task.id)
+    number, name = project.organization_id, str(demo.TASK["name"])
+    audit.record(actor, number, "task.create", name, task_id, now=utcnow())
     db.session.commit()
     demo.play(cast(Any, current_app)._get_current_object(), project, task_id, actor)
     flash("The server plays your program now: watch the task run for ten seconds.", "info")

@@ -22,7 +22,7 @@ from taskbadger.domain import numbers, roles, search, secrets
 from taskbadger.domain.status import RUNNING, TERMINAL, value_percent
 from taskbadger.errors import NotFound
 from taskbadger.extensions import db
-from taskbadger.services import alerts, history, names, task_search, task_view, tasks
+from taskbadger.services import alerts, audit, history, names, task_search, task_view, tasks
 from taskbadger.services.accounts import ProjectRef
 from taskbadger.services.task_list import Filters
 
@@ -222,7 +222,11 @@ def progress_series(events: Any) -> dict[str, Any] | None:
 def cancel_task(id: str) -> AnyResponse:
     """Cancel a task."""
     project, _ = _find(id)
-    tasks.cancel_task(project, id, now=utcnow(), actor=current_actor())
+    now, person = utcnow(), current_actor()
+    cancelled = tasks.cancel_task(project, id, now=now, actor=person)
+    if cancelled is not None:
+        name = cancelled.name
+        audit.record(person, project.organization_id, "task.cancel", name, id, now=now)
     db.session.commit()
     flash("The task is cancelled.", "success")
     return redirect(url_for("dashboard.task", id=id), 303)

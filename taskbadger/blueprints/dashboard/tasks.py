@@ -40,6 +40,8 @@ PAGE_SIZE = 50
 NEWCOMERS = 100
 """Newcomers are counted up to this: a number that goes on growing would be a new page each time."""
 CANCEL_BATCH = 200
+NOTED_TASKS = 100
+"""How many tasks that were cancelled together the audit log names."""
 CANCEL_SECONDS = 15
 """A request that cancels all matching tasks stops after so long, and says so."""
 NEWEST = NEWCOMERS + PAGE_SIZE + 1
@@ -361,23 +363,24 @@ def cancel_tasks() -> AnyResponse:
 
 
 def _cancel_selected(query: Query, task_ids: list[str]) -> int:
-    number = _cancel_each(organization_projects(), task_ids[:1000], current_actor())
-    _note(number, f"{len(task_ids)} selected")
+    cancelled = _cancel_each(organization_projects(), task_ids[:1000], current_actor())
+    _note(cancelled, f"{len(task_ids)} selected")
     db.session.commit()
-    return number
+    return len(cancelled)
 
 
-def _cancel_each(projects: list[ProjectRef], task_ids: list[str], actor: Actor) -> int:
-    """Cancel tasks, each in a transaction of its own.
+def _cancel_each(projects: list[ProjectRef], task_ids: list[str], actor: Actor) -> list[str]:
+    """Cancel tasks, each in a transaction of its own; return the ids of those that were open.
 
     One that held the rows of several, with their monitors and quiet periods, would wait in a
     circle with the updates of others.
     """
-    number = 0
+    cancelled = []
     for task_id in task_ids:
-        number += task_search.cancel_selected(projects, [task_id], now=utcnow(), actor=actor)
+        if task_search.cancel_selected(projects, [task_id], now=utcnow(), actor=actor):
+            cancelled.append(task_id)
         db.session.commit()
-    return number
+    return cancelled
 
 
 def read_newest(form: Any) -> Cursor | None:
@@ -393,29 +396,32 @@ def _cancel_matching(query: Query, start: Cursor | None) -> tuple[int, bool]:
         return 0, True
     deadline = utcnow() + timedelta(seconds=CANCEL_SECONDS)
     actor, projects = current_actor(), query.projects
-    cursor, total = start, 0
+    cursor, cancelled = start, list[str]()
     while True:
         with reading():
             found = task_search.search_tasks(projects, filters, cursor, CANCEL_BATCH)
-        total += _cancel_each(projects, [row.id for row in found.rows], actor)
+        cancelled += _cancel_each(projects, [row.id for row in found.rows], actor)
         cursor = found.next
         if cursor is None or utcnow() > deadline:
             break
-    _note(total, f"all matching “{query.text}”")
+    _note(cancelled, f"all matching “{query.text}”")
     db.session.commit()
-    return total, cursor is None
+    return len(cancelled), cursor is None
 
 
-def _note(number: int, detail: str) -> None:
-    if number:
-        audit.record(
-            current_actor(),
-            current_member().organization_id,
-            "task.cancel",
-            f"{number} task{'' if number == 1 else 's'}",
-            detail,
-            now=utcnow(),
-        )
+def _note(cancelled: list[str], how: str) -> None:
+    """Note which tasks were cancelled; of many the first, as each task's history has the rest."""
+    if not cancelled:
+        return
+    number, more = len(cancelled), len(cancelled) - NOTED_TASKS
+    audit.record(
+        current_actor(),
+        current_member().organization_id,
+        "task.cancel",
+        f"{number} task{'' if number == 1 else 's'}",
+        f"{how}: {', '.join(cancelled[:NOTED_TASKS])}{f' and {more} more' if more > 0 else ''}",
+        now=utcnow(),
+    )
 
 
 @blp.page("/a/<organization_slug>/tasks/views", role=roles.CHANGE_TASKS, methods=["POST"])
@@ -427,6 +433,7 @@ def save_view() -> AnyResponse:
         request.form.get("name", ""),
         query.text,
         query.project,
+        actor=current_actor(),
         now=utcnow(),
     )
     db.session.commit()
@@ -441,7 +448,9 @@ def save_view() -> AnyResponse:
 )
 def delete_view(view_id: int) -> AnyResponse:
     """Delete a saved view."""
-    name = saved_views.delete_view(current_member().organization_id, view_id)
+    name = saved_views.delete_view(
+        current_member().organization_id, view_id, actor=current_actor(), now=utcnow()
+    )
     db.session.commit()
     flash(f"The view “{name}” is deleted.", "success")
     return redirect(url_for("dashboard.task_list"), 303)

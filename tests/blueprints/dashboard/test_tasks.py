@@ -344,7 +344,11 @@ def test_selected_tasks_are_cancelled(web: WebClient, project: ProjectRef) -> No
     assert (response.status_code, response.location) == (303, "/a/acme/tasks/?q=job")
     assert statuses() == {"a": "cancelled", "b": "cancelled", "c": "pending"}
     [entry] = db.session.scalars(select(AuditEntry))
-    assert (entry.verb, entry.subject, entry.detail) == ("task.cancel", "2 tasks", "2 selected")
+    assert (entry.verb, entry.subject, entry.detail) == (
+        "task.cancel",
+        "2 tasks",
+        f"2 selected: {first}, {second}",
+    )
     db.session.rollback()
     assert "Cancelled 2 tasks" in web.get(LIST).text
 
