@@ -1,6 +1,6 @@
 """What a person sees when a page cannot be shown."""
 
-from flask import Response, make_response, render_template, request
+from flask import Response, g, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
 
 TITLES = {
@@ -21,9 +21,13 @@ _DETAILS = {
 }
 
 
-def problem_page(status: int, detail: str, retry_after: int | None = None) -> Response:
-    """Return the page for an error."""
-    title = TITLES.get(status, "That did not work")
+def problem_page(
+    status: int, detail: str, retry_after: int | None = None, title: str | None = None
+) -> Response:
+    """Return the page for an error, with *title* where the usual one of the status says less."""
+    title = title or TITLES.get(status, "That did not work")
+    # What surrounds a page is read from the database, which may be the trouble.
+    g.bare = status >= 500
     response = make_response(
         render_template("dashboard/problem.html", status=status, title=title, detail=detail),
         status,

@@ -18,6 +18,9 @@ from taskbadger.services.accounts import Actor
 class InvitationGone(NotFound):
     """This invitation was used, withdrawn or is too old. Ask for another one."""
 
+    title = "This invitation is over"
+    """What a page about it is called."""
+
 
 def invite(
     organization: Organization,

@@ -16,21 +16,22 @@ from datetime import timedelta
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, current_app, g, redirect, request, url_for
+from flask import Blueprint, Response, current_app, flash, g, redirect, request, url_for
 from sqlalchemy import select
 from sqlalchemy.orm import contains_eager
 from werkzeug.wrappers import Response as AnyResponse
 
+from taskbadger.blueprints.dashboard.formats import duration
 from taskbadger.blueprints.dashboard.frame import Frame, Link
 from taskbadger.blueprints.live import is_live_request
 from taskbadger.blueprints.problems import problem_page
 from taskbadger.blueprints.security import cookie_path, is_secure
 from taskbadger.clock import utcnow
 from taskbadger.domain import roles
-from taskbadger.errors import NotFound, PermissionDenied, TaskBadgerError
+from taskbadger.errors import NotFound, PermissionDenied, TaskBadgerError, Throttled
 from taskbadger.extensions import db, writing
 from taskbadger.models import Membership, Organization, Project, User
-from taskbadger.services import sessions
+from taskbadger.services import monitor_overview, sessions
 from taskbadger.services.accounts import Actor
 from taskbadger.services.sessions import Member, Visit
 
@@ -129,7 +130,10 @@ def _on_error(error: TaskBadgerError) -> Response:
     detail = "There is nothing at this address, or it is not yours to see."
     if error.status != 404 or error.detail != NotFound().detail:
         detail = error.detail
-    return problem_page(error.status, detail, getattr(error, "retry_after", None))
+    if isinstance(error, Throttled):
+        detail = f"Try again in {duration(error.retry_after)}."
+    retry_after, title = getattr(error, "retry_after", None), getattr(error, "title", None)
+    return problem_page(error.status, detail, retry_after, title)
 
 
 blp = Pages("dashboard", __name__, template_folder="templates")
@@ -244,7 +248,11 @@ def to_sign_in(path: str | None = None) -> AnyResponse:
     wanted = path or request.full_path.rstrip("?")
     if path is None and request.method not in ("GET", "HEAD"):
         wanted = _referring_path()
-    return redirect(url_for("dashboard.sign_in", next=wanted or None), 303)
+    response = redirect(url_for("dashboard.sign_in", next=wanted or None), 303)
+    if COOKIE in request.cookies and not is_live_request() and find_visit() is None:
+        flash("Your session has ended. Sign in to go on.", "warning")
+        forget_cookie(response)
+    return response
 
 
 def _referring_path() -> str:
@@ -304,14 +312,34 @@ def _page_context() -> dict[str, Any]:
     """Give the pages of an organization their frame."""
     context: dict[str, Any] = {"may": may, "roles": roles}
     # An open page takes only what its frame surrounds.
-    if _known_member() is not None and not is_live_request():
-        context["frame"] = make_frame()
+    member = _known_member()
+    if member is not None and not is_live_request() and not g.get("bare"):
+        context["frame"] = make_frame(member, read_failing())
     return context
 
 
-def make_frame() -> Frame:
-    """Return the top bar of this page's organization."""
-    visit, member = current_visit(), current_member()
+def read_failing() -> int:
+    """Return how many monitors of this page's organization are failing; read once per page."""
+    if "failing" not in g:
+        g.failing = monitor_overview.count_failing(current_member().organization_id)
+    failing: int = g.failing
+    return failing
+
+
+def home_frame(wanted: str) -> Frame | None:
+    """Return the top bar of a page of no organization: that of *wanted*, or of the first."""
+    found = memberships_of(current_visit().user_id)
+    if not found:
+        return None
+    chosen = next((one for one in found if one.organization.slug == wanted), found[0])
+    home = chosen.organization
+    member = Member(chosen.id, chosen.role, home.id, home.slug, home.name)
+    return make_frame(member, monitor_overview.count_failing(home.id))
+
+
+def make_frame(member: Member, failing: int) -> Frame:
+    """Return the top bar of an organization."""
+    visit = current_visit()
     base = _home(member.organization)
     homes = [one.organization for one in memberships_of(visit.user_id)]
     return Frame(
@@ -322,11 +350,12 @@ def make_frame() -> Frame:
         ),
         user=visit.email,
         menu=(
-            Link("account", "Your account", url_for("dashboard.account")),
+            Link("account", "Your account", url_for("dashboard.account", of=member.organization)),
             Link("how-to", "How to send tasks", f"{base}how-to/"),
             Link("docs", "API documentation", url_for("docs.page")),
         ),
         sign_out=url_for("dashboard.sign_out"),
+        failing=failing,
     )
 
 

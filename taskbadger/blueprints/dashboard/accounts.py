@@ -24,6 +24,7 @@ from taskbadger.blueprints.dashboard.access import (
     current_visit,
     find_visit,
     forget_cookie,
+    home_frame,
     idle_time,
     memberships_of,
     sign_in_cookie,
@@ -148,7 +149,7 @@ def sign_out() -> AnyResponse:
     sessions.end(request.cookies.get(COOKIE, ""))
     db.session.commit()
     state.clear()
-    response = redirect(url_for("dashboard.sign_in"), 303)
+    response = to_next(request.args.get("next") or "/sign-in")
     forget_cookie(response)
     return response
 
@@ -226,11 +227,18 @@ def _account_page(form: Form) -> str:
     return render_template(
         "dashboard/account.html",
         form=form,
+        frame=home_frame(_origin()),
+        of=_origin() or None,
         user=user,
         memberships=memberships_of(user.id),
         sessions=sessions.list_for(user, idle=idle_time(), now=utcnow()),
         current=current_visit().session_id,
     )
+
+
+def _origin() -> str:
+    """Return the organization from which the visitor came to their account."""
+    return request.args.get("of", "")
 
 
 @blp.page("/account/password", role=SIGNED_IN, methods=["POST"])
@@ -246,7 +254,7 @@ def change_password() -> AnyResponse:
         return make_response(_account_page(form), 400)
     user = current_user()
     members.change_password(user, password_hash, actor=current_actor(), now=utcnow())
-    response = redirect(url_for("dashboard.account"), 303)
+    response = redirect(url_for("dashboard.account", of=_origin() or None), 303)
     begin_session(response, user)
     db.session.commit()
     flash("Your password is changed, and other browsers are signed out.", "success")
@@ -261,4 +269,4 @@ def end_session(session_id: int) -> AnyResponse:
     audit.record_for_user(current_actor(), user.id, "user.end-session", user.email, now=utcnow())
     db.session.commit()
     flash("That browser is signed out.", "success")
-    return redirect(url_for("dashboard.account"), 303)
+    return redirect(url_for("dashboard.account", of=_origin() or None), 303)

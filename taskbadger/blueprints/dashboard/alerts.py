@@ -22,7 +22,7 @@ from taskbadger.models import GlobalAction
 from taskbadger.schemas.alert_forms import DryRunForm, GlobalActionForm
 from taskbadger.schemas.fields import field_errors
 from taskbadger.schemas.monitor_forms import UNITS, split_seconds
-from taskbadger.services import audit, monitor_overview, rules
+from taskbadger.services import audit, rules
 from taskbadger.services import overview as surroundings
 from taskbadger.services.keyset import read_number
 
@@ -43,11 +43,7 @@ class RuleRow:
 
 def alerts_context() -> dict[str, Any]:
     """Return what every page of alerts shows around its own part."""
-    organization_id = current_member().organization_id
-    return {
-        "dead_count": surroundings.count_dead(organization_id),
-        "failing": monitor_overview.count_failing(organization_id),
-    }
+    return {"dead_count": surroundings.count_dead(current_member().organization_id)}
 
 
 @blp.page(f"{BASE}/", role=roles.READ)

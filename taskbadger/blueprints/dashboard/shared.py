@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 from flask import Flask, Response, current_app, g, request
 
-from taskbadger.blueprints.dashboard.access import current_member
+from taskbadger.blueprints.dashboard.access import current_member, read_failing
 from taskbadger.blueprints.live import Region, is_live_request, render_live
-from taskbadger.services import monitor_overview, task_search
+from taskbadger.services import task_search
 from taskbadger.services.accounts import KeyCache, ProjectRef
 
 VERSION_SECONDS = 2.0
@@ -106,7 +106,7 @@ def count_failing() -> int:
     """Return how many monitors of this page's organization are failing."""
     number = current_member().organization_id
     name = ("failing", number)
-    return share(name, lambda: monitor_overview.count_failing(number), place="counts")
+    return share(name, read_failing, place="counts")
 
 
 def render_shared(

@@ -298,6 +298,20 @@ def test_session_ends_without_a_visit(make_app: Callable[..., Flask]) -> None:
         assert not is_signed_in(browser)
 
 
+def test_sign_in_says_once_that_a_session_has_ended(make_app: Callable[..., Flask]) -> None:
+    app = make_app(SESSION_HOURS=1)
+    browser, stranger = browser_for(app, make_member()), browser_for(app)
+    said = "Your session has ended."
+
+    with time_machine.travel(utcnow() + timedelta(hours=2)):
+        poll = browser.get("/a/acme/", headers={"X-Live": "1"})
+        pages = [browser.get(browser.get("/a/acme/").location).text for _ in range(2)]
+    unknown = stranger.get(stranger.get("/a/acme/").location).text
+
+    assert poll.status_code == 303
+    assert [said in page for page in (*pages, unknown)] == [True, False, False]
+
+
 def test_session_in_use_ends_too(make_app: Callable[..., Flask]) -> None:
     browser = browser_for(make_app(SESSION_HOURS=1), make_member())
     begin = utcnow()
@@ -356,6 +370,7 @@ def test_account_is_closed_for_a_while_after_too_many_attempts(
 
     assert [answer.status_code for answer in answers] == [403, 403, 429]
     assert (right.status_code, right.headers["Retry-After"]) == (429, "870")
+    assert "<p>Try again in 14 min 30 s.</p>" in right.text
     assert others == [403, 403, 429]
     assert later.status_code == 303
 

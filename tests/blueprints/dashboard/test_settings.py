@@ -441,6 +441,7 @@ def test_invitation_works_once(web: WebClient) -> None:
 
     assert [answer.status_code for answer in answers] == [404, 404]
     assert "This invitation was used, withdrawn or is too old." in answers[0].text
+    assert "<h1>This invitation is over</h1>" in answers[0].text
     assert not other.client.get_cookie("taskbadger_session")
 
 
@@ -507,6 +508,11 @@ def test_invitation_of_somebody_else_is_not_accepted(web: WebClient) -> None:
     assert answer.status_code == 403
     assert "You are signed in as eve@example.org" in answer.text
     assert "grace@example.org" not in roles_now()
+    out = re.search(r'action="(/sign-out\?next=[^"]*)"', answer.text)
+    assert out is not None
+    left = eve.post(html.unescape(out[1]))
+    assert left.location == link
+    assert "Join" in eve.get(left.location).text
 
 
 @pytest.mark.parametrize("token", ["", "x", "a" * 5000, "\x00", "ü"])
