@@ -113,7 +113,7 @@ class ChannelReplay(MethodView):
         now, organization_id, channel = utcnow(), current_access().organization_id, data["channel"]
         count = deliveries.replay_channel(organization_id, channel, now=now)
         if count:
-            detail = f"{count} deliveries"
+            detail = f"{count} deliver{'y' if count == 1 else 'ies'}"
             audit.record(
                 current_actor(), organization_id, "delivery.replay-all", channel, detail, now=now
             )

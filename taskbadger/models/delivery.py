@@ -12,7 +12,9 @@ WAITING = "waiting"
 SENDING = "sending"
 DELIVERED = "delivered"
 DEAD = "dead"
-STATES = (WAITING, SENDING, DELIVERED, DEAD)
+DISMISSED = "dismissed"
+"""Dead, and somebody has seen to it: kept, but counted no more."""
+STATES = (WAITING, SENDING, DELIVERED, DEAD, DISMISSED)
 
 _OPEN = text("next_attempt_at IS NOT NULL")
 _SENDING = text("state = 'sending'")

@@ -19,7 +19,7 @@ from taskbadger.domain import ids
 from taskbadger.errors import Conflict, NotFound
 from taskbadger.extensions import db
 from taskbadger.models import ChannelConfig, Delivery, DeliveryAttempt, Destination
-from taskbadger.models.delivery import DEAD, WAITING
+from taskbadger.models.delivery import DEAD, DISMISSED, WAITING
 from taskbadger.services import channels
 
 KEPT = timedelta(days=30)
@@ -38,6 +38,22 @@ Poke = Callable[[list[str]], None]
 
 class NotDead(Conflict):
     """Only a delivery that was given up can be replayed."""
+
+
+class NotRetrying(Conflict):
+    """Only a delivery that waits for its next try can be tried now."""
+
+
+class NotGivenUp(Conflict):
+    """Only a delivery that was given up can be dismissed."""
+
+
+class ChannelGone(Conflict):
+    """Its channel was deleted: it cannot be delivered any more, only dismissed."""
+
+
+class ChannelOff(Conflict):
+    """Its channel is turned off: turn it on first."""
 
 
 def queue(
@@ -185,6 +201,27 @@ def get_delivery(organization_id: int, delivery_id: str) -> Delivery:
     return delivery
 
 
+def find_stamp(organization_id: int, delivery_id: str) -> tuple[Any, ...]:
+    """Return what changes whenever a delivery does, by one look-up; raises NotFound."""
+    if ids.to_bytes(delivery_id) is None:
+        raise NotFound()
+    row = db.session.execute(
+        select(
+            Delivery.state,
+            Delivery.attempts,
+            Delivery.crashes,
+            Delivery.next_attempt_at,
+            Delivery.finished,
+            Destination.hold_until,
+        )
+        .join(Destination, Destination.key == Delivery.destination, isouter=True)
+        .where(Delivery.id == delivery_id, Delivery.organization_id == organization_id)
+    ).first()
+    if row is None:
+        raise NotFound()
+    return tuple(row)
+
+
 def list_attempts(delivery_id: str) -> Sequence[DeliveryAttempt]:
     """Return the attempts to deliver, oldest first, those before a replay too."""
     return db.session.scalars(
@@ -195,28 +232,96 @@ def list_attempts(delivery_id: str) -> Sequence[DeliveryAttempt]:
 
 
 def replay(organization_id: int, delivery_id: str, *, now: datetime) -> None:
-    """Try a dead delivery again, from the start of the schedule. Raises NotFound and NotDead."""
+    """Try a dead delivery again, from the start of the schedule.
+
+    Raises NotFound, NotDead, ChannelGone and ChannelOff.
+    """
     delivery = get_delivery(organization_id, delivery_id)
-    if not _revive((Delivery.id == delivery_id,), now):
+    if delivery.state in (DEAD, DISMISSED):
+        _check_target(delivery)
+    if not _revive((Delivery.id == delivery_id, Delivery.state.in_((DEAD, DISMISSED))), now):
         raise NotDead()
     db.session.refresh(delivery)
     _release([delivery.destination])
 
 
+def _check_target(delivery: Delivery) -> None:
+    """Raise ChannelGone or ChannelOff where a delivery would be given up again at once."""
+    target = channels.find_target(delivery.organization_id, delivery.integration)
+    if target is None:
+        raise ChannelGone()
+    if target.disabled and delivery.kind != "test":
+        raise ChannelOff()
+
+
 def replay_channel(organization_id: int, integration: str, *, now: datetime) -> int:
-    """Try all dead deliveries of a channel again; return how many there are."""
-    where = _of_channel(organization_id, integration)
-    dead = (*where, Delivery.state == DEAD)
+    """Try all dead deliveries of a channel again, but for tests; return how many there are."""
+    dead = given_up(organization_id, integration)
     destinations = db.session.scalars(select(Delivery.destination).where(*dead).distinct()).all()
-    count = _revive(where, now)
+    count = _revive(dead, now)
     _release(destinations)
     return count
+
+
+def hurry(organization_id: int, delivery_id: str, *, now: datetime) -> None:
+    """Let a delivery that failed make its next try now. Raises NotFound and NotRetrying."""
+    delivery = get_delivery(organization_id, delivery_id)
+    hurried = db.session.execute(
+        update(Delivery)
+        # One that was never tried is due, or waits for the end of a quiet period.
+        .where(Delivery.id == delivery_id, Delivery.state == WAITING, Delivery.attempts > 0)
+        .values(next_attempt_at=at_once(now))
+        .execution_options(synchronize_session=False)
+    )
+    if not hurried.rowcount:  # type: ignore[attr-defined]
+        raise NotRetrying()
+    db.session.refresh(delivery)
+    _remember(delivery_id)
+    _release([delivery.destination])
+
+
+def dismiss(organization_id: int, delivery_id: str) -> None:
+    """Count a dead delivery no more; it stays. Raises NotFound and NotGivenUp."""
+    get_delivery(organization_id, delivery_id)
+    if not _dismiss((Delivery.id == delivery_id, Delivery.state == DEAD)):
+        raise NotGivenUp()
+
+
+def dismiss_all(organization_id: int, integration: str = "") -> int:
+    """Dismiss all that was given up, of one channel or of all; return how many there were."""
+    return _dismiss(given_up(organization_id, integration))
+
+
+def _dismiss(where: tuple[ColumnElement[bool], ...]) -> int:
+    dismissed = db.session.execute(
+        update(Delivery)
+        .where(*where)
+        .values(state=DISMISSED)
+        .execution_options(synchronize_session=False)
+    )
+    db.session.expire_all()
+    return int(dismissed.rowcount)  # type: ignore[attr-defined]
+
+
+def given_up(organization_id: int, integration: str = "") -> tuple[ColumnElement[bool], ...]:
+    """Return what selects the messages that nobody got, of one channel or of all.
+
+    A test is none: whoever sent it saw what became of it.
+    """
+    where = [
+        Delivery.organization_id == organization_id,
+        Delivery.state == DEAD,
+        Delivery.kind != "test",
+    ]
+    if integration:
+        where.append(Delivery.integration == integration)
+    return tuple(where)
 
 
 def _revive(where: tuple[ColumnElement[bool], ...], now: datetime) -> int:
     revived = db.session.execute(
         update(Delivery)
-        .where(*where, Delivery.state == DEAD)
+        .where(*where)
         .values(state=WAITING, attempts=0, crashes=0, next_attempt_at=at_once(now), finished=None)
         .returning(Delivery.id)
         .execution_options(synchronize_session=False)

@@ -8,8 +8,7 @@ from sqlalchemy import func, select
 
 from taskbadger.extensions import db
 from taskbadger.models import Delivery
-from taskbadger.models.delivery import DEAD
-from taskbadger.services import monitor_overview
+from taskbadger.services import deliveries, monitor_overview
 
 ROWS = 5
 COUNT_CAP = 1000
@@ -35,7 +34,7 @@ def read_surroundings(organization_id: int) -> Surroundings:
         select(
             Delivery.id, Delivery.integration, Delivery.error, Delivery.finished, Delivery.created
         )
-        .where(Delivery.organization_id == organization_id, Delivery.state == DEAD)
+        .where(*deliveries.given_up(organization_id))
         .order_by(Delivery.id.desc())
         .limit(ROWS)
     )
@@ -47,11 +46,11 @@ def read_surroundings(organization_id: int) -> Surroundings:
     )
 
 
-def count_dead(organization_id: int) -> int:
-    """Return how many messages were given up, up to COUNT_CAP."""
+def count_dead(organization_id: int, integration: str = "") -> int:
+    """Return how many messages were given up, of one channel or of all, up to COUNT_CAP."""
     some = (
         select(Delivery.id)
-        .where(Delivery.organization_id == organization_id, Delivery.state == DEAD)
+        .where(*deliveries.given_up(organization_id, integration))
         .limit(COUNT_CAP)
         .subquery()
     )

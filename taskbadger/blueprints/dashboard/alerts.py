@@ -1,10 +1,11 @@
 """Alerts: the global actions of an organization, their editor, and what one would have fired."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from flask import Response as FlaskResponse
 from flask import flash, make_response, redirect, render_template, request, url_for
 from marshmallow import ValidationError
 from werkzeug.wrappers import Response
@@ -12,7 +13,7 @@ from werkzeug.wrappers import Response
 from taskbadger.blueprints.dashboard import channel_picker
 from taskbadger.blueprints.dashboard.access import blp, current_actor, current_member
 from taskbadger.blueprints.dashboard.forms import Form, read_form
-from taskbadger.blueprints.dashboard.shared import organization_projects
+from taskbadger.blueprints.dashboard.shared import organization_projects, render_shared, share
 from taskbadger.clock import utcnow
 from taskbadger.domain import roles, triggers
 from taskbadger.domain.status import STATUSES
@@ -43,14 +44,30 @@ class RuleRow:
 
 def alerts_context() -> dict[str, Any]:
     """Return what every page of alerts shows around its own part."""
-    return {"dead_count": surroundings.count_dead(current_member().organization_id)}
+    return {"dead_count": count_dead()}
+
+
+def count_dead() -> int:
+    """Return how many messages of this page's organization were given up."""
+    number = current_member().organization_id
+    name = ("dead", number)
+    return share(name, lambda: surroundings.count_dead(number), place="counts")
+
+
+def render_alerts(
+    template: str, stamp: object, context: Callable[[], dict[str, Any]]
+) -> FlaskResponse:
+    """Answer with a page of alerts that keeps itself up to date; *stamp* is that of its part."""
+    version = f"{stamp!r}|{count_dead()}"
+    return render_shared(f"dashboard/{template}", version, lambda: alerts_context() | context())
 
 
 @blp.page(f"{BASE}/", role=roles.READ)
-def alert_list() -> str:
+def alert_list() -> FlaskResponse:
     """Show the global actions."""
     found = rules.list_rules(current_member().organization_id)
-    return render_template("dashboard/alerts.html", rows=_rows(found), **alerts_context())
+    stamp = [(rule.id, rule.updated, rule.held_back) for rule in found]
+    return render_alerts("alerts.html", stamp, lambda: {"rows": _rows(found)})
 
 
 def _rows(found: Sequence[GlobalAction]) -> list[RuleRow]:

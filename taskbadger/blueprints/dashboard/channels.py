@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from flask import Response as FlaskResponse
 from flask import flash, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from taskbadger import channels as kinds
 from taskbadger.blueprints.channels import run_test
 from taskbadger.blueprints.dashboard.access import blp, current_actor, current_member
-from taskbadger.blueprints.dashboard.alerts import BASE, alerts_context
+from taskbadger.blueprints.dashboard.alerts import BASE, alerts_context, render_alerts
 from taskbadger.blueprints.dashboard.forms import Form, read_form
 from taskbadger.blueprints.dashboard.once import answer_again, is_repeated
 from taskbadger.channels import Channel
@@ -33,16 +34,18 @@ ALREADY_SAVED = "The channel was saved already. A secret that was made for it is
 
 
 @blp.page(f"{BASE}/channels/", role=roles.READ)
-def channel_list() -> str:
+def channel_list() -> FlaskResponse:
     """Show the channels by kind, and the kinds that there are."""
-    return render_template(
-        "dashboard/channels.html",
-        channels=[
-            (one, name_of(one)) for one in channels.list_channels(current_member().organization_id)
-        ],
-        labels={kind: label_of(kind) for kind in kinds.kinds()},
-        missing={kind: _missing(kind) for kind in kinds.kinds()},
-        **alerts_context(),
+    found = channels.list_channels(current_member().organization_id)
+    stamp = [(one.id, one.updated, one.disabled, one.failing_since) for one in found]
+    return render_alerts(
+        "channels.html",
+        stamp,
+        lambda: {
+            "channels": [(one, name_of(one)) for one in found],
+            "labels": {kind: label_of(kind) for kind in kinds.kinds()},
+            "missing": {kind: _missing(kind) for kind in kinds.kinds()},
+        },
     )
 
 

@@ -113,6 +113,8 @@ PAGES: dict[str, Callable[[ProjectRef], Made]] = {
         "alerts/deliveries/replay",
         {"channel": make_dead(project) and "email"},
     ),
+    "dismiss_delivery": lambda project: (f"alerts/deliveries/{make_dead(project)}/dismiss", {}),
+    "dismiss_deliveries": lambda project: (make_dead(project) and "alerts/deliveries/dismiss", {}),
     "create_monitor": lambda _: ("monitors/new/", CRON),
     "change_monitor": lambda project: (f"monitors/{Watch(project).monitor.id}/edit/", CRON),
     "set_monitor_status": lambda project: (

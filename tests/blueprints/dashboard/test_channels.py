@@ -270,7 +270,7 @@ def test_channel_is_turned_off_and_on_and_deleted(web: WebClient, project: Proje
     answer = web.post(f"{CHANNELS}webhook:ops/delete")
 
     assert (off, on, answer.location) == (False, True, CHANNELS)
-    assert "It is turned off and sends nothing." in page
+    assert "It is turned off and sends nothing but tests." in page
     assert db.session.scalars(select(ChannelConfig)).all() == []
     assert [entry[1:] for entry in trail()] == [
         ("channel.change", "webhook:ops", "enabled: true → false"),

@@ -2,7 +2,8 @@
 
 import html
 import re
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,8 +16,8 @@ from watching import Watch
 
 from taskbadger.clock import utcnow
 from taskbadger.extensions import db
-from taskbadger.models import Delivery, DeliveryAttempt
-from taskbadger.services import rules, tasks
+from taskbadger.models import Delivery, DeliveryAttempt, Destination
+from taskbadger.services import channels, rules, sending, tasks
 from taskbadger.services.accounts import Actor, ProjectRef
 
 DELIVERIES = "/a/acme/alerts/deliveries/"
@@ -82,7 +83,7 @@ def test_deliveries_are_listed_newest_first_with_what_went_wrong(
     text = words(page)
     assert "The receiver answered 500." in text
     assert "1 message was given up: nobody got it." in text
-    assert page.count(">a task</a>") == 2
+    assert page.count(">import: error</a>") == 2
 
 
 def test_list_is_narrowed_by_state_channel_and_time(web: WebClient, project: ProjectRef) -> None:
@@ -156,7 +157,9 @@ def test_delivery_shows_its_tries_and_why(web: WebClient, project: ProjectRef) -
 
     text = words(page)
     assert f'href="/a/acme/tasks/{task.id}/">import</a>' in page
-    assert "a global action on */50%" in text
+    assert "the global action all on */50%" in text
+    assert re.search(r'href="/a/acme/alerts/\d+/">all</a>', page)
+    assert "Task: import Status: pending" in text
     assert "*/50% – → 60" in text
     assert "ops@example.com" in text
     assert "1.2 s" in text
@@ -172,7 +175,7 @@ def test_delivery_of_a_monitor_leads_to_it(web: WebClient, project: ProjectRef) 
     page = web.get(f"{DELIVERIES}{delivery_id}/").text
 
     assert f'href="/a/acme/monitors/{watch.monitor.id}/">nightly</a>' in page
-    assert "monitor failing" in words(web.get(DELIVERIES).text)
+    assert "nightly: failing" in words(web.get(DELIVERIES).text)
 
 
 def test_one_delivery_is_tried_again(web: WebClient, project: ProjectRef) -> None:
@@ -203,6 +206,206 @@ def test_all_of_a_channel_are_tried_again(web: WebClient, project: ProjectRef) -
     assert (answer.location, none.status_code) == (f"{DELIVERIES}?channel=email", 303)
     assert states() == ["waiting", "waiting", "dead"]
     assert trail() == [("ada@example.org", "delivery.replay-all", "email", "2 deliveries")]
+
+
+def test_try_all_again_is_offered_where_something_was_given_up(
+    web: WebClient, project: ProjectRef
+) -> None:
+    fail(project)
+
+    assert "given up again" not in web.get(DELIVERIES + "?channel=email").text
+
+
+def fail_once(delivery_id: str, again: datetime) -> None:
+    """Let a delivery wait for another try, after one that failed."""
+    found = db.session.get(Delivery, delivery_id)
+    assert found is not None
+    found.attempts, found.next_attempt_at, found.error = 1, again, "The receiver answered 503."
+    db.session.commit()
+
+
+def hold(delivery_id: str, until: datetime) -> None:
+    """Leave the receiver of a delivery alone for a while."""
+    found = db.session.get(Delivery, delivery_id)
+    assert found is not None
+    key = found.destination
+    db.session.add(Destination(key=key, failures=3, hold_until=until, seen=utcnow()))
+    db.session.commit()
+
+
+def test_delivery_that_waits_for_another_try_is_tried_now(
+    web: WebClient, project: ProjectRef
+) -> None:
+    soon, later = fail(project), utcnow() + timedelta(hours=1)
+    fail_once(soon, later)
+    hold(soon, later)
+    untried = fail(project)
+    path = f"{DELIVERIES}{soon}/"
+
+    shown = words(web.get(path).text)
+    web.post(path + "replay")
+    refused = web.post(f"{DELIVERIES}{untried}/replay")
+    text = words(web.get(refused.location).text)
+
+    db.session.expire_all()
+    found = db.session.get(Delivery, soon)
+    assert found is not None
+    assert found.next_attempt_at <= utcnow()
+    assert (found.state, found.attempts) == ("waiting", 1)
+    assert db.session.scalars(select(Destination.hold_until)).one() is None
+    assert ("Try now" in shown, "held back while the receiver fails" in shown) == (True, True)
+    assert "Only a delivery that was given up can be replayed" in text
+    assert trail() == [("ada@example.org", "delivery.hurry", soon, "")]
+
+
+def test_list_tells_what_is_retried_and_what_is_held_back(
+    web: WebClient, project: ProjectRef
+) -> None:
+    retried, untried = fail(project), fail(project)
+    fail_once(retried, utcnow() + timedelta(minutes=1))
+
+    before = words(web.get(DELIVERIES).text)
+    hold(retried, utcnow() + timedelta(hours=1))
+    held = words(web.get(DELIVERIES).text)
+
+    assert "retrying next in" in before
+    assert held.count("held back while the receiver fails, next in") == 2
+    assert listed(web.get(DELIVERIES + "?state=retrying").text) == [retried]
+    assert listed(web.get(DELIVERIES + "?state=waiting").text) == [untried, retried]
+
+
+def test_delivery_that_was_given_up_is_dismissed_and_stays(
+    web: WebClient, project: ProjectRef
+) -> None:
+    dead = fail(project)
+    give_up(dead)
+    path = f"{DELIVERIES}{dead}/"
+
+    web.post(path + "dismiss")
+    again = web.post(path + "dismiss")
+    page = web.get(path).text
+
+    assert (states(), again.status_code) == (["dismissed"], 303)
+    assert "given up: nobody got" not in page
+    assert "Only a delivery that was given up can be dismissed." in page
+    assert listed(web.get(DELIVERIES).text) == [dead]
+    assert trail() == [("ada@example.org", "delivery.dismiss", dead, "")]
+    web.post(path + "replay")
+    assert states() == ["waiting"]
+
+
+def test_all_that_was_given_up_is_dismissed_of_a_channel_or_everywhere(
+    web: WebClient, project: ProjectRef
+) -> None:
+    for number in range(3):
+        delivery_id = fail(project)
+        give_up(delivery_id)
+        if number == 0:
+            db.session.get_one(Delivery, delivery_id).integration = "webhook:ops"
+            db.session.commit()
+    foreign = fail(make_project("other", "web"))
+    give_up(foreign)
+
+    assert "Dismiss all given up" in web.get(DELIVERIES + "?state=dead").text
+    web.post(f"{DELIVERIES}dismiss", {"channel": "email"})
+    one_left = states()
+    web.post(f"{DELIVERIES}dismiss")
+
+    assert one_left == ["dead", "dismissed", "dismissed", "dead"]
+    assert states() == ["dismissed", "dismissed", "dismissed", "dead"]
+    assert [entry[1:] for entry in trail()] == [
+        ("delivery.dismiss-all", "email", "2 deliveries"),
+        ("delivery.dismiss-all", "all channels", "1 delivery"),
+    ]
+
+
+def test_failed_test_counts_as_no_message_that_nobody_got(
+    web: WebClient, project: ProjectRef
+) -> None:
+    dead = fail(project)
+    give_up(dead)
+    db.session.get_one(Delivery, dead).kind = "test"
+    db.session.commit()
+
+    pages = [web.get(path).text for path in (DELIVERIES, f"{DELIVERIES}{dead}/")]
+    web.post(f"{DELIVERIES}replay", {"channel": "email"})
+
+    assert [("nobody got" in page, ">Dismiss<" in page) for page in pages] == [(False, False)] * 2
+    assert states() == ["dead"]
+
+
+@pytest.mark.parametrize(
+    ("integration", "message"),
+    [
+        ("webhook:gone", "Its channel was deleted: it cannot be delivered any more"),
+        ("webhook:off", "Its channel is turned off: turn it on first."),
+    ],
+)
+def test_delivery_that_would_be_given_up_at_once_is_not_tried(
+    web: WebClient, project: ProjectRef, integration: str, message: str
+) -> None:
+    made = channels.create_channel(
+        project.organization_id, "webhook", "off", "Off", {"url": "https://ops.example.com/"},
+        context=sending.send_context(), now=utcnow(),
+    )  # fmt: skip
+    channels.set_enabled(made, enabled=False, now=utcnow())
+    dead = fail(project)
+    give_up(dead)
+    db.session.get_one(Delivery, dead).integration = integration
+    db.session.commit()
+
+    answer = web.post(f"{DELIVERIES}{dead}/replay")
+
+    assert message in web.get(answer.location).text
+    assert (states(), trail()) == (["dead"], [])
+
+
+def test_tries_are_numbered_on_after_a_replay(web: WebClient, project: ProjectRef) -> None:
+    dead = fail(project)
+    give_up(dead)
+    give_up(dead)
+
+    page = words(web.get(f"{DELIVERIES}{dead}/").text)
+
+    assert re.findall(r"(\d)\. 20", page) == ["2", "1"]
+
+
+def live(web: WebClient, path: str, etag: str = "") -> Any:
+    headers = {"X-Live": "1", "If-None-Match": f'"{etag}"'}
+    return web.get(path, headers=headers)
+
+
+def test_open_pages_of_alerts_show_what_becomes_of_a_delivery(
+    web: WebClient, make_app: Callable[..., Flask], project: ProjectRef
+) -> None:
+    delivery_id = fail(project)
+    rules.create_rule(
+        project.organization_id,
+        {"name": "all", "trigger": "error", "channels": [MAIL]},
+        now=utcnow(),
+    )
+    db.session.commit()
+    alerts = "/a/acme/alerts/"
+    pages = (DELIVERIES, f"{DELIVERIES}{delivery_id}/", alerts, f"{alerts}channels/")
+    etags = [re.findall(r'data-etag="([^"]+)"', web.get(path).text)[0] for path in pages]
+    counts = []
+    for path, etag in zip(pages, etags, strict=True):
+        assert live(web, path, etag).status_code == 304
+        with count_queries() as queries:
+            assert live(web, path, etag).status_code == 304
+        counts.append(len(queries))
+    give_up(delivery_id)
+    other = browser_for(make_app(), make_member())  # Of a process that remembers nothing.
+    news = [live(other, path, etag) for path, etag in zip(pages, etags, strict=True)]
+
+    # Who asks, and the rows of a list with their receivers; the rest is shared for a while.
+    assert counts == [3, 1, 2, 2]
+    assert [answer.status_code for answer in news] == [200] * 4
+    for answer in news:
+        assert "1 message</a> was given up" in answer.text
+        assert "csrf_token" not in answer.text
+    assert "The receiver answered 500." in news[0].text
+    assert "The receiver answered 500." in news[1].text
 
 
 @pytest.mark.parametrize("number", ["x", "%00", "a" * 22])
