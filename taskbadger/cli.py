@@ -134,8 +134,9 @@ def serve(
     if not no_migrate:
         _upgrade()
     address = settings.BASE_URL or serving.address_of(listener)
-    if demo:
-        click.echo(seed.welcome(seed.first_run(now=utcnow()), address))
+    click.echo(seed.welcome(seed.first_run(now=utcnow()) if demo else None, address))
+    if not no_migrate and members.needs_set_up():
+        click.echo("There is no user yet: open it to become the owner.")
     db.session.remove()
     db.engine.dispose()
     children = [
@@ -146,7 +147,7 @@ def serve(
         )
     ]
     if not no_worker:
-        children += serving.background(settings)
+        children += serving.background(settings, address)
     serving.Supervisor(children, listener).run()
 
 

@@ -64,7 +64,7 @@ def _make_account(now: datetime) -> FirstRun:
 
 
 def welcome(made: FirstRun | None, address: str) -> str:
-    """Return what ``serve --demo`` prints: all there is to know on the first run, else the URL."""
+    """Return what ``serve`` prints: all there is to know on the first run, else the URL."""
     head = f"Task Badger is at {address}/ (API documentation: {address}/api/docs/)"
     if made is None:
         return head

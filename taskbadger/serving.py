@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -60,6 +60,8 @@ class Child:
     command: Sequence[str]
     reload: signal.Signals
     pass_fds: tuple[int, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What its environment has besides ours."""
     pid: int | None = None
     """The process, which leads a session of its own; None while there is none."""
     due: float = 0.0
@@ -73,6 +75,7 @@ class Child:
             self.command,
             start_new_session=True,
             pass_fds=self.pass_fds,
+            env={**os.environ, **self.variables},
             preexec_fn=_die_with(os.getpid()),  # Safe: there are no threads here.
         )
         process.returncode = 0  # The supervisor reaps by itself.
@@ -279,23 +282,25 @@ def gunicorn(listener: socket.socket, *, workers: int, threads: int) -> Child:
     )
 
 
-def background(settings: Settings) -> list[Child]:
+def background(settings: Settings, address: str = "") -> list[Child]:
     """Return the background worker: ours, or Celery's two processes when there is a broker.
 
-    Raises SettingsError when there is a broker and no Celery.
+    Links in its messages start with *address* where no setting says with what: it answers no
+    requests, which would tell. Raises SettingsError when there is a broker and no Celery.
     """
+    variables = {"TASKBADGER_BASE_URL": address} if address and not settings.BASE_URL else {}
     if not settings.BROKER_URL:
-        return [_python("worker", "taskbadger.cli", "worker")]
+        return [_python("worker", "taskbadger.cli", "worker", variables=variables)]
     if find_spec("celery") is None:
         raise SettingsError(
             "TASKBADGER_BROKER_URL needs Celery: pip install 'taskbadger-server[celery]'"
         )
     return [
-        _python("celery worker", "taskbadger.worker.celery", "worker"),
-        _python("celery beat", "taskbadger.worker.celery", "beat"),
+        _python("celery worker", "taskbadger.worker.celery", "worker", variables=variables),
+        _python("celery beat", "taskbadger.worker.celery", "beat", variables=variables),
     ]
 
 
-def _python(name: str, module: str, *arguments: str) -> Child:
+def _python(name: str, module: str, *arguments: str, variables: Mapping[str, str]) -> Child:
     command = [sys.executable, "-m", module, *arguments]
-    return Child(name, command, reload=signal.SIGTERM)
+    return Child(name, command, reload=signal.SIGTERM, variables=variables)

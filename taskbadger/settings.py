@@ -34,7 +34,8 @@ class Settings:
     """``sqlite:///path`` (relative to the working directory) or ``postgresql://…``."""
 
     BASE_URL: str = ""
-    """What links start with, as ``https://tasks.example.com``; empty: the request's own address."""
+    """What links start with, as ``https://tasks.example.com``; empty: the request's own address,
+    and in messages of the background worker the one that ``serve`` listens on."""
 
     SQLITE_SYNCHRONOUS: str = "FULL"
     """``FULL``, or ``NORMAL``: faster, but a power cut may lose the last acknowledged writes."""

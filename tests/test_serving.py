@@ -41,8 +41,13 @@ def is_ready(server: Server) -> bool:
 def test_serve_migrates_an_empty_database_and_answers(tmp_path: Path, database: str) -> None:
     with serve(tmp_path, TASKBADGER_DATABASE_URL=database) as server:
         assert is_ready(server)
+        said = (tmp_path / "output").read_text().splitlines()
         key = new_key(tmp_path, database)
 
+        assert said == [
+            f"Task Badger is at {server.address}/ (API documentation: {server.address}/api/docs/)",
+            "There is no user yet: open it to become the owner.",
+        ]
         assert server.get("/healthz") == (200, b'{"status":"ok"}\n')
         status, page = server.get("/api/acme/web/tasks/", key=key)
         assert (status, json.loads(page)) == (200, {"next": None, "previous": None, "results": []})
@@ -66,6 +71,17 @@ def test_the_background_worker_runs_beside_gunicorn(tmp_path: Path) -> None:
 
         assert [line["child"] for line in both.said("started")] == ["gunicorn", "worker"]
         assert [line["child"] for line in alone.said("started")] == ["gunicorn"]
+
+
+@pytest.mark.parametrize("setting", ["", "https://tasks.example.com"])
+def test_worker_of_serve_knows_what_links_start_with(tmp_path: Path, setting: str) -> None:
+    with serve(tmp_path, TASKBADGER_BASE_URL=setting) as server:
+        assert is_ready(server)
+        (pid,) = [line["pid"] for line in server.said("started") if line["child"] == "worker"]
+
+        known = psutil.Process(pid).environ()["TASKBADGER_BASE_URL"]
+
+        assert known == (setting or server.address)
 
 
 def test_all_that_is_logged_is_one_json_object_per_line(tmp_path: Path) -> None:
