@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from taskbadger.domain import changes
 from taskbadger.extensions import db
@@ -12,6 +12,7 @@ from taskbadger.models import AuditEntry, Membership
 from taskbadger.services.accounts import Actor
 
 PAGE_SIZE = 50
+_SEARCHED = (AuditEntry.actor_name, AuditEntry.verb, AuditEntry.subject, AuditEntry.detail)
 
 
 def record(
@@ -67,10 +68,17 @@ def record_for_user(
         record(actor, organization_id, verb, subject, detail, now=now)
 
 
-def list_entries(organization_id: int, *, before: int | None = None) -> list[AuditEntry]:
-    """Return up to PAGE_SIZE + 1 entries, newest first, older than the entry *before*."""
+def list_entries(
+    organization_id: int, *, before: int | None = None, search: str = ""
+) -> list[AuditEntry]:
+    """Return up to PAGE_SIZE + 1 entries, newest first, older than the entry *before*.
+
+    With *search*, those that have the text anywhere, in capitals or not.
+    """
     query = select(AuditEntry).where(AuditEntry.organization_id == organization_id)
     if before is not None:
         query = query.where(AuditEntry.id < before)
+    if search:
+        query = query.where(or_(*(one.icontains(search, autoescape=True) for one in _SEARCHED)))
     query = query.order_by(AuditEntry.id.desc()).limit(PAGE_SIZE + 1)
     return list(db.session.scalars(query))

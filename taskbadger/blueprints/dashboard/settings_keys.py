@@ -40,13 +40,19 @@ def _list_page(form: Form) -> str:
     found = projects.list_projects(organization_id)
     return render_template(
         "dashboard/settings_keys.html",
-        keys=sorted(accounts.list_keys(organization_id), key=lambda key: -key.id),
+        keys=sorted(accounts.list_keys(organization_id), key=_by_use),
         projects=[*with_unchosen([(one.slug, one.name) for one in found]), ("", "all projects")],
         project=request.args.get("project", ""),
         form=form,
         days=[(str(one), f"for {one} days" if one else "until revoked") for one in KEY_DAYS],
         now=utcnow(),
     )
+
+
+def _by_use(key: ApiKey) -> tuple[bool, int]:
+    """Put the newest first, and those that open nothing any more last."""
+    is_over = key.revoked is not None or (key.expires is not None and key.expires <= utcnow())
+    return is_over, -key.id
 
 
 @blp.page(f"{BASE}/keys/", role=roles.MANAGE_KEYS, methods=["POST"])

@@ -15,6 +15,7 @@ from taskbadger.clock import utcnow
 from taskbadger.domain import roles
 from taskbadger.errors import NotFound
 from taskbadger.extensions import db
+from taskbadger.schemas.fields import printable
 from taskbadger.schemas.people import NameForm
 from taskbadger.services import audit, members
 
@@ -47,11 +48,18 @@ def audit_log() -> str:
     before = request.args.get("before", type=int)
     if before is not None and not 0 < before < 2**63:
         raise NotFound()
-    entries = audit.list_entries(current_member().organization_id, before=before)
+    search = printable(request.args.get("q", "").strip()).replace("\x00", "")[:200]
+    number = current_member().organization_id
+    entries = audit.list_entries(number, before=before, search=search)
     page, more = entries[: audit.PAGE_SIZE], len(entries) > audit.PAGE_SIZE
     return render_template(
         "dashboard/settings_audit.html",
         entries=page,
-        older=url_for("dashboard.audit_log", before=page[-1].id) if more else None,
-        newest=url_for("dashboard.audit_log") if before is not None else None,
+        search=search,
+        older=_log_href(search, page[-1].id) if more else None,
+        newest=_log_href(search) if before is not None else None,
     )
+
+
+def _log_href(search: str, before: int | None = None) -> str:
+    return url_for("dashboard.audit_log", q=search or None, before=before)

@@ -571,6 +571,43 @@ def test_audit_log_is_read_page_by_page(web: WebClient) -> None:
     assert [one for page in seen for one in page] == list(range(119, -1, -1))
 
 
+def test_audit_log_is_searched(web: WebClient) -> None:
+    organization_id = db.session.scalars(select(Organization.id)).one()
+    for number in range(60):
+        actor = Actor("user", f"{'Grace' if number % 2 else 'bo'}@example.org")
+        audit.record(actor, organization_id, "key.revoke", f"key {number}", "100%", now=utcnow())
+    db.session.commit()
+
+    def found(query: str) -> list[str]:
+        return re.findall(r"<td[^>]*>(key \d+)</td>", web.get(f"{BASE}/audit/?{query}").text)
+
+    assert found("q=grace")[:2] == ["key 59", "key 57"]
+    assert (len(found("q=GRACE@")), len(found("q=key.rev")), found("q=%25x")) == (30, 50, [])
+    assert found("q=key+7") == ["key 7"]
+    assert found("q=%00") == found("")
+    assert "No entry fits" in web.get(f"{BASE}/audit/?q=nobody").text
+    older = re.search(r'rel="next" href="([^"]*)"', web.get(f"{BASE}/audit/?q=100%25").text)
+    assert older is not None
+    assert "q=100%25&before=" in html.unescape(older[1])
+
+
+def test_keys_that_open_nothing_any_more_stand_last(web: WebClient) -> None:
+    project = make_project()
+    organization, now = project.organization, utcnow()
+    for name in ("first", "second", "third"):
+        accounts.create_key(organization, project, name=name, now=now)
+    expired = now - timedelta(days=1)
+    accounts.create_key(organization, project, name="expired", now=now, expires=expired)
+    second = next(key for key in accounts.list_keys() if key.name == "second")
+    accounts.revoke_key(second.id, now=now)
+    db.session.commit()
+
+    page = web.get(f"{BASE}/keys/").text
+
+    names = re.findall(r'<td class="main wrap">(\w+)</td>', page)
+    assert names == ["third", "first", "expired", "second"]
+
+
 @pytest.mark.parametrize("before", ["0", "-1", str(2**63)])
 def test_audit_log_before_nothing_is_not_found(web: WebClient, before: str) -> None:
     assert web.get(f"{BASE}/audit/?before={before}").status_code == 404
