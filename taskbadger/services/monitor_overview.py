@@ -13,33 +13,6 @@ from taskbadger.models import Incident, Monitor, Project, Slot, Task
 from taskbadger.services.pagination import Cursor, InvalidCursor, Page, cut_page
 
 
-def list_failing(organization_id: int, limit: int) -> Sequence[Any]:
-    """Return the monitors of an organization that are failing, the latest first.
-
-    Rows of ``id``, ``name``, ``project`` (its slug) and ``opened_at`` of the incident.
-    """
-    query = (
-        select(Monitor.id, Monitor.name, Project.slug.label("project"), Incident.opened_at)
-        .join(Incident, Incident.monitor_id == Monitor.id)
-        .join(Project, Project.id == Monitor.project_id)
-        .where(Project.organization_id == organization_id, Incident.closed_at.is_(None))
-        .order_by(Incident.opened_at.desc(), Incident.id.desc())
-        .limit(limit)
-    )
-    return db.session.execute(query).all()
-
-
-def count_failing(organization_id: int) -> int:
-    """Return how many monitors of an organization are failing."""
-    return db.session.execute(
-        select(func.count())
-        .select_from(Incident)
-        .join(Monitor, Monitor.id == Incident.monitor_id)
-        .join(Project, Project.id == Monitor.project_id)
-        .where(Project.organization_id == organization_id, Incident.closed_at.is_(None))
-    ).scalar_one()
-
-
 def list_next_expected(organization_id: int, limit: int) -> Sequence[Any]:
     """Return the monitors whose runs are expected next, the soonest first.
 

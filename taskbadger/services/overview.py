@@ -1,14 +1,15 @@
-"""What an overview says beside the tasks: failing monitors, the next runs, lost messages."""
+"""What an overview says beside the tasks: what is failing, the next runs, lost messages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select
 
 from taskbadger.extensions import db
 from taskbadger.models import Delivery
-from taskbadger.services import deliveries, monitor_overview
+from taskbadger.services import deliveries, failing, monitor_overview
 
 ROWS = 5
 COUNT_CAP = 1000
@@ -18,8 +19,10 @@ COUNT_CAP = 1000
 class Surroundings:
     """The first few of each kind, as rows that outlive their session."""
 
-    failing: Sequence[Any]
-    """Monitors that fail: ``id``, ``name``, ``project`` (its slug) and ``opened_at``."""
+    monitors: Sequence[Any]
+    """Monitors that fail, as ``failing.list_failing_monitors`` gives them."""
+    names: Sequence[Any]
+    """Names that fail, as ``failing.list_failing_names`` gives them."""
     next_runs: Sequence[Any]
     """Monitors: ``id``, ``name``, ``project`` and ``expected_at``."""
     dead: Sequence[Any]
@@ -28,7 +31,7 @@ class Surroundings:
     """How many of those there are, up to COUNT_CAP."""
 
 
-def read_surroundings(organization_id: int) -> Surroundings:
+def read_surroundings(organization_id: int, *, now: datetime) -> Surroundings:
     """Return what surrounds the tasks of an organization."""
     query = (
         select(
@@ -39,7 +42,8 @@ def read_surroundings(organization_id: int) -> Surroundings:
         .limit(ROWS)
     )
     return Surroundings(
-        failing=monitor_overview.list_failing(organization_id, ROWS),
+        monitors=failing.list_failing_monitors(organization_id, ROWS),
+        names=failing.list_failing_names(organization_id, ROWS, now=now),
         next_runs=monitor_overview.list_next_expected(organization_id, ROWS),
         dead=db.session.execute(query).all(),
         dead_count=count_dead(organization_id),

@@ -11,6 +11,7 @@ from taskbadger.extensions import db
 from taskbadger.models import RunStat
 from taskbadger.services import failing, run_stats, tasks
 from taskbadger.services.accounts import Actor, ProjectRef
+from taskbadger.services.failing import Failing
 
 NOW = datetime(2026, 11, 23, 12, 0, 30, tzinfo=UTC)
 ADA = Actor("user", "ada@example.org")
@@ -33,34 +34,36 @@ def count() -> None:
     db.session.rollback()
 
 
-def names(*projects: ProjectRef) -> list[tuple[str, str]]:
-    found = failing.list_failing(projects, 10, now=NOW)
-    assert failing.count_failing(projects, now=NOW) == len(found)
-    return [(row.name, row.last_outcome) for row in found]
+def names(project: ProjectRef) -> list[tuple[str, str, str]]:
+    """Return the failing names of the organization of a project."""
+    number = project.organization_id
+    found = failing.list_failing_names(number, 10, now=NOW)
+    assert failing.count_failing(number, now=NOW) == Failing(monitors=0, names=len(found))
+    return [(row.project, row.name, row.last_outcome) for row in found]
 
 
 @pytest.mark.parametrize(
     ("runs", "expected"),
     [
-        ([(1, "error")], [("job", "error")]),
-        ([(1, "stale")], [("job", "stale")]),
+        ([(1, "error")], ["error"]),
+        ([(1, "stale")], ["stale"]),
         ([(2, "error"), (1, "success")], []),
-        ([(2, "success"), (1, "error")], [("job", "error")]),
-        ([(2, "error"), (1, "cancelled")], [("job", "error")]),
+        ([(2, "success"), (1, "error")], ["error"]),
+        ([(2, "error"), (1, "cancelled")], ["error"]),
         ([(20, "error"), (1, "success")], []),
-        ([(20, "error"), (1, "cancelled")], [("job", "error")]),
+        ([(20, "error"), (1, "cancelled")], ["error"]),
         ([(25, "error")], []),
         ([(1, "cancelled")], []),
     ],
 )
 def test_name_fails_while_its_latest_run_of_a_day_failed(
-    project: ProjectRef, runs: list[tuple[float, str]], expected: list[tuple[str, str]]
+    project: ProjectRef, runs: list[tuple[float, str]], expected: list[str]
 ) -> None:
     for hours, status in runs:
         run(project, "job", hours, status)
         count()
 
-    assert names(project) == expected
+    assert names(project) == [("web", "job", outcome) for outcome in expected]
 
 
 def test_run_that_is_tried_again_and_succeeds_fails_no_longer(project: ProjectRef) -> None:
@@ -73,16 +76,17 @@ def test_run_that_is_tried_again_and_succeeds_fails_no_longer(project: ProjectRe
     assert names(project) == []
 
 
-def test_failing_names_of_some_projects_are_listed_latest_first(project: ProjectRef) -> None:
+def test_failing_names_of_an_organization_are_listed_latest_first(project: ProjectRef) -> None:
     other = make_project("acme", "worker")
+    foreign = make_project("globex", "api")
     run(project, "first", 3, "error")
     run(other, "second", 2, "error")
-    run(make_project("globex", "api"), "theirs", 1, "error")
+    run(foreign, "theirs", 1, "error")
     count()
 
-    assert names(project, other) == [("second", "error"), ("first", "error")]
-    assert names(project) == [("first", "error")]
-    assert names() == []
+    assert names(project) == [("worker", "second", "error"), ("web", "first", "error")]
+    assert names(foreign) == [("api", "theirs", "error")]
+    assert len(failing.list_failing_names(project.organization_id, 1, now=NOW)) == 1
 
 
 def test_failing_names_are_found_by_an_index_of_them_alone(project: ProjectRef) -> None:
@@ -102,7 +106,7 @@ def test_failing_names_are_found_by_an_index_of_them_alone(project: ProjectRef) 
 
     event.listen(db.engine, "before_cursor_execute", explain)
     try:
-        failing.count_failing([project], now=NOW)
+        failing.count_failing(project.organization_id, now=NOW)
     finally:
         event.remove(db.engine, "before_cursor_execute", explain)
 
@@ -111,7 +115,7 @@ def test_failing_names_are_found_by_an_index_of_them_alone(project: ProjectRef) 
 
 def test_each_question_is_one_query(project: ProjectRef) -> None:
     with count_queries() as statements:
-        failing.list_failing([project], 5, now=NOW)
-        failing.count_failing([project], now=NOW)
+        failing.list_failing_names(project.organization_id, 5, now=NOW)
+        failing.count_failing(project.organization_id, now=NOW)
 
     assert len(statements) == 2

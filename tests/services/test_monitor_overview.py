@@ -2,32 +2,32 @@
 
 import pytest
 from conftest import count_queries, make_project
-from watching import Watch, clock, sweep
+from watching import Watch, at, clock, sweep
 
-from taskbadger.services import monitor_overview, monitors
+from taskbadger.services import failing, monitor_overview, monitors
 from taskbadger.services.accounts import ProjectRef
 
 
-def failing(project: ProjectRef, name: str, time: str) -> Watch:
+def make_failing(project: ProjectRef, name: str, time: str) -> Watch:
     watch = Watch(project, fields={"name": name})
     watch.run(time, "error")
     return watch
 
 
 def test_failing_monitors_of_an_organization_latest_first(project: ProjectRef) -> None:
-    failing(project, "first", "12:00")
-    failing(make_project("acme", "jobs"), "second", "12:10")
-    failing(make_project("globex", "api"), "theirs", "12:20")
+    make_failing(project, "first", "12:00")
+    make_failing(make_project("acme", "jobs"), "second", "12:10")
+    make_failing(make_project("globex", "api"), "theirs", "12:20")
     Watch(project, fields={"name": "healthy"}).run("12:00", "success")
 
-    found = monitor_overview.list_failing(project.organization_id, 10)
+    found = failing.list_failing_monitors(project.organization_id, 10)
 
     assert [(one.name, one.project, clock(one.opened_at)) for one in found] == [
         ("second", "jobs", "12:10"),
         ("first", "web", "12:00"),
     ]
-    assert monitor_overview.count_failing(project.organization_id) == 2
-    assert len(monitor_overview.list_failing(project.organization_id, 1)) == 1
+    assert failing.count_failing(project.organization_id, now=at("12:30")).monitors == 2
+    assert len(failing.list_failing_monitors(project.organization_id, 1)) == 1
 
 
 def test_next_expected_runs_of_an_organization_soonest_first(project: ProjectRef) -> None:
@@ -64,13 +64,13 @@ def test_strip_shows_the_last_slots_oldest_first(project: ProjectRef) -> None:
 def test_overview_takes_the_same_queries_for_one_monitor_and_for_four(
     project: ProjectRef, count: int
 ) -> None:
-    watched = [failing(project, f"job {number}", "12:00") for number in range(count)]
+    watched = [make_failing(project, f"job {number}", "12:00") for number in range(count)]
     ids = [watch.monitor.id for watch in watched]
 
     with count_queries() as statements:
-        monitor_overview.list_failing(project.organization_id, 10)
+        failing.list_failing_monitors(project.organization_id, 10)
         monitor_overview.list_next_expected(project.organization_id, 10)
-        monitor_overview.count_failing(project.organization_id)
+        failing.count_failing(project.organization_id, now=at("12:30"))
         monitor_overview.recent_slots(ids, 30)
         page = monitors.list_monitors(project, None, 10)
 

@@ -31,8 +31,9 @@ from taskbadger.domain import roles
 from taskbadger.errors import NotFound, PermissionDenied, TaskBadgerError, Throttled
 from taskbadger.extensions import db, writing
 from taskbadger.models import Membership, Organization, Project, User
-from taskbadger.services import monitor_overview, sessions
+from taskbadger.services import sessions
 from taskbadger.services.accounts import Actor
+from taskbadger.services.failing import Failing, count_failing
 from taskbadger.services.sessions import Member, Visit
 
 PUBLIC = "public"
@@ -314,16 +315,16 @@ def _page_context() -> dict[str, Any]:
     # An open page takes only what its frame surrounds.
     member = _known_member()
     if member is not None and not is_live_request() and not g.get("bare"):
-        context["frame"] = make_frame(member, read_failing())
+        context["frame"] = make_frame(member, read_failing().total)
     return context
 
 
-def read_failing() -> int:
-    """Return how many monitors of this page's organization are failing; read once per page."""
+def read_failing() -> Failing:
+    """Return how many things fail in this page's organization; read once per page."""
     if "failing" not in g:
-        g.failing = monitor_overview.count_failing(current_member().organization_id)
-    failing: int = g.failing
-    return failing
+        g.failing = count_failing(current_member().organization_id, now=utcnow())
+    found: Failing = g.failing
+    return found
 
 
 def home_frame(wanted: str) -> Frame | None:
@@ -334,7 +335,7 @@ def home_frame(wanted: str) -> Frame | None:
     chosen = next((one for one in found if one.organization.slug == wanted), found[0])
     home = chosen.organization
     member = Member(chosen.id, chosen.role, home.id, home.slug, home.name)
-    return make_frame(member, monitor_overview.count_failing(home.id))
+    return make_frame(member, count_failing(home.id, now=utcnow()).total)
 
 
 def make_frame(member: Member, failing: int) -> Frame:

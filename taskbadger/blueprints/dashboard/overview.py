@@ -11,11 +11,11 @@ from taskbadger.blueprints.dashboard.access import blp, current_member
 from taskbadger.blueprints.dashboard.how_to import how_to
 from taskbadger.blueprints.dashboard.rows import TaskRow, make_row
 from taskbadger.blueprints.dashboard.shared import (
-    count_failing,
     last_change,
     organization_projects,
     render_shared,
     share,
+    share_failing,
 )
 from taskbadger.blueprints.live import Region, live_anchor
 from taskbadger.clock import utcnow
@@ -65,7 +65,9 @@ class _View:
         self.counted = share("counted", run_stats.last_counted, place="counts")
         number = current_member().organization_id
         self.around = share(
-            ("around", number), lambda: surroundings.read_surroundings(number), place="counts"
+            ("around", number),
+            lambda: surroundings.read_surroundings(number, now=self.now),
+            place="counts",
         )
         self._ids = tuple(project.id for project in projects)
 
@@ -105,9 +107,9 @@ class _View:
 
     def regions(self) -> dict[str, Region]:
         """Return the parts of the page that change by themselves."""
-        around, failing = self.around, count_failing()
+        around, failing = self.around, share_failing()
         return {
-            "failing": Region(lambda: (around.failing, failing), dict),
+            "failing": Region(lambda: (around.monitors, around.names, failing), dict),
             "figures": Region(lambda: (self.figures, around.dead_count, failing), dict),
             "running": Region(
                 lambda: (_stamps(self.running), self.figures.running > ROWS),
@@ -129,6 +131,7 @@ def _context(view: _View) -> dict[str, Any]:
         "around": view.around,
         "base": url_for("dashboard.overview"),
         "figures": view.figures,
+        "failures": share_failing(),
         "span": view.span,
         "ranges": [
             (one, url_for("dashboard.overview", range=one, _anchor="history"))

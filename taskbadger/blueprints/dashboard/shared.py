@@ -15,6 +15,7 @@ from taskbadger.blueprints.dashboard.access import current_member, read_failing
 from taskbadger.blueprints.live import Region, is_live_request, render_live
 from taskbadger.services import task_search
 from taskbadger.services.accounts import KeyCache, ProjectRef
+from taskbadger.services.failing import Failing
 
 VERSION_SECONDS = 2.0
 COUNT_SECONDS = 5.0
@@ -102,8 +103,8 @@ def last_change(projects: list[ProjectRef]) -> str:
     return share(name, lambda: task_search.last_change(projects))
 
 
-def count_failing() -> int:
-    """Return how many monitors of this page's organization are failing."""
+def share_failing() -> Failing:
+    """Return how many things fail in this page's organization."""
     number = current_member().organization_id
     name = ("failing", number)
     return share(name, read_failing, place="counts")
@@ -120,7 +121,7 @@ def render_shared(
     The template must show the same to everyone with the same role in the organization. Forms with
     a CSRF token stand outside of its live regions, and leave the token out for an open page.
     """
-    member, failing = current_member(), count_failing()
+    member, failing = current_member(), share_failing().total
     if regions:
         # The number stands in the title of the page, around all regions.
         regions = {**regions, "title": Region(lambda: failing, dict)}

@@ -186,12 +186,36 @@ def test_monitors_and_lost_messages_are_shown(web: WebClient, project: ProjectRe
         False,
     ]
     shown = figures(page)
-    assert (shown["Failing monitors"], shown["Messages given up"]) == ("1", "1")
+    assert (shown["Failing now"], shown["Messages given up"]) == ("1", "1")
     assert "<title>(1) Overview" in page
     assert "answered 500" in page
     assert "hourly" in page
     assert "foreign" not in page
     assert "<script>alert" not in page
+
+
+def test_name_whose_latest_run_failed_is_failing_until_one_succeeds(
+    app: Flask, web: WebClient, project: ProjectRef
+) -> None:
+    make_task(project, "import" + HOSTILE, status="error")
+    count()
+    page = web.get(OVERVIEW)
+    tasks_page = web.get(OVERVIEW + "tasks/").text
+    polled = live(web)
+
+    make_task(project, "import" + HOSTILE, status="success")
+    count()
+    app.extensions["taskbadger_counts"]._known.clear()
+    healed = live(web, etag=polled.headers["ETag"]).text
+
+    assert figures(page.text)["Failing now"] == "1"
+    assert 'data-key="name-web-import' in page.text
+    assert "<title>(1) Overview" in page.text
+    assert "<title>(1) Tasks" in tasks_page
+    assert "<script>alert" not in page.text
+    assert regions(healed) >= {"failing", "figures"}
+    assert 'data-failing="0"' in healed
+    assert 'data-key="name-' not in healed
 
 
 def test_open_page_learns_of_monitors_and_lost_messages(
