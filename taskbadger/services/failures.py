@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, cast
 
-from sqlalchemy import Select, Table, literal_column, select, union_all
+from sqlalchemy import Select, Table, literal_column, select
 
 from taskbadger.extensions import fetch_all
 from taskbadger.models import Task
 from taskbadger.services.accounts import ProjectRef
-from taskbadger.services.task_search import LIST_COLUMNS
+from taskbadger.services.task_search import LIST_COLUMNS, union_of
 
 _task = cast(Table, Task.__table__).c
 # Written out: with a parameter in its place, planners cannot tell that the index holds them all.
@@ -40,6 +40,6 @@ def walk_failed(project_ids: Sequence[int], most: int) -> Select[Any]:
         .subquery()
         for number in project_ids
     ]
-    merged = union_all(*(select(part.c.end_time, part.c.id) for part in parts)).subquery()
+    merged = union_of([select(part.c.end_time, part.c.id) for part in parts])
     newest = select(merged.c.id).order_by(merged.c.end_time.desc(), merged.c.id.desc())
     return newest.limit(most)

@@ -10,11 +10,11 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any, cast
 
 from sqlalchemy import (
     Select,
+    Subquery,
     Table,
     and_,
     bindparam,
@@ -45,6 +45,8 @@ LEAST_WINDOW = 500
 COUNT_CAP = 10_000
 """Counts are exact up to this."""
 MAX_ARMS = 200
+MOST_TERMS = 100
+"""Of a union; SQLite takes 500."""
 MAX_NAMES = 2_000
 """More distinct names of a project than these are not gone through one by one."""
 # Rows of the same millisecond may stand in another order in the index of tags.
@@ -136,17 +138,18 @@ def last_change(projects: Sequence[ProjectRef]) -> str:
     """Return a text that changes whenever a task of these projects does: a look-up for each."""
     if not projects:
         return ""
-    row = fetch_all(_last_changes(tuple(project.id for project in projects)), {})[0]
-    return "|".join("" if moment is None else to_wire(moment) for moment in row)
+    rows = fetch_all(_LAST_CHANGES, {"ids": [project.id for project in projects]})
+    return "|".join("" if moment is None else to_wire(moment) for (moment,) in rows)
 
 
-@lru_cache(maxsize=256)
-def _last_changes(project_ids: tuple[int, ...]) -> Select[Any]:
-    columns = [
-        select(func.max(_task.updated)).where(_task.project_id == number).scalar_subquery()
-        for number in project_ids
-    ]
-    return select(*columns)
+_newest_change = (
+    select(func.max(_task.updated)).where(_task.project_id == Project.id).scalar_subquery()
+)
+_LAST_CHANGES = (
+    select(_newest_change)
+    .where(Project.id.in_(bindparam("ids", expanding=True)))
+    .order_by(Project.id)
+)
 
 
 def read_search(text: str, *, now: datetime) -> tuple[Filters, Search]:
@@ -484,8 +487,16 @@ def _merge(arms: list[Select[Any]], backwards: bool) -> Select[Any]:
         return arms[0]
     # SQLite takes ORDER BY and LIMIT in the members of a union only one level deeper.
     parts = [arm.subquery() for arm in arms]
-    merged = union_all(*(select(part.c.created, part.c.id) for part in parts)).subquery()
+    merged = union_of([select(part.c.created, part.c.id) for part in parts])
     return select(merged.c.created, merged.c.id).order_by(*_order(merged.c, backwards))
+
+
+def union_of(parts: Sequence[Select[Any]]) -> Subquery:
+    """Return the rows of all *parts*, of which there may be more than SQLite takes in one union."""
+    if len(parts) > MOST_TERMS:
+        groups = [parts[at : at + MOST_TERMS] for at in range(0, len(parts), MOST_TERMS)]
+        parts = [select(union_of(group)) for group in groups]
+    return union_all(*parts).subquery()
 
 
 def _window_end(plan: _Plan, position: dict[str, Any]) -> tuple[datetime, bytes, str] | None:
@@ -583,7 +594,7 @@ def _count_windows(plan: _Plan) -> Counts:
         )
     found: dict[str, int] = {}
     seen: dict[int, int] = {}
-    for row in db.session.execute(union_all(*parts)):
+    for row in db.session.execute(select(union_of(parts))):
         found[row.status] = min(found.get(row.status, 0) + row.matching, COUNT_CAP)
         seen[row.arm] = seen.get(row.arm, 0) + row.seen
     return Counts(found, capped=max(seen.values(), default=0) >= plan.depth)

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from taskbadger.errors import FieldError, ParseError, ValidationFailed
@@ -210,6 +210,7 @@ JSON = st.recursive(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # A busy machine draws slowly.
 @given(st.dictionaries(st.sampled_from(["name", "data", "tags", "x"]), JSON), st.booleans())
 def test_every_object_is_read_as_the_standard_library_reads_it(
     value: dict[str, Any], ascii_only: bool

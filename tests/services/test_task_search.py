@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from conftest import count_queries, make_project
 from flask import Flask
-from sqlalchemy import text
+from sqlalchemy import insert, text
 
 from taskbadger.domain import ids
 from taskbadger.extensions import db
-from taskbadger.services import failures, task_search, tasks
+from taskbadger.models import Project
+from taskbadger.services import failures, task_search, task_stats, tasks
 from taskbadger.services.accounts import Actor, ProjectRef
 from taskbadger.services.pagination import Cursor, InvalidCursor
 from taskbadger.services.task_list import Filters
@@ -321,6 +322,33 @@ def test_version_changes_with_every_change_of_a_task(many: list[ProjectRef]) -> 
 
     assert task_search.last_change(many) != before
     assert task_search.last_change([]) == ""
+
+
+def test_organization_may_have_more_projects_than_a_union_takes_terms(app: Flask) -> None:
+    first, last = make_project("acme", "first"), make_project("acme", "last")
+    made = [
+        {"organization_id": first.organization_id, "slug": f"p{number}", "name": "p"}
+        for number in range(510)
+    ]
+    db.session.execute(insert(Project).values(created=NOW), made)
+    db.session.commit()
+    make_task(first, "old", ago=9, status="error")
+    make_task(last, "new", ago=5, status="error", tags={"a": "b"})
+    projects = task_search.find_projects(first.organization_id, "acme")
+
+    found = {text: names(projects, text) for text in ("", "status:error", "tag:a:b", "queue:x")}
+
+    assert found == {
+        "": ["new", "old"],
+        "status:error": ["new", "old"],
+        "tag:a:b": ["new"],
+        "queue:x": [],
+    }
+    failed = failures.list_failed_last(projects, 5)
+    assert [row.name for row in failed] == ["new", "old"]
+    assert task_search.count_by_status(projects, Filters()).of(["error"]) == 2
+    assert task_stats.count_tasks(projects, ("error",)) == 2
+    assert len(task_search.last_change(projects).strip("|").split("|")) >= 2
 
 
 def test_number_of_queries_is_pinned(many: list[ProjectRef]) -> None:
