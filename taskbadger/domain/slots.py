@@ -27,8 +27,6 @@ MIN_START_GRACE = 60
 """Seconds."""
 MAX_ROWS = 100
 """Slots that a gap is written out as; one more row sums up the rest."""
-OUTAGE_TICKS = 3
-"""The background worker was away when its last tick is older than so many ticks."""
 
 Verdict = Literal["open", "close"]
 
@@ -329,13 +327,6 @@ def judge(
     if is_open:
         return "close" if _all_last(outcomes, recovery_threshold, GOOD) else None
     return "open" if _all_last(outcomes, failure_threshold, BAD) else None
-
-
-def outage_gap(last_tick: datetime | None, now: datetime, tick_seconds: float) -> Outage | None:
-    """Return the outage that ends at *now*; None when there was none, or never a tick."""
-    if last_tick is None or now - last_tick <= OUTAGE_TICKS * timedelta(seconds=tick_seconds):
-        return None
-    return Outage(last_tick, now)
 
 
 def slots_in_gap(

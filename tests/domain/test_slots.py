@@ -26,7 +26,6 @@ from taskbadger.domain.slots import (
     interval_slot_of,
     judge,
     next_slot,
-    outage_gap,
     slot_after_run,
     slot_expected_at,
     slots_in_gap,
@@ -410,22 +409,6 @@ def test_incidents_agree_with_counting_rows(
 
 
 # Our own outages
-
-
-@pytest.mark.parametrize(
-    ("last_tick", "now", "outage"),
-    [
-        (None, "12:00", None),
-        ("12:00", "11:00", None),
-        ("12:00", "12:00:03", None),
-        ("12:00", "12:00:03.000001", Outage(at("12:00"), at("12:00:03.000001"))),
-        ("11:00", "12:00", Outage(at("11:00"), at("12:00"))),
-    ],
-)
-def test_worker_was_away_when_its_last_tick_is_older_than_three(
-    last_tick: str | None, now: str, outage: Outage | None
-) -> None:
-    assert outage_gap(at(last_tick) if last_tick else None, at(now), 1) == outage
 
 
 @pytest.mark.parametrize(
