@@ -17,7 +17,8 @@ async function start() {
   window.SwaggerUIBundle({
     spec: { ...(await answer.json()), servers: [server] },
     domNode: root,
-    deepLinking: true,
+  // Its links would stand inside of buttons, where keyboards and screen readers lose them.
+  deepLinking: false,
     docExpansion: "list",
     defaultModelsExpandDepth: 0,
     displayRequestDuration: true,
@@ -30,3 +31,6 @@ async function start() {
 showTheme();
 prefersDark.addEventListener("change", showTheme);
 start().catch(() => { root.textContent = "The OpenAPI document cannot be read at the moment."; });
+
+// The choice of a server has no name of its own for screen readers.
+new MutationObserver(() => root.querySelector("#servers")?.setAttribute("aria-label", "Server")).observe(root, { childList: true, subtree: true });
