@@ -27,11 +27,6 @@ def enter(page: Page, user: accounts.User, url: str) -> None:
     page.context.add_cookies([{"name": COOKIE, "value": session_cookie(user), "url": url}])
 
 
-def fits(page: Page) -> bool:
-    """Say whether the page is no wider than the window."""
-    return bool(page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
-
-
 def test_first_visitor_sets_the_server_up(
     page: Page, url: str, axe: Callable[[Page], None], screenshot: Callable[..., None]
 ) -> None:
@@ -95,26 +90,6 @@ def test_user_signs_in_without_scripts(new_page: Callable[..., Page], url: str) 
 
     expect(page).to_have_url(f"{url}/account")
     expect(page.get_by_role("heading", name="Your account")).to_be_visible()
-
-
-@pytest.mark.parametrize("device", ["page", "phone"])
-def test_account_page_meets_wcag(
-    request: pytest.FixtureRequest,
-    url: str,
-    device: str,
-    axe: Callable[[Page], None],
-    screenshot: Callable[..., None],
-) -> None:
-    page: Page = request.getfixturevalue(device)
-    user = make_member()
-    session_cookie(user)
-    enter(page, user, url)
-
-    page.goto(f"{url}/account")
-
-    assert fits(page)
-    axe(page)
-    screenshot(page, f"account-{device}")
 
 
 def test_invited_person_joins(

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from browser.team import Team
@@ -132,33 +131,6 @@ def test_channel_and_action_are_made_by_clicking_and_the_mail_arrives(
 
     # The list shows it by itself, if it does not yet.
     expect(page.locator("tbody [data-row]")).to_have_count(1)
-
-
-@pytest.mark.parametrize("device", ["desktop", "phone"])
-def test_pages_meet_wcag_and_fit(
-    team: Team, axe: Callable[[Page], None], screenshot: Callable[..., None], device: str
-) -> None:
-    dead = fill(team)
-    options: dict[str, Any] = {}
-    if device == "phone":
-        options = {"viewport": {"width": 375, "height": 812}, "has_touch": True}
-    page = team.open("alerts/", **options)
-    edit = page.locator("[data-row-link]").first.get_attribute("href")
-    assert edit is not None
-
-    for path, name in (
-        ("alerts/", "alerts"),
-        (edit.partition(f"/a/{team.project.organization}/")[2], "alert"),
-        ("alerts/channels/", "channels"),
-        ("alerts/channels/webhook:ops/", "channel"),
-        ("alerts/channels/new/telegram/", "channel-new"),
-        ("alerts/deliveries/", "deliveries"),
-        (f"alerts/deliveries/{dead}/", "delivery"),
-    ):
-        page.goto(team.home + path)
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
-        axe(page)
-        screenshot(page, f"{name}{'-phone' if device == 'phone' else ''}")
 
 
 def test_dead_message_is_tried_again_by_clicking(team: Team) -> None:

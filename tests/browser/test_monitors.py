@@ -119,37 +119,6 @@ def test_monitor_is_paused_muted_and_deleted_by_clicking(team: Team) -> None:
     expect(page.locator("[data-row]")).to_have_count(4)
 
 
-@pytest.mark.parametrize("device", ["desktop", "phone"])
-def test_pages_meet_wcag_and_fit(
-    team: Team, axe: Callable[[Page], None], screenshot: Callable[..., None], device: str
-) -> None:
-    number = fill(team)
-    options: dict[str, Any] = {}
-    if device == "phone":
-        options = {"viewport": {"width": 375, "height": 812}, "has_touch": True}
-    page = team.open("monitors/", **options)
-
-    for path, name in (
-        ("monitors/", "monitors"),
-        ("monitors/?state=failing", "monitors-failing"),
-        (f"monitors/{number}/", "monitor"),
-        (f"monitors/{number}/edit/", "monitor-form"),
-    ):
-        page.goto(team.home + path)
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
-        if path == "monitors/":
-            _check_zone_of_slots(page)
-        elif path.endswith("edit/"):
-            preview, tolerance = (page.get_by_role("heading", name=name).bounding_box()
-                                  for name in ("What this means", "Tolerance"))  # fmt: skip
-            assert preview is not None
-            assert tolerance is not None
-            # Beside the form, or in it where the schedule is.
-            assert preview["y"] < tolerance["y"]
-        axe(page)
-        screenshot(page, f"{name}{'-phone' if device == 'phone' else ''}")
-
-
 def _check_zone_of_slots(page: Page) -> None:
     """The marks of a strip follow the visitor's choice of local time or UTC."""
     slot = page.locator(".slots li").first

@@ -152,14 +152,3 @@ def test_names_meet_wcag_and_are_pictured(
     expect(page.locator(".uplot")).to_have_count(3)
     axe(page)
     screenshot(page, "name")
-
-
-def test_names_fit_a_phone(
-    team: Team, axe: Callable[[Page], None], screenshot: Callable[..., None]
-) -> None:
-    fill(team, 30)
-    page = team.open("names/", viewport={"width": 375, "height": 812}, has_touch=True)
-
-    assert page.evaluate("document.documentElement.scrollWidth") == 375
-    axe(page)
-    screenshot(page, "names-phone", themes=("light",))
