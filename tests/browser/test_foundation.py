@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browser.conftest import broken_rules
 from flask import Flask, Response
 from flask_wtf import CSRFProtect
 from playwright.sync_api import Page, expect
 
 from taskbadger.blueprints import assets, dashboard, docs
+from taskbadger.blueprints.dashboard.formats import machine, relative
 from taskbadger.blueprints.dashboard.frame import Frame, Link
 from taskbadger.blueprints.live import live_anchor, render_live
 from taskbadger.domain.run_times import BREADTH_NAMES
@@ -301,8 +303,13 @@ def test_newcomers_wait_until_they_are_asked_for(page: Page, sink: Sink) -> None
     assert page.locator("[data-row]").first.get_attribute("data-key") == "row-0"
 
     page.locator(".newcomers").click()
-    expect(page.locator("[data-row]").first).to_have_attribute("data-key", "row-new")
+    newcomer = page.locator("[data-row]").first
+    expect(newcomer).to_have_attribute("data-key", "row-new")
     expect(page.locator(".newcomers")).to_have_count(0)
+    look = "row => getComputedStyle(row).animationName"
+    assert newcomer.evaluate(look) == "none", "Who asks for less motion sees it at rest."
+    page.emulate_media(reduced_motion="no-preference")
+    assert newcomer.evaluate(look) == "fresh"
 
 
 def test_unchanged_page_is_answered_with_304(page: Page, sink: Sink) -> None:
@@ -394,16 +401,22 @@ def test_server_that_goes_away_is_announced(
     page: Page, sink: Sink, expected_problems: list[str]
 ) -> None:
     expected_problems.append("net::ERR_FAILED")
-    page.goto(sink.url)
+    open_with_still_clock(page, sink.url)
 
     page.route(f"{sink.url}/", lambda route: route.abort())
+    waits(page, 1)
     expect(page.locator(".live")).to_have_text(re.compile(r"^no answer, last \d+ s ago$"))
     expect(page.locator("main")).to_have_attribute("data-unanswered", "")
     assert page.locator("#tasks").evaluate("one => getComputedStyle(one).filter") == "grayscale(1)"
+    expect(page.locator(".toast")).to_have_count(0)
+    waits(page, 1)
+    expect(page.locator(".toast")).to_have_text("The server does not answer. Trying again.")
 
     page.unroute(f"{sink.url}/")
+    waits(page, 1)
     expect(page.locator(".live")).to_contain_text("updated")
     expect(page.locator("main")).not_to_have_attribute("data-unanswered", "")
+    expect(page.locator(".toast")).to_have_count(0)
 
 
 def test_keyboard_moves_selects_searches_and_goes(page: Page, sink: Sink) -> None:
@@ -433,10 +446,55 @@ def test_shortcuts_can_be_switched_off(page: Page, sink: Sink) -> None:
     page.locator("[data-shortcuts-switch]").uncheck()
     page.keyboard.press("Escape")
 
+    page.reload()
     page.locator("main").focus()
     page.keyboard.press("/")
-
     expect(page.locator("[data-search]")).not_to_be_focused()
+
+    page.locator("[data-dialog=help]").first.click()
+    page.locator("[data-shortcuts-switch]").check()
+    page.keyboard.press("Escape")
+    page.keyboard.press("/")
+    expect(page.locator("[data-search]")).to_be_focused()
+
+
+def test_menu_closes_by_escape_and_by_a_click_elsewhere(page: Page, sink: Sink) -> None:
+    page.goto(sink.url)
+    summary = page.locator("summary[aria-label='Your menu']")
+    menu = page.locator("details.menu[open]")
+
+    summary.click()
+    expect(menu).to_have_count(1)
+    page.keyboard.press("Escape")
+    expect(menu).to_have_count(0)
+    expect(summary).to_be_focused()
+
+    summary.click()
+    expect(menu).to_have_count(1)
+    page.locator("h1").click()
+    expect(menu).to_have_count(0)
+
+
+def test_focus_is_seen_wherever_it_goes_and_can_skip_to_the_content(page: Page, sink: Sink) -> None:
+    page.goto(sink.url)
+    unseen = []
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        focused = page.evaluate(
+            "() => { const one = document.activeElement;"
+            " const { outlineStyle, outlineWidth } = getComputedStyle(one);"
+            " return [one.outerHTML.slice(0, 120),"
+            " outlineStyle === 'solid' ? parseFloat(outlineWidth) : 0] }"
+        )
+        if focused[1] < 2:
+            unseen.append(focused)
+    assert unseen == []
+
+    page.reload()
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
 
 
 def test_selecting_the_page_offers_all_that_match_and_asks_before_it_acts(
@@ -472,11 +530,76 @@ def test_times_are_local_until_utc_is_asked_for(page: Page, sink: Sink) -> None:
     page.goto(sink.url)
     moment = page.locator(".timeline time").first
     expect(moment).to_have_text("2026-11-23 13:00:00 GMT+1")
+    expect(moment).to_have_attribute("title", "2026-11-23 13:00:00 GMT+1")
+    assert first_hour_of_the_chart(page) == "2026-11-23 13:00"
 
     page.locator("summary[aria-label='Your menu']").click()
     page.locator("[data-zone-toggle]").click()
 
     expect(moment).to_have_text("2026-11-23 12:00:00 UTC")
+    assert first_hour_of_the_chart(page) == "2026-11-23 12:00"
+    page.reload()
+    expect(moment).to_have_text("2026-11-23 12:00:00 UTC")
+    start = sink.rows[0].start_time
+    relative_one = page.locator("[data-key=row-0] time")
+    expect(relative_one).to_have_attribute("title", f"{start:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def first_hour_of_the_chart(page: Page) -> str:
+    """Point at the left end of a chart over time; return what it says the time there is."""
+    chart = page.locator("#runtime")
+    chart.locator(".u-over").hover(position={"x": 2, "y": 20})
+    return chart.locator(".u-legend .u-value").first.inner_text()
+
+
+def test_relative_times_go_on_while_nothing_else_happens(page: Page, sink: Sink) -> None:
+    start = sink.rows[0].start_time
+    assert start is not None
+    page.clock.install(time=start)
+    page.goto(sink.url)
+    page.route(f"{sink.url}/", lambda route: route.fulfill(status=304))
+    page.clock.pause_at(start + timedelta(seconds=30))
+    moment = page.locator("[data-key=row-0] time")
+    before = moment.inner_text()
+
+    page.clock.run_for(5000)
+
+    ages = [int(re.sub(r" s ago$", "", text)) for text in (before, moment.inner_text())]
+    assert ages[1] - ages[0] == 5
+
+
+def test_times_read_the_same_from_the_server_and_in_the_browser(page: Page, sink: Sink) -> None:
+    now = datetime(2026, 11, 24, 12, tzinfo=UTC)
+    sizes = (0, 0.9, 1, 59, 60, 119, 3599, 3600, 86_399, 86_400, 86_400 * 400)
+    moments = [now - timedelta(seconds=sign * size) for size in sizes for sign in (1, -1)]
+    page.clock.install(time=now)
+    page.clock.pause_at(now)
+    page.goto(sink.url)
+
+    shown = page.evaluate(
+        "moments => { const times = moments.map((one) => "
+        "Object.assign(document.createElement('time'), {dateTime: one}));"
+        "document.body.append(...times);"
+        "document.dispatchEvent(new Event('live:updated'));"
+        "return times.map((one) => one.textContent) }",
+        [machine(moment) for moment in moments],
+    )
+
+    assert shown == [relative(moment, now=now) for moment in moments]
+
+
+def test_theme_is_that_of_the_system_until_one_is_chosen(page: Page, sink: Sink) -> None:
+    page.goto(sink.url)
+    background = "getComputedStyle(document.documentElement).backgroundColor"
+    light = page.evaluate(background)
+
+    page.emulate_media(color_scheme="dark")
+    dark = page.evaluate(background)
+
+    assert (light, dark) == ("rgb(247, 248, 250)", "rgb(14, 16, 20)")
+    # Of the scroll bars and of what is there before the style sheets are.
+    expect(page.locator("meta[name=color-scheme]")).to_have_attribute("content", "light dark")
+    assert broken_rules(page, "system") == []
 
 
 def test_page_reads_without_scripts(
