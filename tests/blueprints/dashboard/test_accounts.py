@@ -496,3 +496,11 @@ def test_session_of_somebody_else_cannot_be_ended(app: Flask) -> None:
 
     assert answer.status_code == 404
     assert is_signed_in(other)
+
+
+def test_sign_in_answers_a_page_that_was_open_too(app: Flask) -> None:
+    make_member()
+
+    answer = browser_for(app).get("/sign-in", headers={"X-Live": "1"})
+
+    assert (answer.status_code, "<h1>Sign in</h1>" in answer.text) == (200, True)

@@ -117,9 +117,9 @@ async function ask() {
   const headers = { "X-Live": "1", "If-None-Match": `"${etag}"` };
   const first = main.querySelector("[data-anchor]");
   if (anchored && first) headers["X-Live-Anchor"] = first.dataset.anchor;
-  const answer = await fetch(location.href, { headers, cache: "no-store", signal: AbortSignal.timeout(20000) });
+  const answer = await fetch(location.href, { headers, cache: "no-store", redirect: "manual", signal: AbortSignal.timeout(20000) });
   // Signed out, or not ours any more: let the server say so in full.
-  if (answer.redirected || [401, 403, 404, 410].includes(answer.status)) return location.reload();
+  if (answer.type === "opaqueredirect" || [401, 403, 404, 410].includes(answer.status)) return location.reload();
   if (answer.status !== 304 && !answer.ok) throw new Error(`status ${answer.status}`);
   if (answer.status === 200) apply(await answer.text());
   // A change that this page does not show still has a new version.
