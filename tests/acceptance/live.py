@@ -119,14 +119,14 @@ class LiveServer:
 
 
 @contextmanager
-def serve(database_url: str, home: Path) -> Iterator[LiveServer]:
-    """Run gunicorn on an empty database until the block ends."""
+def serve(database_url: str, home: Path, **more: str) -> Iterator[LiveServer]:
+    """Run gunicorn on an empty database until the block ends; *more* are variables for it."""
     app = create_app(settings(DATABASE_URL=database_url))
     with app.app_context():
         flask_migrate.upgrade()
         db.engine.dispose()
     options = ("--workers", "2", "--worker-class", "gthread", "--threads", "4")
-    variables = {"TASKBADGER_DATABASE_URL": database_url, "TASKBADGER_PLUGINS": "false"}
+    variables = {"TASKBADGER_DATABASE_URL": database_url, "TASKBADGER_PLUGINS": "false", **more}
     with gunicorn(home, *options, **variables) as process:
         assert process.get("/readyz")[0] == 200
         yield LiveServer(process.address, app, process.log)

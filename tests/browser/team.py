@@ -14,6 +14,9 @@ from taskbadger.clock import utcnow
 from taskbadger.extensions import db, writing
 from taskbadger.services import run_stats
 
+LOOPBACK = "127.0.0.0/8"
+"""Where our own receivers listen, to which servers send nothing unless they are told to."""
+
 
 @dataclass
 class Team:
@@ -55,7 +58,8 @@ def live_server(
     new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LiveServer]:
     """A gunicorn on an empty database; every test that uses it runs on both databases."""
-    with serve(new_database(), tmp_path_factory.mktemp("gunicorn")) as server:
+    home = tmp_path_factory.mktemp("gunicorn")
+    with serve(new_database(), home, TASKBADGER_OUTBOUND_ALLOW=LOOPBACK) as server:
         yield server
 
 

@@ -1,13 +1,14 @@
 """The pages of alerts in a real browser, against a live gunicorn and a real worker."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from browser.team import Team
+from browser.team import LOOPBACK, Team
 from playwright.sync_api import Page, expect
 from processes import run_module, wait_until
-from receivers import SmtpReceiver
+from receivers import HttpReceiver, SmtpReceiver, answer
 
 from taskbadger.channels import SendContext
 from taskbadger.clock import utcnow
@@ -19,6 +20,13 @@ HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 
 
 @pytest.fixture
+def hook() -> Iterator[HttpReceiver]:
+    """A web server that takes what it is sent."""
+    with HttpReceiver(answer(204)) as receiver:
+        yield receiver
+
+
+@pytest.fixture
 def mailbox(team: Team, tmp_path: Path) -> Iterator[SmtpReceiver]:
     """A mail server, and a worker of the live server that sends to it."""
     database_url = team.server.app.extensions["taskbadger_settings"].DATABASE_URL
@@ -27,6 +35,7 @@ def mailbox(team: Team, tmp_path: Path) -> Iterator[SmtpReceiver]:
             "TASKBADGER_DATABASE_URL": database_url,
             "TASKBADGER_SMTP_URL": receiver.url,
             "TASKBADGER_PLUGINS": "false",
+            "TASKBADGER_OUTBOUND_ALLOW": LOOPBACK,
         }
         with run_module(tmp_path / "worker", ("taskbadger.cli", "worker"), variables):
             yield receiver
@@ -76,9 +85,10 @@ def fill(team: Team) -> str:
     return found
 
 
-def test_channel_and_action_are_made_by_clicking_and_the_mail_arrives(
+def test_channel_and_action_are_made_by_clicking_and_their_messages_arrive(
     team: Team,
     mailbox: SmtpReceiver,
+    hook: HttpReceiver,
     axe: Callable[[Page], None],
     screenshot: Callable[..., None],
 ) -> None:
@@ -88,10 +98,13 @@ def test_channel_and_action_are_made_by_clicking_and_the_mail_arrives(
     page.get_by_role("button", name="Webhook").click()
     page.get_by_label("Name").fill("Operations")
     page.get_by_label("Slug").fill("ops")
-    page.get_by_label("URL").fill("https://hooks.example.com/badger")
+    page.get_by_label("URL").fill(hook.url)
     axe(page)
     page.get_by_role("button", name="Create channel").click()
     expect(page.get_by_text("webhook:ops is set up.")).to_be_visible()
+    page.get_by_role("button", name="Send a test").click()
+    expect(page.get_by_text("The test was delivered in")).to_be_visible()
+    assert [json.loads(one.body)["type"] for one in hook.requests] == ["channel.test"]
     page.get_by_role("link", name="Global actions").click()
 
     page.get_by_role("button", name="New global action").first.click()
@@ -111,6 +124,7 @@ def test_channel_and_action_are_made_by_clicking_and_the_mail_arrives(
     expect(page.get_by_label("stale", exact=True)).not_to_be_checked()
     page.get_by_label("Only names with").fill("^nightly")
     page.get_by_label("E-mail addresses").fill("night@example.com")
+    page.get_by_label("Operations").check()
     expect(dry_run).to_contain_text("Would have fired 1 time")
     page.evaluate("scrollTo(0, 0)")  # The bar covers what is scrolled below it.
     axe(page)
@@ -125,12 +139,37 @@ def test_channel_and_action_are_made_by_clicking_and_the_mail_arrives(
         lambda: [one for one in mailbox.mails if one.recipients == ["night@example.com"]], "mail"
     )
     assert "nightly backup" in mail.text
+    assert json.loads(hook.wait(2)[1].body)["data"]["task"]["name"] == "nightly backup"
     page.get_by_role("link", name="Deliveries").click()
     page.get_by_label("State").select_option("delivered")
     page.wait_for_url("**state=delivered**")
 
-    # The list shows it by itself, if it does not yet.
-    expect(page.locator("tbody [data-row]")).to_have_count(1)
+    # The test, the mail and the webhook. The list shows them by itself, if it does not yet.
+    expect(page.locator("tbody [data-row]")).to_have_count(3)
+
+
+def test_monitor_is_made_by_clicking_and_its_mail_arrives(
+    team: Team, mailbox: SmtpReceiver
+) -> None:
+    page = team.open("monitors/new/")
+    page.get_by_label("Name").fill("hourly import")
+    page.get_by_label("again and again").check()
+    page.get_by_label("Every").fill("1")
+    page.get_by_label("Unit").select_option("hours")
+    page.get_by_label("E-mail addresses").fill("monitors@example.com")
+    page.get_by_role("button", name="Create monitor").click()
+    expect(page.locator("h1")).to_have_text("hourly import")
+    number = page.url.rstrip("/").rpartition("/")[2]
+
+    headers = {"X-TASKBADGER-MONITOR": number}
+    task = {"name": "import", "status": "error"}
+    team.project.request("POST", "/tasks/", json=task, headers=headers)
+
+    (mail,) = wait_until(
+        lambda: [one for one in mailbox.mails if one.recipients == ["monitors@example.com"]], "mail"
+    )
+    assert "hourly import" in mail.text
+    expect(page.locator("#head")).to_contain_text("failing")
 
 
 def test_dead_message_is_tried_again_by_clicking(team: Team) -> None:
