@@ -1,39 +1,46 @@
-"""Signing in, the first owner and invitations, in a real browser."""
+"""Signing in, the first owner and invitations, in a real browser against a live gunicorn."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+from acceptance import live
+from browser.team import Team
 from flask import Flask
-from people import PASSWORD, make_member, session_cookie
+from oidc_provider import CLIENT_ID, CLIENT_SECRET, running_provider
+from people import PASSWORD, make_member
 from playwright.sync_api import Page, expect
 
-from taskbadger.blueprints.dashboard.access import COOKIE
-from taskbadger.extensions import db
-from taskbadger.services import accounts
-
-# How pages look does not depend on the database.
-pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True, scope="session")
+from taskbadger.extensions import db, writing
 
 
 @pytest.fixture
-def url(app: Flask, serve: Callable[[Flask], str]) -> str:
-    """The address of a server on an empty database, not signed in."""
-    db.session.rollback()
-    return serve(app)
+def empty_server(new_database: Callable[[], str], tmp_path: Path) -> Iterator[str]:
+    """The address of a server that nobody uses yet."""
+    with live.serve(new_database(), tmp_path / "gunicorn") as server:
+        yield server.host
 
 
-def enter(page: Page, user: accounts.User, url: str) -> None:
-    """Let *user* be signed in."""
-    page.context.add_cookies([{"name": COOKIE, "value": session_cookie(user), "url": url}])
+def make_user(team: Team) -> str:
+    """Make a member with PASSWORD, who is signed in nowhere; return their address."""
+    email = f"ada@{team.project.organization}.example"
+    with team.server.app.app_context(), writing():
+        make_member(email, organization=team.project.organization)
+        db.session.remove()
+    return email
+
+
+@pytest.fixture
+def expected_problems() -> list[str]:
+    # Chromium reports every answer that is no success.
+    return ["status of 400", "status of 403", "status of 404"]
 
 
 def test_first_visitor_sets_the_server_up(
-    page: Page, url: str, axe: Callable[[Page], None], screenshot: Callable[..., None]
+    empty_server: str, page: Page, axe: Callable[[Page], None], screenshot: Callable[..., None]
 ) -> None:
-    page.goto(url)
-    expect(page).to_have_url(f"{url}/set-up")
-    axe(page)
-    screenshot(page, "set-up")
+    page.goto(empty_server)
+    expect(page).to_have_url(f"{empty_server}/set-up")
 
     page.get_by_label("E-mail address").fill("ada@example.org")
     page.get_by_label("Password").fill("short")
@@ -45,63 +52,50 @@ def test_first_visitor_sets_the_server_up(
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Create").click()
 
-    expect(page).to_have_url(f"{url}/a/acme/")
+    expect(page).to_have_url(f"{empty_server}/a/acme/")
 
 
-@pytest.fixture
-def expected_problems() -> list[str]:
-    # Chromium reports every answer that is no success.
-    return ["status of 400", "status of 403", "status of 404"]
+def test_user_signs_in_and_out(team: Team, page: Page) -> None:
+    host, settings = team.server.host, f"{team.home}settings/"
+    email = make_user(team)
+    page.goto(settings)
 
-
-def test_user_signs_in_and_out(
-    page: Page, url: str, axe: Callable[[Page], None], screenshot: Callable[..., None]
-) -> None:
-    make_member()
-    page.goto(f"{url}/a/acme/settings/")
-    axe(page)
-    screenshot(page, "sign-in")
-
-    page.get_by_label("E-mail address").fill("ada@example.org")
+    page.get_by_label("E-mail address").fill(email)
     page.get_by_label("Password").fill("wrong")
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_text("Address or password is wrong.")).to_be_visible()
-    axe(page)
-    screenshot(page, "sign-in-wrong")
 
     page.get_by_label("Password").fill(PASSWORD)
     page.keyboard.press("Enter")
-    expect(page).to_have_url(f"{url}/a/acme/settings/")
+    expect(page).to_have_url(settings)
     page.locator("summary[aria-label='Your menu']").click()
     page.get_by_role("button", name="Sign out").click()
-    expect(page).to_have_url(f"{url}/sign-in")
-    page.goto(f"{url}/account")
-    expect(page).to_have_url(f"{url}/sign-in?next=/account")
+    expect(page).to_have_url(f"{host}/sign-in")
+    page.goto(f"{host}/account")
+    expect(page).to_have_url(f"{host}/sign-in?next=/account")
 
 
-def test_user_signs_in_without_scripts(new_page: Callable[..., Page], url: str) -> None:
-    make_member()
+def test_user_signs_in_without_scripts(team: Team, new_page: Callable[..., Page]) -> None:
+    email = make_user(team)
     page = new_page(java_script_enabled=False)
-    page.goto(f"{url}/account")
+    page.goto(f"{team.server.host}/account")
 
-    page.get_by_label("E-mail address").fill("ada@example.org")
+    page.get_by_label("E-mail address").fill(email)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
 
-    expect(page).to_have_url(f"{url}/account")
+    expect(page).to_have_url(f"{team.server.host}/account")
     expect(page.get_by_role("heading", name="Your account")).to_be_visible()
 
 
 def test_invited_person_joins(
-    page: Page,
+    team: Team,
     new_page: Callable[..., Page],
-    url: str,
     axe: Callable[[Page], None],
     screenshot: Callable[..., None],
 ) -> None:
-    enter(page, make_member(), url)
-    page.goto(f"{url}/a/acme/settings/members/")
-    page.get_by_label("E-mail address").fill("grace@example.org")
+    page = team.open("settings/members/")
+    page.get_by_label("E-mail address").fill(f"grace@{team.project.organization}.example")
     page.get_by_role("button", name="Make the link").click()
     axe(page)
     screenshot(page, "invitation-made")
@@ -109,13 +103,32 @@ def test_invited_person_joins(
 
     guest = new_page()
     guest.goto(link)
-    axe(guest)
-    screenshot(guest, "invitation")
     guest.get_by_label("Password").fill(PASSWORD)
     guest.get_by_role("button", name="Join").click()
 
-    expect(guest).to_have_url(f"{url}/a/acme/")
-    guest.goto(f"{url}/a/acme/settings/keys/")
+    expect(guest).to_have_url(team.home)
+    guest.goto(f"{team.home}settings/keys/")
     expect(guest.get_by_text("This needs the role admin; yours is member.")).to_be_visible()
     axe(guest)
     screenshot(guest, "problem")
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True, scope="session")
+def test_provider_signs_a_user_in_by_one_click(
+    make_app: Callable[..., Flask], serve: Callable[[Flask], str], page: Page
+) -> None:
+    """The policy lets no form lead to another site, so it must be a link."""
+    make_member("ada@example.org")
+    with running_provider() as provider:
+        options = {
+            "OIDC_ISSUER": provider.url,
+            "OIDC_CLIENT_ID": CLIENT_ID,
+            "OIDC_CLIENT_SECRET": CLIENT_SECRET,
+        }
+        url = serve(make_app(**options))
+        page.goto(f"{url}/account")
+
+        page.get_by_role("button", name="Single sign-on").click()
+
+        expect(page).to_have_url(f"{url}/account")
+        expect(page.locator("main")).to_contain_text("ada@example.org")
