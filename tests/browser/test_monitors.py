@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from browser.team import Team
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from taskbadger.clock import utcnow
 from taskbadger.extensions import db, writing
@@ -55,12 +55,25 @@ def fill(team: Team) -> str:
 
 
 def test_monitor_is_made_by_clicking_and_explained_while_typing(
-    team: Team, axe: Callable[[Page], None], screenshot: Callable[..., None]
+    team: Team,
+    expected_problems: list[str],
+    axe: Callable[[Page], None],
+    screenshot: Callable[..., None],
 ) -> None:
     page = team.open("monitors/")
     axe(page)
     page.get_by_role("button", name="New monitor").first.click()
     preview = page.locator("#preview")
+    expected_problems.append("net::ERR_FAILED")
+    held: list[Route] = []
+    page.route("**/monitors/preview?**", lambda route: held.append(route))
+    with page.expect_request("**/monitors/preview?**"):
+        page.get_by_label("Name").fill("nightly")
+    expect(preview).to_have_attribute("aria-busy", "true")
+    held[0].abort()
+    expect(preview).to_have_text("There is no preview at the moment.")
+    expect(preview).not_to_have_attribute("aria-busy", "true")
+    page.unroute("**/monitors/preview?**")
     expect(page.get_by_label("Time zone")).to_have_value("Europe/Berlin")
 
     page.get_by_label("Name").fill("nightly backup")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from browser.team import Team
+from flask import Flask
 from playwright.sync_api import Page, expect
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
@@ -156,15 +157,31 @@ def test_public_page_fits_a_phone_and_a_missing_one_is_calm(
 @pytest.mark.parametrize("name", ["import customers", "W" * 40, "👩\u200d🔧 データ取込み iiiii"])
 def test_badge_is_a_picture_that_holds_its_texts(team: Team, page: Page, name: str) -> None:
     task = team.project.create(name=name, status="processing", value=62)
-    page.goto(f"{team.server.host}/public/tasks/{task['id']}/badge.svg")
+    answer = page.goto(f"{team.server.host}/public/tasks/{task['id']}/badge.svg")
 
     assert page.locator("text").all_text_contents() == [name, "processing 62%"]
+    assert answer is not None
+    assert answer.headers["content-security-policy"] == "default-src 'none'"
     edges = "all => all.map(one => one.getBoundingClientRect()).map(one => [one.left, one.right])"
     texts = page.locator("text").evaluate_all(edges)
     boxes = page.locator("g rect").evaluate_all(edges)
     for (left, right), (start, end) in zip(texts, boxes, strict=True):
         assert start + 3 < left < start + 8
         assert end - 8 < right < end - 3
-    page.screenshot(
-        path=f"/tmp/badge-{name[0]}.png", clip={"x": 0, "y": 0, "width": 500, "height": 30}
-    )
+
+
+def test_badge_is_shown_on_pages_of_others(
+    team: Team, page: Page, serve: Callable[[Flask], str]
+) -> None:
+    badge = f"{team.server.host}/public/tasks/{make_story(team)}/badge.svg"
+    other = Flask("other")
+
+    @other.get("/")
+    def readme() -> tuple[str, dict[str, str]]:
+        # The strictest a page can be about what it embeds.
+        headers = {"Cross-Origin-Embedder-Policy": "require-corp"}
+        return f'<link rel="icon" href="data:,"><img src="{badge}">', headers
+
+    page.goto(serve(other))
+
+    assert page.locator("img").evaluate("img => img.naturalWidth") > 0

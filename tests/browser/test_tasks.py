@@ -9,6 +9,10 @@ from pathlib import Path
 from browser.team import Team
 from playwright.sync_api import Page, expect
 
+from taskbadger.blueprints.dashboard.access import COOKIE
+from taskbadger.extensions import db, writing
+from taskbadger.services import sessions
+
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 
 DRIVER = """
@@ -293,3 +297,27 @@ def test_cancelling_without_scripts_is_confirmed_by_a_tick(team: Team) -> None:
     page.get_by_label("Yes, cancel them").check()
     page.locator("[data-bulk-bar] .danger").click()
     expect(page.locator(".flash")).to_contain_text("Cancelled 1 task")
+
+
+def test_keys_lead_to_the_sections(team: Team) -> None:
+    page = team.open("settings/")
+    for key, path in (("t", "tasks/"), ("m", "monitors/"), ("a", "alerts/"), ("o", "")):
+        page.locator("main").focus()
+        page.keyboard.press("g")
+        page.keyboard.press(key)
+        expect(page).to_have_url(team.home + path)
+
+
+def test_open_page_leads_to_sign_in_when_its_session_ends(team: Team) -> None:
+    team.project.create(status="processing")
+    page = team.open("tasks/")
+    (token,) = [one["value"] for one in page.context.cookies() if one["name"] == COOKIE]
+
+    with team.server.app.app_context(), writing():
+        sessions.end(token)
+        db.session.commit()
+        db.session.remove()
+
+    expect(page).to_have_url(
+        f"{team.server.host}/sign-in?next=/a/{team.project.organization}/tasks/"
+    )
