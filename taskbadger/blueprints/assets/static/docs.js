@@ -17,8 +17,8 @@ async function start() {
   window.SwaggerUIBundle({
     spec: { ...(await answer.json()), servers: [server] },
     domNode: root,
-  // Its links would stand inside of buttons, where keyboards and screen readers lose them.
-  deepLinking: false,
+    // Its links would stand inside of buttons, where keyboards and screen readers lose them.
+    deepLinking: false,
     docExpansion: "list",
     defaultModelsExpandDepth: 0,
     displayRequestDuration: true,
