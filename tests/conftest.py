@@ -128,7 +128,7 @@ def app(shared_app: Flask) -> Iterator[Flask]:
     """The application on an empty database, inside an application context."""
     with shared_app.app_context():
         empty_database()
-        shared_app.extensions["taskbadger_keys"]._known.clear()
+        forget_what_is_known(shared_app)
         with writing():
             yield shared_app
         db.session.rollback()
@@ -156,6 +156,14 @@ def empty_database() -> None:
     for table in reversed(db.metadata.sorted_tables):
         db.session.execute(table.delete())
     db.session.commit()
+
+
+def forget_what_is_known(app: Flask) -> None:
+    """Empty what a process keeps in memory: keys, and what open pages share."""
+    for name in ("keys", "versions", "counts"):
+        app.extensions[f"taskbadger_{name}"]._known.clear()
+    for name in ("answers", "rows"):
+        app.extensions[f"taskbadger_{name}"]._kept.clear()
 
 
 @pytest.fixture

@@ -9,3 +9,9 @@ from people import WebClient, browser_for, make_member
 def web(app: Flask) -> WebClient:
     """The browser of the owner of the organization ``acme``."""
     return browser_for(app, make_member())
+
+
+@pytest.fixture
+def impatient(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let open pages see each change at once, not after VERSION_SECONDS."""
+    monkeypatch.setattr(app.extensions["taskbadger_versions"], "seconds", -1.0)

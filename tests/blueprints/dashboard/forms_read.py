@@ -3,7 +3,9 @@
 import html
 import re
 
+from people import WebClient
 from sqlalchemy import select
+from werkzeug.test import TestResponse
 
 from taskbadger.extensions import db
 from taskbadger.models import AuditEntry
@@ -13,6 +15,16 @@ ESCAPED = (
     "&lt;script&gt;alert(1)&lt;/script&gt;&#34;&#39;&gt;"
     "&lt;img src=x onerror=alert(2)&gt;/../?&amp;"
 )
+
+
+def live(
+    web: WebClient, path: str, etag: str | None = None, anchor: str | None = None
+) -> TestResponse:
+    """Ask as an open page does that has the version *etag*, and *anchor* as its first row."""
+    headers = {"X-Live": "1", "If-None-Match": etag, "X-Live-Anchor": anchor}
+    return web.get(
+        path, headers={name: value for name, value in headers.items() if value is not None}
+    )
 
 
 def trail() -> list[tuple[str, str, str, str]]:

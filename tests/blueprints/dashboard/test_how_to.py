@@ -3,10 +3,10 @@
 import re
 import threading
 from collections.abc import Callable, Iterator
-from datetime import timedelta
-from typing import Any
 
 import pytest
+from blueprints.dashboard.doing import make_task
+from blueprints.dashboard.forms_read import live
 from flask import Flask
 from people import WebClient, browser_for, make_member
 from sqlalchemy import select
@@ -15,33 +15,15 @@ from taskbadger.blueprints.dashboard import demo
 from taskbadger.clock import utcnow
 from taskbadger.extensions import db
 from taskbadger.models import AuditEntry, Task, TaskEvent
-from taskbadger.services import tasks
-from taskbadger.services.accounts import Actor, ProjectRef, ensure_organization, ensure_project
+from taskbadger.services.accounts import ProjectRef, ensure_organization, ensure_project
 
 OVERVIEW = "/a/acme/"
 GUIDE = "/a/acme/how-to/"
-CI = Actor("key", "ci")
-
-
-def make_task(project: ProjectRef, name: str = "job", *, ago: float = 0) -> None:
-    tasks.create_task(project, {"name": name}, now=utcnow() - timedelta(seconds=ago), actor=CI)
-    db.session.commit()
-
-
-def live(web: WebClient, path: str, anchor: str, etag: str = "") -> Any:
-    headers = {"X-Live": "1", "X-Live-Anchor": anchor}
-    return web.get(path, headers=headers | ({"If-None-Match": etag} if etag else {}))
+pytestmark = pytest.mark.usefixtures("impatient")
 
 
 def anchor_of(page: str) -> str:
     return re.findall(r'data-anchor="([^"]*)"', page)[0]
-
-
-@pytest.fixture(autouse=True)
-def fresh_answers(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget what the tests before have shared."""
-    app.extensions["taskbadger_answers"]._kept.clear()
-    monkeypatch.setattr(app.extensions["taskbadger_versions"], "seconds", -1.0)
 
 
 @pytest.fixture(autouse=True)
@@ -119,12 +101,12 @@ def test_line_turns_green_for_a_task_that_is_newer_than_the_page(
 ) -> None:
     make_task(project, "old", ago=60)
     anchor = anchor_of(web.get(GUIDE).text)
-    waiting = live(web, GUIDE, anchor)
+    waiting = live(web, GUIDE, anchor=anchor)
 
     assert "Waiting for the next task" in waiting.text
-    assert live(web, GUIDE, anchor, etag=waiting.headers["ETag"]).status_code == 304
+    assert live(web, GUIDE, anchor=anchor, etag=waiting.headers["ETag"]).status_code == 304
     make_task(project, "new")
-    assert "Your task is here" in live(web, GUIDE, anchor, etag=waiting.headers["ETag"]).text
+    assert "Your task is here" in live(web, GUIDE, anchor=anchor, etag=waiting.headers["ETag"]).text
 
 
 def test_first_key_is_shown_once_and_filled_in(

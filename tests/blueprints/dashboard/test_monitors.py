@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import time_machine
-from blueprints.dashboard.forms_read import ESCAPED, HOSTILE, field_errors, rows, trail, words
+from blueprints.dashboard.forms_read import ESCAPED, HOSTILE, field_errors, live, rows, trail, words
 from conftest import count_queries, make_project
 from flask import Flask
 from people import WebClient, browser_for, make_member
@@ -20,7 +20,7 @@ from taskbadger.clock import utcnow
 from taskbadger.extensions import db
 from taskbadger.models import Monitor
 from taskbadger.services import channels, monitors, sending
-from taskbadger.services.accounts import Actor, KeyCache, ProjectRef
+from taskbadger.services.accounts import Actor, ProjectRef
 
 MONITORS = "/a/acme/monitors/"
 CRON = {
@@ -173,13 +173,13 @@ def test_run_that_is_due_says_so(web: WebClient, project: ProjectRef) -> None:
     assert ("was due 30 s ago" in late[0], late[1]) == (True, 1)
 
 
+@pytest.mark.usefixtures("impatient")
 def test_open_list_learns_that_a_run_is_due(web: WebClient, project: ProjectRef) -> None:
     Watch(project).run("12:00", "success")
 
-    def ask(time: str, etag: str = "") -> Any:
-        web.client.application.extensions["taskbadger_versions"] = KeyCache(0)
+    def ask(time: str, etag: str | None = None) -> Any:
         with time_machine.travel(at(time), tick=False):
-            return web.get(MONITORS, headers={"X-Live": "1", "If-None-Match": etag})
+            return live(web, MONITORS, etag)
 
     etag = ask("12:59").headers["ETag"]
 
@@ -206,18 +206,15 @@ def test_list_has_pages(web: WebClient, project: ProjectRef) -> None:
     assert web.get(older).status_code == 404
 
 
+@pytest.mark.usefixtures("impatient")
 def test_open_pages_get_304_until_a_run_comes(web: WebClient, project: ProjectRef) -> None:
     watch = Watch(project)
     watch.run("12:00", "success")
     paths = (MONITORS, page_of(watch.monitor))
-    etags = [web.get(path, headers={"X-Live": "1"}).headers["ETag"] for path in paths]
+    etags = [live(web, path).headers["ETag"] for path in paths]
 
     def statuses() -> list[int]:
-        web.client.application.extensions["taskbadger_versions"] = KeyCache(0)
-        return [
-            web.get(path, headers={"X-Live": "1", "If-None-Match": etag}).status_code
-            for path, etag in zip(paths, etags, strict=True)
-        ]
+        return [live(web, path, etag).status_code for path, etag in zip(paths, etags, strict=True)]
 
     assert statuses() == [304, 304]
     watch.run("13:00", "processing")

@@ -6,6 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from blueprints.dashboard.doing import count_runs
+from blueprints.dashboard.forms_read import HOSTILE, live
 from conftest import count_queries, make_project
 from flask import Flask
 from people import WebClient
@@ -13,10 +15,9 @@ from people import WebClient
 from taskbadger.clock import utcnow
 from taskbadger.extensions import db
 from taskbadger.services import names as service
-from taskbadger.services import run_stats, tasks
+from taskbadger.services import tasks
 from taskbadger.services.accounts import Actor, ProjectRef
 
-HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>/../?&"
 NAMES = "/a/acme/names/"
 
 
@@ -32,13 +33,6 @@ def run(project: ProjectRef, name: str, status: str = "success", took: float = 2
     db.session.commit()
 
 
-def count() -> None:
-    while (batch := run_stats.read_batch(now=utcnow())) is not None:
-        run_stats.count_batch(batch, now=utcnow())
-        db.session.commit()
-    db.session.rollback()
-
-
 def rows(page: str) -> list[Any]:
     return re.findall(r'data-row-link href="([^"]*)">([^<]*)</a>', page)
 
@@ -48,7 +42,7 @@ def test_names_are_listed_with_how_they_fare(web: WebClient, project: ProjectRef
     run(project, "import", "error")
     run(make_project("acme", "worker"), "mail")
     run(make_project("other", "web"), "foreign")
-    count()
+    count_runs()
 
     page = web.get(NAMES).text
 
@@ -65,7 +59,7 @@ def test_names_are_listed_with_how_they_fare(web: WebClient, project: ProjectRef
 def test_percentiles_say_that_they_are_not_exact(web: WebClient, project: ProjectRef) -> None:
     for minutes in (15, 20):
         run(project, "import", took=minutes * 60)
-    count()
+    count_runs()
 
     for page in (web.get(NAMES).text, web.get(NAMES + "web/?name=import").text):
         assert "≈ 15 min" in page
@@ -96,7 +90,7 @@ def test_names_are_sorted_by_what_the_address_says(
         ("draft", "cancelled", 1),
     ):
         run(project, name, status, took)
-    count()
+    count_runs()
 
     page = web.get(NAMES + f"?sort={sort}").text
 
@@ -107,7 +101,7 @@ def test_headers_lead_to_the_other_direction_and_keep_the_search(
     web: WebClient, project: ProjectRef
 ) -> None:
     run(project, "import")
-    count()
+    count_runs()
 
     page = web.get(NAMES + "?q=imp&sort=-p95").text
 
@@ -131,7 +125,7 @@ def test_more_names_than_are_listed_are_announced(
     monkeypatch.setattr(service, "MAX_NAMES", 1)
     for name in ("a", "b"):
         run(project, name)
-    count()
+    count_runs()
 
     assert "names with the most runs" in web.get(NAMES).text
 
@@ -140,7 +134,7 @@ def test_one_name_shows_charts_and_runs(web: WebClient, project: ProjectRef) -> 
     run(project, "import", took=5)
     run(project, "import", "error", took=50)
     run(project, "other")
-    count()
+    count_runs()
 
     page = web.get(NAMES + "web/?name=import").text
 
@@ -167,7 +161,7 @@ def test_unknown_names_are_not_found(web: WebClient, project: ProjectRef) -> Non
 
 def test_hostile_name_is_escaped_and_its_link_works(web: WebClient, project: ProjectRef) -> None:
     run(project, HOSTILE)
-    count()
+    count_runs()
 
     page = web.get(NAMES).text
     href = html.unescape(re.findall(r'data-row-link href="([^"]*)"', page)[0])
@@ -180,11 +174,11 @@ def test_hostile_name_is_escaped_and_its_link_works(web: WebClient, project: Pro
 
 def test_open_page_gets_304(app: Flask, web: WebClient, project: ProjectRef) -> None:
     run(project, "import")
-    count()
+    count_runs()
     for path in (NAMES, NAMES + "web/?name=import"):
-        etag = web.get(path, headers={"X-Live": "1"}).headers["ETag"]
+        etag = live(web, path).headers["ETag"]
         with count_queries() as statements:
-            again = web.get(path, headers={"X-Live": "1", "If-None-Match": etag})
+            again = live(web, path, etag)
 
         assert again.status_code == 304
         looked = [one for one in statements if "FROM task" in one or "run_stat" in one]

@@ -7,6 +7,8 @@ from uuid import uuid4
 
 import pytest
 import time_machine
+from blueprints.dashboard.doing import count_runs, make_task
+from blueprints.dashboard.forms_read import HOSTILE, live
 from conftest import count_queries, make_project
 from flask import Flask
 from people import WebClient
@@ -15,46 +17,16 @@ from taskbadger.clock import utcnow
 from taskbadger.domain import ids
 from taskbadger.extensions import db
 from taskbadger.models import Delivery, Incident, Monitor
-from taskbadger.services import run_stats, tasks
 from taskbadger.services.accounts import Actor, ProjectRef
 
-HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 OVERVIEW = "/a/acme/"
+pytestmark = pytest.mark.usefixtures("impatient")
 CI = Actor("key", "ci")
-
-
-def make_task(project: ProjectRef, name: str = "job", *, ago: float = 0, **data: Any) -> str:
-    now = utcnow() - timedelta(seconds=ago)
-    task = tasks.create_task(project, {"name": name, **data}, now=now, actor=CI)
-    db.session.commit()
-    return str(task.id)
-
-
-def count() -> None:
-    """Do as the worker does."""
-    while (batch := run_stats.read_batch(now=utcnow())) is not None:
-        run_stats.count_batch(batch, now=utcnow())
-        db.session.commit()
-    db.session.rollback()
 
 
 def figures(page: str) -> dict[str, str]:
     found = re.findall(r"<dt>([^<]*)</dt><dd>(?:<a [^>]*>)?([^<]*)", page)
     return {label: value.strip() for label, value in found}
-
-
-def live(web: WebClient, path: str = OVERVIEW, etag: str = "", anchor: str = "") -> Any:
-    headers = {"X-Live": "1", "If-None-Match": etag, "X-Live-Anchor": anchor}
-    return web.get(path, headers={name: value for name, value in headers.items() if value})
-
-
-@pytest.fixture(autouse=True)
-def fresh_answers(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget what the tests before have shared."""
-    app.extensions["taskbadger_answers"]._kept.clear()
-    app.extensions["taskbadger_counts"]._known.clear()
-    monkeypatch.setattr(app.extensions["taskbadger_versions"], "seconds", -1.0)
-    app.extensions["taskbadger_versions"]._known.clear()
 
 
 def test_overview_shows_how_things_are(web: WebClient, project: ProjectRef) -> None:
@@ -63,7 +35,7 @@ def test_overview_shows_how_things_are(web: WebClient, project: ProjectRef) -> N
     make_task(project, "lost", ago=70, status="stale")
     make_task(project, "fine", ago=80, status="success")
     make_task(make_project("other", "web"), "foreign", status="error")
-    count()
+    count_runs()
 
     page = web.get(OVERVIEW).text
 
@@ -125,7 +97,7 @@ def test_charts_have_their_numbers_in_a_table(
     web: WebClient, project: ProjectRef, span: str, points: int
 ) -> None:
     make_task(project, status="error")
-    count()
+    count_runs()
 
     page = web.get(OVERVIEW + f"?range={span}").text
 
@@ -223,14 +195,14 @@ def test_open_page_learns_of_monitors_and_lost_messages(
 ) -> None:
     monkeypatch.setattr(app.extensions["taskbadger_counts"], "seconds", -1.0)
     make_task(project)
-    etag = live(web).headers["ETag"]
+    etag = live(web, OVERVIEW).headers["ETag"]
     for make in (
         lambda: make_monitor(project, "nightly", failing=True),
         lambda: make_monitor(project, "hourly", failing=False),
         lambda: make_dead_delivery(project, "answered 500"),
     ):
         make()
-        answer = live(web, etag=etag)
+        answer = live(web, OVERVIEW, etag=etag)
         assert answer.status_code == 200
         etag = answer.headers["ETag"]
 
@@ -246,7 +218,7 @@ def test_charts_say_when_the_worker_is_behind(web: WebClient, project: ProjectRe
     words = "The charts end at"
 
     assert words in web.get(OVERVIEW).text
-    count()
+    count_runs()
     assert words not in web.get(OVERVIEW).text
 
 
@@ -272,10 +244,10 @@ def test_hostile_names_are_escaped(web: WebClient, project: ProjectRef) -> None:
 
 def test_open_page_gets_304_after_one_look_up(web: WebClient, project: ProjectRef) -> None:
     make_task(project)
-    etag = live(web).headers["ETag"]
+    etag = live(web, OVERVIEW).headers["ETag"]
 
     with count_queries() as statements:
-        again = live(web, etag=etag)
+        again = live(web, OVERVIEW, etag=etag)
 
     assert again.status_code == 304
     assert len([one for one in statements if "FROM task" in one]) == 1
@@ -291,29 +263,29 @@ def test_open_page_gets_only_the_parts_that_changed(
     app: Flask, web: WebClient, project: ProjectRef
 ) -> None:
     make_task(project)
-    whole = live(web)
-    before = live(web, etag=whole.headers["ETag"])
+    whole = live(web, OVERVIEW)
+    before = live(web, OVERVIEW, etag=whole.headers["ETag"])
     make_task(project, "broken", status="error")
 
-    after = live(web, etag=whole.headers["ETag"])
+    after = live(web, OVERVIEW, etag=whole.headers["ETag"])
 
     assert before.status_code == 304
     assert regions(whole.text) >= {"failing", "figures", "running", "failed", "expected", "charts"}
     assert regions(after.text) == {"failed"}
     assert "broken" in after.text
-    assert live(web, etag=after.headers["ETag"]).status_code == 304
+    assert live(web, OVERVIEW, etag=after.headers["ETag"]).status_code == 304
 
 
 def test_open_page_learns_of_a_failing_monitor_and_of_lost_messages(
     app: Flask, web: WebClient, project: ProjectRef
 ) -> None:
     make_task(project)
-    quiet = live(web)
+    quiet = live(web, OVERVIEW)
     make_monitor(project, "nightly", failing=True)
     make_dead_delivery(project, "answered 500")
     app.extensions["taskbadger_counts"]._known.clear()
 
-    page = live(web, etag=quiet.headers["ETag"]).text
+    page = live(web, OVERVIEW, etag=quiet.headers["ETag"]).text
 
     assert regions(page) == {"failing", "figures", "dead"}
     assert "nightly" in page
@@ -333,7 +305,7 @@ def test_open_page_learns_that_a_run_is_due(
             kept = app.extensions[f"taskbadger_{place}"]
             (kept._kept if place == "answers" else kept._known).clear()
         with time_machine.travel(begin + timedelta(minutes=minutes), tick=False):
-            return live(web, etag=etag)
+            return live(web, OVERVIEW, etag=etag)
 
     begin = utcnow()
     etag = ask(1).headers["ETag"]
@@ -352,7 +324,7 @@ def test_number_of_queries_does_not_grow_with_the_tasks(
         for _ in range(tasks_made):
             make_task(project, status="processing")
             make_task(project, status="error")
-        count()
+        count_runs()
         with count_queries() as statements:
             web.get(OVERVIEW)
         numbers.append(len(statements))

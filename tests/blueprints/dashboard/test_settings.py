@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import time_machine
-from blueprints.dashboard.forms_read import field_errors, value_of
+from blueprints.dashboard.forms_read import HOSTILE, field_errors, trail, value_of
 from conftest import ApiClient, count_queries
 from flask import Flask
 from people import PASSWORD, WebClient, browser_for, make_member
@@ -20,7 +20,6 @@ from taskbadger.domain import roles
 from taskbadger.extensions import db
 from taskbadger.models import (
     ApiKey,
-    AuditEntry,
     Invitation,
     Membership,
     Organization,
@@ -31,15 +30,7 @@ from taskbadger.services import accounts, audit
 from taskbadger.services.accounts import SERVER, Actor
 
 BASE = "/a/acme/settings"
-HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 KEY_FORM = {"name": "web server", "project": "web", "scope_ingest": "true", "scope_read": "true"}
-
-
-def trail() -> list[tuple[str, str, str, str]]:
-    """Return who did what, oldest first."""
-    db.session.rollback()
-    entries = db.session.scalars(select(AuditEntry).order_by(AuditEntry.id))
-    return [(one.actor_name, one.verb, one.subject, one.detail) for one in entries]
 
 
 def make_project(slug: str = "web") -> Project:

@@ -7,6 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from blueprints.dashboard.doing import make_task
+from blueprints.dashboard.forms_read import HOSTILE, live
 from conftest import count_queries, make_project
 from flask import Flask
 from people import WebClient, browser_for, make_member
@@ -18,15 +20,7 @@ from taskbadger.models import Delivery, Project, Task, TaskEvent
 from taskbadger.services import tasks
 from taskbadger.services.accounts import Actor, ProjectRef
 
-HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 CI = Actor("key", "ci")
-
-
-def make_task(project: ProjectRef, name: str = "job", *, ago: float = 0, **data: Any) -> str:
-    now = utcnow() - timedelta(seconds=ago)
-    task = tasks.create_task(project, {"name": name, **data}, now=now, actor=CI)
-    db.session.commit()
-    return str(task.id)
 
 
 def change(project: ProjectRef, task_id: str, *, ago: float = 0, **data: Any) -> None:
@@ -58,10 +52,6 @@ def add_retries(task_id: str, number: int) -> None:
 
 def path(task_id: str) -> str:
     return f"/a/acme/tasks/{task_id}/"
-
-
-def live(web: WebClient, url: str, etag: str = "") -> Any:
-    return web.get(url, headers={"X-Live": "1", "If-None-Match": etag})
 
 
 def test_page_tells_the_story_of_a_task(web: WebClient, project: ProjectRef) -> None:

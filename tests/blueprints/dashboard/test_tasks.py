@@ -4,10 +4,11 @@ import csv
 import io
 import json
 import re
-from datetime import timedelta
 from typing import Any
 
 import pytest
+from blueprints.dashboard.doing import make_task
+from blueprints.dashboard.forms_read import HOSTILE, live
 from conftest import count_queries, make_project
 from flask import Flask
 from people import WebClient, browser_for, make_member
@@ -21,16 +22,7 @@ from taskbadger.services import task_search, tasks
 from taskbadger.services.accounts import Actor, ProjectRef
 from taskbadger.services.pagination import Cursor
 
-HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 LIST = "/a/acme/tasks/"
-
-
-def make_task(project: ProjectRef, name: str = "job", *, ago: float = 0, **data: Any) -> str:
-    now = utcnow() - timedelta(seconds=ago)
-    actor = Actor("user", "ada@example.org")
-    task = tasks.create_task(project, {"name": name, **data}, now=now, actor=actor)
-    db.session.commit()
-    return str(task.id)
 
 
 def shown(text: str) -> list[str]:
@@ -48,15 +40,6 @@ def statuses() -> dict[str, str]:
 @pytest.fixture
 def viewer(app: Flask) -> WebClient:
     return browser_for(app, make_member("vi@example.org", "viewer"))
-
-
-def live(web: WebClient, path: str, etag: str = "", anchor: str = "") -> Any:
-    headers = {"X-Live": "1"}
-    if etag:
-        headers["If-None-Match"] = etag
-    if anchor:
-        headers["X-Live-Anchor"] = anchor
-    return web.get(path, headers=headers)
 
 
 def update(project: ProjectRef, task_id: str, **changes: Any) -> None:
@@ -205,10 +188,8 @@ def test_open_page_gets_304_after_at_most_two_look_ups_of_tasks(
     assert len([one for one in statements if "FROM task" in one]) <= 1
 
 
-def test_open_page_sees_a_change(
-    app: Flask, web: WebClient, project: ProjectRef, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(app.extensions["taskbadger_versions"], "seconds", 0.0)
+@pytest.mark.usefixtures("impatient")
+def test_open_page_sees_a_change(web: WebClient, project: ProjectRef) -> None:
     task_id = make_task(project, status="processing", value=1)
     first = live(web, LIST)
     update(project, task_id, value=77)
@@ -235,10 +216,8 @@ def test_run_time_of_a_running_task_goes_on(web: WebClient, project: ProjectRef)
     assert "data-since" not in ended
 
 
-def test_newcomers_wait_above_the_anchor(
-    app: Flask, web: WebClient, project: ProjectRef, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(app.extensions["taskbadger_versions"], "seconds", 0.0)
+@pytest.mark.usefixtures("impatient")
+def test_newcomers_wait_above_the_anchor(web: WebClient, project: ProjectRef) -> None:
     make_task(project, "old", ago=5)
     anchor = re.findall(r'data-anchor="([^"]*)"', web.get(LIST).text)[0]
     make_task(project, "new")
@@ -260,10 +239,10 @@ def test_first_poll_of_an_opened_list_is_a_304(web: WebClient, project: ProjectR
     assert live(web, LIST, f'"{etag}"', anchor).status_code == 304
 
 
+@pytest.mark.usefixtures("impatient")
 def test_open_list_gets_its_rows_again_only_when_one_of_them_changed(
-    app: Flask, web: WebClient, project: ProjectRef, monkeypatch: pytest.MonkeyPatch
+    app: Flask, web: WebClient, project: ProjectRef
 ) -> None:
-    monkeypatch.setattr(app.extensions["taskbadger_versions"], "seconds", -1.0)
     task_id = make_task(project, "old", ago=5, status="processing")
     anchor = re.findall(r'data-anchor="([^"]*)"', web.get(LIST).text)[0]
     first = live(web, LIST, anchor=anchor)
@@ -285,10 +264,10 @@ def test_open_list_gets_its_rows_again_only_when_one_of_them_changed(
     assert 'id="tabs"' in counted.text
 
 
+@pytest.mark.usefixtures("impatient")
 def test_newcomers_are_counted_only_so_far(
-    app: Flask, web: WebClient, project: ProjectRef, monkeypatch: pytest.MonkeyPatch
+    web: WebClient, project: ProjectRef, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app.extensions["taskbadger_versions"], "seconds", -1.0)
     monkeypatch.setattr(pages, "NEWCOMERS", 2)
     make_task(project, "old", ago=5)
     anchor = re.findall(r'data-anchor="([^"]*)"', web.get(LIST).text)[0]
@@ -542,19 +521,10 @@ def test_page_says_how_far_it_looked(
     assert shown(web.get(further).text) == ["job 3"]
 
 
-@pytest.fixture(autouse=True)
-def fresh_answers(app: Flask) -> None:
-    """Forget what the tests before have shared."""
-    for name in ("answers", "rows"):
-        app.extensions[f"taskbadger_{name}"]._kept.clear()
-    for name in ("versions", "counts"):
-        app.extensions[f"taskbadger_{name}"]._known.clear()
-
-
+@pytest.mark.usefixtures("impatient")
 def test_change_that_the_list_does_not_show_costs_no_new_page(
-    app: Flask, web: WebClient, project: ProjectRef, monkeypatch: pytest.MonkeyPatch
+    web: WebClient, project: ProjectRef
 ) -> None:
-    monkeypatch.setattr(app.extensions["taskbadger_versions"], "seconds", -1.0)
     make_task(project, "shown", status="error")
     other = make_task(project, "other")
     first = live(web, LIST + "?q=name:shown")
