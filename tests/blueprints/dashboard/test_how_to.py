@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from blueprints.dashboard.doing import make_task
+from blueprints.dashboard.doing import CI, make_task
 from blueprints.dashboard.forms_read import live
 from flask import Flask
 from people import WebClient, browser_for, make_member

@@ -1,16 +1,15 @@
 """Who gets in, route by route: from the route table, so that no new route is forgotten."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urljoin
-from uuid import UUID
 
 import pytest
+from blueprints.dashboard.routes import OPEN, UNSAFE, method_of, page_rules, path_of
 from flask import Flask
 from people import PASSWORD, WebClient, browser_for, make_member
 from sqlalchemy import insert
-from werkzeug.routing import BaseConverter, IntegerConverter, Rule, UUIDConverter
 
 from taskbadger.blueprints.dashboard.access import PUBLIC, SIGNED_IN, Pages, safe_path
 from taskbadger.blueprints.security import HEADERS
@@ -18,51 +17,6 @@ from taskbadger.domain import roles
 from taskbadger.extensions import db
 from taskbadger.models import Organization
 from taskbadger.services import members
-
-OPEN = {
-    "assets.file",  # the files of the pages
-    "docs.page",  # the documentation of the API, below /api/ but a page
-    "health.healthz",
-    "health.readyz",
-    "favicon",
-}
-"""The routes outside of the API that are for programs and have no rule. They only read."""
-
-UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
-
-
-def page_rules(app: Flask) -> Iterator[tuple[Rule, str]]:
-    """Go through the routes that are no API, with the role that each asks for."""
-    for rule in app.url_map.iter_rules():
-        if rule.rule.startswith("/api/") or rule.endpoint in OPEN:
-            continue
-        name, _, endpoint = rule.endpoint.rpartition(".")
-        pages = app.blueprints.get(name)
-        assert isinstance(pages, Pages), f"{rule.rule} has no rule: who may use it?"
-        yield rule, pages.rules[endpoint]
-
-
-def path_of(rule: Rule, organization: str = "acme") -> str:
-    """Return an address of *rule*, with something made up for each part."""
-    values = {name: example(rule._converters[name]) for name in rule.arguments}
-    if "organization_slug" in values:
-        values["organization_slug"] = organization
-    built = rule.build(values)
-    assert built is not None
-    return built[1]
-
-
-def example(converter: BaseConverter) -> Any:
-    if isinstance(converter, IntegerConverter):
-        return 1
-    if isinstance(converter, UUIDConverter):
-        return UUID(int=1)
-    return "x"
-
-
-def method_of(rule: Rule) -> str:
-    unsafe = sorted(UNSAFE & (rule.methods or set()))
-    return unsafe[0] if unsafe else "GET"
 
 
 def test_routes_without_a_rule_only_read(app: Flask) -> None:
