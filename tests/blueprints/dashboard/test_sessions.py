@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 import pytest
+from blueprints.dashboard.forms_read import live
 from blueprints.dashboard.routes import method_of, page_rules, path_of
 from conftest import empty_database
 from flask import Flask
@@ -89,6 +90,17 @@ def test_every_page_is_closed_to_a_dead_session(
         for headers in (token, {**token, "X-Live": "1"}):
             answer = browser.open(method_of(rule), path_of(rule), headers=headers)
             assert (answer.status_code, answer.location.split("?")[0]) == (303, "/sign-in"), rule
+
+
+def test_open_page_of_a_dead_session_is_led_to_sign_in(app: Flask) -> None:
+    make_member()
+
+    answer = live(browser_for(app), "/a/acme/")
+
+    assert (answer.status_code, answer.location) == (303, "/sign-in?next=/a/acme/")
+    # The browser follows with the same headers.
+    door = live(browser_for(app), answer.location)
+    assert (door.status_code, "<h1>Sign in</h1>" in door.text) == (200, True)
 
 
 def by_password(browser: WebClient) -> TestResponse:
