@@ -1,8 +1,14 @@
 """Browsers in which somebody is signed in."""
 
+import threading
+from collections.abc import Callable, Iterator
+
 import pytest
 from flask import Flask
 from people import WebClient, browser_for, make_member
+
+from taskbadger.blueprints.dashboard import demo
+from taskbadger.extensions import db
 
 
 @pytest.fixture
@@ -15,3 +21,18 @@ def web(app: Flask) -> WebClient:
 def impatient(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let open pages see each change at once, not after VERSION_SECONDS."""
     monkeypatch.setattr(app.extensions["taskbadger_versions"], "seconds", -1.0)
+
+
+@pytest.fixture
+def wait_for_demo(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Let demo tasks run fast, and to their end before the test does."""
+    monkeypatch.setattr(demo, "STEP_SECONDS", 0.001)
+
+    def wait() -> None:
+        db.session.rollback()
+        for thread in threading.enumerate():
+            if thread.name == demo.THREAD:
+                thread.join(30)
+
+    yield wait
+    wait()

@@ -1,8 +1,7 @@
 """How to send tasks: for a new organization, and later; the first key and the demo task."""
 
 import re
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from blueprints.dashboard.doing import CI, make_task
@@ -19,26 +18,11 @@ from taskbadger.services.accounts import ProjectRef, ensure_organization, ensure
 
 OVERVIEW = "/a/acme/"
 GUIDE = "/a/acme/how-to/"
-pytestmark = pytest.mark.usefixtures("impatient")
+pytestmark = pytest.mark.usefixtures("impatient", "wait_for_demo")
 
 
 def anchor_of(page: str) -> str:
     return re.findall(r'data-anchor="([^"]*)"', page)[0]
-
-
-@pytest.fixture(autouse=True)
-def wait_for_demo(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
-    """Let demo tasks run fast, and to their end before the test does."""
-    monkeypatch.setattr(demo, "STEP_SECONDS", 0.001)
-
-    def wait() -> None:
-        db.session.rollback()
-        for thread in threading.enumerate():
-            if thread.name == demo.THREAD:
-                thread.join(30)
-
-    yield wait
-    wait()
 
 
 @pytest.mark.parametrize("path", [OVERVIEW, GUIDE])
