@@ -38,8 +38,8 @@ BASE = "/a/acme"
 def fill(text: str, *, start: int = 0, stop: int = 1) -> None:
     """Give ``acme`` everything from the *start*th to before the *stop*th, all texts being *text*.
 
-    The first task, monitor and delivery are the ones that have all the others: 30 of everything
-    are 30 monitors, and 30 runs of the first one.
+    The first task, monitor and delivery are the ones that have all the others: 9 of everything
+    are 9 monitors, and 9 more runs of the first one.
     """
     user = make_member()
     organization = db.session.scalars(select(Organization).where(Organization.slug == "acme")).one()
@@ -151,7 +151,8 @@ def first_task() -> tuple[ProjectRef, str]:
 
 def _add_monitor(project: ProjectRef, text: str, number: int) -> None:
     """Add a failing monitor, and to the first one a slot with its run."""
-    Watch(project, fields={"name": text, "action": [MAIL]}).run("12:00", "error", name=text)
+    watch = Watch(project, f"11:{30 + number}", {"name": text, "action": [MAIL]})
+    watch.run(f"12:{number:02}", "error", name=text)
     owner, _ = first_task()
     data = {"name": text, "status": "success" if number % 2 else "error"}
     moment = at(f"2026-06-{number % 28 + 2:02} 12:00")
@@ -191,6 +192,7 @@ def addresses(text: str) -> dict[str, list[str]]:
     _, task = first_task()
     sent = [first(Delivery, Delivery.kind == kind).id for kind in ("task", "monitor_failing")]
     monitor, rule = first(Monitor).id, first(GlobalAction).id
+    wrong = f"status:{text.split(chr(34))[0]}"
     db.session.rollback()
 
     def asking(path: str, **typed: str) -> str:
@@ -209,12 +211,16 @@ def addresses(text: str) -> dict[str, list[str]]:
         "dashboard.task_list": [
             f"{BASE}/tasks/",
             asking(f"{BASE}/tasks/", q=f'name:"{text}"'),
-            asking(f"{BASE}/tasks/", q=f"{text} staus:{text}", project="web"),
+            asking(f"{BASE}/tasks/", q=f"{text} {wrong}", project="web"),
         ],
         "dashboard.task": [f"{BASE}/tasks/{task}/"],
         "dashboard.task_data": [f"{BASE}/tasks/{task}/data"],
         "dashboard.how_to": [f"{BASE}/how-to/", asking(f"{BASE}/how-to/", project="web")],
-        "dashboard.export_tasks": [f"{BASE}/tasks/export.csv", f"{BASE}/tasks/export.jsonl"],
+        "dashboard.export_tasks": [
+            f"{BASE}/tasks/export.csv",
+            f"{BASE}/tasks/export.jsonl",
+            asking(f"{BASE}/tasks/export.csv", q=wrong),
+        ],
         "dashboard.names": [f"{BASE}/names/", asking(f"{BASE}/names/", q=text)],
         "dashboard.name": [asking(f"{BASE}/names/web/", name=text)],
         "dashboard.monitor_list": [f"{BASE}/monitors/", f"{BASE}/monitors/?state=failing"],
