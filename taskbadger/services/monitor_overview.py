@@ -1,6 +1,7 @@
 """What a page about many monitors shows: few queries, however many there are."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,10 @@ from sqlalchemy.orm import aliased
 from taskbadger.domain.monitors import PAUSED
 from taskbadger.extensions import db
 from taskbadger.models import Incident, Monitor, Project, Slot, Task
+from taskbadger.models.types import UTCDateTime
 from taskbadger.services.pagination import Cursor, InvalidCursor, Page, cut_page
+
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def list_next_expected(organization_id: int, limit: int) -> Sequence[Any]:
@@ -125,6 +129,7 @@ def _last_slots(columns: Any, monitor_ids: Sequence[UUID], count: int) -> Any:
     return (
         columns.join(Monitor, Monitor.id == Slot.monitor_id)
         .where(Monitor.id.in_(monitor_ids))
-        .where(Slot.expected_at >= func.coalesce(first, Slot.expected_at))
+        # A constant, so that the index takes it as the place to begin at.
+        .where(Slot.expected_at >= func.coalesce(first, literal(_EVER, UTCDateTime())))
         .order_by(Slot.expected_at)
     )
