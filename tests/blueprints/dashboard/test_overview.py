@@ -17,6 +17,7 @@ from taskbadger.clock import utcnow
 from taskbadger.domain import ids
 from taskbadger.extensions import db
 from taskbadger.models import Delivery, Incident, Monitor
+from taskbadger.services import tasks
 from taskbadger.services.accounts import Actor, ProjectRef
 
 OVERVIEW = "/a/acme/"
@@ -57,11 +58,11 @@ def test_long_job_that_failed_just_now_is_first_of_what_failed_last(
     long = make_task(project, "long", ago=9000, status="processing")
     for number in range(8):
         make_task(project, f"short {number}", ago=60 + number, status="error")
-    whole = live(web)
+    whole = live(web, OVERVIEW)
     tasks.update_task(project, long, {"status": "error"}, now=utcnow(), actor=CI)
     db.session.commit()
 
-    page = live(web, etag=whole.headers["ETag"])
+    page = live(web, OVERVIEW, etag=whole.headers["ETag"])
 
     assert 'id="failed"' in page.text
     names = re.findall(r"data-row-link href=\"[^\"]*\">([^<]*)</a>", page.text)
@@ -79,7 +80,7 @@ def test_number_of_failures_leads_to_what_failed_in_that_time(
             tasks.update_task(project, retried, {"status": status}, now=at, actor=CI)
     tasks.update_task(project, retried, {"status": "error"}, now=utcnow(), actor=CI)
     db.session.commit()
-    count()
+    count_runs()
 
     page = web.get(OVERVIEW).text
 
@@ -170,15 +171,15 @@ def test_name_whose_latest_run_failed_is_failing_until_one_succeeds(
     app: Flask, web: WebClient, project: ProjectRef
 ) -> None:
     make_task(project, "import" + HOSTILE, status="error")
-    count()
+    count_runs()
     page = web.get(OVERVIEW)
     tasks_page = web.get(OVERVIEW + "tasks/").text
-    polled = live(web)
+    polled = live(web, OVERVIEW)
 
     make_task(project, "import" + HOSTILE, status="success")
-    count()
+    count_runs()
     app.extensions["taskbadger_counts"]._known.clear()
-    healed = live(web, etag=polled.headers["ETag"]).text
+    healed = live(web, OVERVIEW, etag=polled.headers["ETag"]).text
 
     assert figures(page.text)["Failing now"] == "1"
     assert 'data-key="name-web-import' in page.text
