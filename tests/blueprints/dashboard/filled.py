@@ -245,6 +245,7 @@ def addresses(text: str) -> dict[str, list[str]]:
         "dashboard.edit_channel": [f"{BASE}/alerts/channels/webhook:ops-0/"],
         "dashboard.delivery_list_page": [
             f"{BASE}/alerts/deliveries/",
+            f"{BASE}/alerts/deliveries/?channel=email",
             asking(f"{BASE}/alerts/deliveries/", channel=text[:50], state=text),
         ],
         "dashboard.delivery": [f"{BASE}/alerts/deliveries/{one}/" for one in sent],

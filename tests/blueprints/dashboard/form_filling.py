@@ -26,7 +26,10 @@ class _Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found: dict[str, Any] = dict(attrs)
-        if tag == "form":
+        if "formaction" in found:
+            sent = {found["name"]: found.get("value") or ""} if found.get("name") else {}
+            self.forms.append(PageForm(found["formaction"], sent))
+        elif tag == "form":
             is_post = found.get("method") == "post"
             self.current = PageForm(found.get("action") or self.path) if is_post else None
             self.forms += [self.current] if self.current else []

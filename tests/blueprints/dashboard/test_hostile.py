@@ -70,6 +70,8 @@ def forms_of(browser: WebClient, paths: dict[str, list[str]]) -> dict[str, list[
     found: dict[str, list[PageForm]] = {}
     for path in [path for some in paths.values() for path in some]:
         for form in read_forms(path, browser.get(path).text):
+            if not routes.test(urlsplit(form.action).path, method="POST"):
+                continue  # Its buttons say where it goes.
             endpoint, _ = routes.match(urlsplit(form.action).path, method="POST")
             known = found.setdefault(endpoint, [])
             if len(known) < 2 and form not in known:

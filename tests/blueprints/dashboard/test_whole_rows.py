@@ -24,7 +24,7 @@ CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/130.0 Safari
 
 def cells(page: str, after: str = "<table") -> list[list[str]]:
     """Return the text of each cell of each row of the first table after a text."""
-    table = page.partition(after)[2].partition("<tbody>")[2].partition("</tbody>")[0]
+    table = page.partition(after)[2].partition("<tbody")[2].partition("</tbody>")[0]
     found = re.findall(r"<tr.*?</tr>", table, re.DOTALL)
     return [
         [words(cell).strip() for cell in re.findall(r"<td.*?</td>", row, re.DOTALL)]
