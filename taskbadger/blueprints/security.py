@@ -26,6 +26,8 @@ _PAGE_ERRORS = (400, 403, 404, 405, 413, 500)
 _CHECKED_METHODS = ("POST", "PUT", "PATCH", "DELETE")
 
 _NO_SESSION = NullSession()
+_LIVE = ("/a/", "/public/")
+"""Where the pages are that stay open."""
 
 csrf = CSRFProtect()
 
@@ -35,7 +37,7 @@ class StateCookies(SecureCookieSessionInterface):
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
         # The API has keys instead, and the news for an open page hold neither forms nor messages.
-        if is_api_request() or is_live_request():
+        if is_api_request() or (is_live_request() and request.path.startswith(_LIVE)):
             return _NO_SESSION
         return super().open_session(app, request)
 

@@ -312,10 +312,13 @@ _SECTIONS = (
 def _page_context() -> dict[str, Any]:
     """Give the pages of an organization their frame."""
     context: dict[str, Any] = {"may": may, "roles": roles}
-    # An open page takes only what its frame surrounds.
     member = _known_member()
-    if member is not None and not is_live_request() and not g.get("bare"):
-        context["frame"] = make_frame(member, read_failing().total)
+    if member is not None and not g.get("bare"):
+        # An open page takes only what its frame surrounds.
+        empty = is_live_request()
+        context["frame"] = (
+            Frame(member.organization_name) if empty else make_frame(member, read_failing().total)
+        )
     return context
 
 

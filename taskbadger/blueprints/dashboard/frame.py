@@ -20,13 +20,13 @@ class Frame:
     """The top bar: passed to templates as ``frame``."""
 
     organization: str
-    organizations: tuple[Link, ...]
+    organizations: tuple[Link, ...] = ()
     """The ones that the viewer may switch to; ``key`` is the slug."""
-    nav: tuple[Link, ...]
-    user: str
-    menu: tuple[Link, ...]
+    nav: tuple[Link, ...] = ()
+    user: str = ""
+    menu: tuple[Link, ...] = ()
     """Links of the viewer's own menu."""
-    sign_out: str
+    sign_out: str = ""
     """Where the sign-out form posts to."""
     failing: int = 0
     """How many things are failing, for the title and the icon."""

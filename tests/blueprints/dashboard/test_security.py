@@ -282,3 +282,14 @@ def test_documentation_of_the_api_has_the_policy_and_finds_its_document(
     assert answer.headers["Content-Security-Policy"] == HEADERS["Content-Security-Policy"]
     [document] = re.findall(r'data-document="([^"]+)"', answer.text)
     assert urljoin(f"http://localhost{path}", document) == "http://localhost/api/schema.json"
+
+
+def test_header_of_open_pages_breaks_no_page_that_is_not_live(app: Flask) -> None:
+    browser = browser_for(app, make_member())
+    rules = [rule for rule, _ in page_rules(app) if "GET" in (rule.methods or set())]
+
+    answers = {
+        rule.rule: browser.get(path_of(rule), headers={"X-Live": "1"}).status_code for rule in rules
+    }
+
+    assert {rule: status for rule, status in answers.items() if status >= 500} == {}
