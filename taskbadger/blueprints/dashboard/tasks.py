@@ -1,7 +1,7 @@
 """The list of tasks: search, tabs, saved views and cancelling."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
@@ -274,7 +274,11 @@ def _rows(shown: _Shown) -> dict[str, Any]:
 def _count(query: Query) -> task_search.Counts:
     if query.problems:
         return task_search.Counts({}, capped=False)
-    name = ("counts", tuple(one.id for one in query.projects), query.text)
+    filters = query.filters
+    # The states that are asked for make no difference; a time that moves on would never be found.
+    moves_on = filters.moments or filters.without
+    asked = query.text if moves_on else repr(replace(filters, status=()))
+    name = ("counts", tuple(one.id for one in query.projects), asked)
     return share(
         name,
         lambda: task_search.count_by_status(query.projects, query.filters),

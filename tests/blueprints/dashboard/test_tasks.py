@@ -564,3 +564,16 @@ def test_open_page_that_sends_an_empty_version_gets_all(
     make_task(project, "shown")
 
     assert shown(live(web, LIST, '""').text) == ["shown"]
+
+
+def test_open_lists_of_other_states_share_the_counts(web: WebClient, project: ProjectRef) -> None:
+    make_task(project, "failed", status="error")
+    make_task(project, "done", status="success")
+    live(web, LIST)
+
+    with count_queries() as statements:
+        failed = live(web, LIST + "?q=status:error").text
+
+    assert [one for one in statements if "count(" in one.lower() and "FROM task" in one] == []
+    assert shown(failed) == ["failed"]
+    assert '<span class="tab-count">2</span>' in failed
