@@ -1,6 +1,6 @@
 """What services raise: each exception knows its status, its code and its message.
 
-``blueprints/api.py`` alone turns them into the standard error JSON (the contract, section 3).
+``blueprints/errors.py`` alone turns them into the standard error JSON (docs/contract.md#errors).
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,23 @@ class SettingsError(Exception):
     """A setting is missing or wrong. The text names the environment variable."""
 
 
+class ScheduleError(ValueError):
+    """A schedule is not valid. The text names the field and says what it accepts."""
+
+
+class WriteInReadOnlyTransaction(RuntimeError):
+    """Our own mistake: something other than a plain SELECT ran in a read-only transaction."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(
+            f"{kind} in a read-only transaction: requests with GET and the block `reading()` only "
+            "read; to write, use the block `writing()` and commit"
+        )
+        self.kind = kind
+
+
 class TaskBadgerError(Exception):
-    """The root of all errors that a client is told about. The docstring is the default detail."""
+    """The root of all errors that are reported to a client. The docstring is the default detail."""
 
     status = 500
     code = "error"
@@ -63,6 +78,9 @@ class PayloadTooLarge(TaskBadgerError):
     status = 413
     code = "payload_too_large"
 
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"Request body is larger than the limit of {limit} bytes.")
+
 
 class UnsupportedMediaType(TaskBadgerError):
     """The request body has a media type other than JSON."""
@@ -91,6 +109,13 @@ class ParseError(TaskBadgerError):
         super().__init__(f"JSON parse error - {reason}")
 
 
+class InvalidHost(TaskBadgerError):
+    """The Host header does not name a valid host."""
+
+    status = 400
+    code = "parse_error"
+
+
 class Throttled(TaskBadgerError):
     """Request was throttled."""
 
@@ -103,7 +128,7 @@ class Throttled(TaskBadgerError):
 
 
 class ServiceUnavailable(TaskBadgerError):
-    """The database is not available at the moment. Please retry."""
+    """The database is temporarily unavailable. Please try again."""
 
     status = 503
     code = "service_unavailable"

@@ -13,7 +13,7 @@ log = logging.getLogger("taskbadger.request")
 
 
 def init_logs(app: Flask, settings: Settings) -> None:
-    """Log as the settings say: one line per request, if wanted, and everything of our loggers."""
+    """Configure logging by the settings, with one line per request if wanted."""
     configure(settings)
     if settings.LOG_REQUESTS and log.isEnabledFor(logging.INFO):
         app.before_request(_start)
@@ -21,9 +21,9 @@ def init_logs(app: Flask, settings: Settings) -> None:
 
 
 def configure(settings: Settings) -> None:
-    """Send all records to standard error, as JSON or for people: ours from LOG_LEVEL on.
+    """Log to standard error, as JSON or for people: our records from LOG_LEVEL on.
 
-    Those of libraries are shown from warnings on. Tests keep pytest's handlers.
+    Libraries log from WARNING on. Tests keep pytest's handlers.
     """
     logging.getLogger("taskbadger").setLevel(settings.LOG_LEVEL)
     if settings.TESTING:
@@ -35,7 +35,7 @@ def configure(settings: Settings) -> None:
 
 
 def formatter(settings: Settings) -> logging.Formatter:
-    """Return what writes a record as one line of JSON, or for people."""
+    """Return the formatter of LOG_FORMAT: one line of JSON, or text for people."""
     renderer: structlog.types.Processor = structlog.processors.JSONRenderer(ensure_ascii=False)
     errors: list[structlog.types.Processor] = [structlog.processors.format_exc_info]
     if settings.LOG_FORMAT == "console":
@@ -66,7 +66,7 @@ def _log_request(response: Response) -> Response:
         "status": response.status_code,
         "address": request.remote_addr,
     }
-    if "started" in g:  # Not when the request failed before anything could be noted.
+    if "started" in g:  # It is missing if the request failed before `_start`.
         extra["ms"] = round((time.perf_counter() - g.started) * 1000, 1)
     log.info("request", extra=extra)
     return response

@@ -1,4 +1,4 @@
-"""The one door for blueprints: ours in order, then the installed ones by name."""
+"""Registers plug-ins: the built-in ones in order, then the installed ones by name."""
 
 from collections.abc import Callable
 from importlib.metadata import entry_points
@@ -15,18 +15,18 @@ from taskbadger.blueprints import (
     deliveries,
     docs,
     errors,
+    global_actions,
     health,
     keys,
     members,
     monitors,
     projects,
     public,
-    rules,
     security,
     tasks,
 )
 from taskbadger.channels import builtin
-from taskbadger.worker import wakeup
+from taskbadger.worker import hinting
 
 GROUP = "taskbadger.plugins"
 
@@ -42,19 +42,19 @@ BUILT_IN: tuple[Callable[[Flask, Api], None], ...] = (
     keys.register,
     members.register,
     channels.register,
-    rules.register,
+    global_actions.register,
     deliveries.register,
     assets.register,
     docs.register,
     dashboard.register,
     public.register,
     builtin.register,
-    wakeup.register,
+    hinting.register,
 )
 
 
 def register_all(app: Flask, api: Api) -> None:
-    """Register every plug-in. One that fails stops the start, and the error names it."""
+    """Register every plug-in. If one fails, the server does not start, and the error names it."""
     for register in BUILT_IN:
         _register(register.__module__, register, app, api)
     if not app.config["PLUGINS"]:

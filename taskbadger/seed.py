@@ -1,4 +1,4 @@
-"""The first run's account, and demo and bulk data."""
+"""The account of the first run, demo data and bulk data."""
 
 import itertools
 import json
@@ -13,12 +13,14 @@ from sqlalchemy import Table, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from taskbadger.domain import ids, status
+from taskbadger.domain.identity import SERVER, Actor, ProjectRef
 from taskbadger.domain.status import STATUSES
 from taskbadger.extensions import db
 from taskbadger.models import Organization, Task, TaskEvent, TaskTag
 from taskbadger.schemas.tasks import write_tags
-from taskbadger.services import accounts, passwords, tasks
-from taskbadger.services.accounts import SERVER, Actor, ProjectRef
+from taskbadger.services.organizations import keys, organizations, projects
+from taskbadger.services.people import members, passwords, users
+from taskbadger.services.tasks import write
 
 _BATCH = 5_000
 _TASKS = cast(Table, Task.__table__)
@@ -27,19 +29,39 @@ _EVENTS = cast(Table, TaskEvent.__table__)
 
 DEMO_EMAIL = "demo@example.com"
 
+_COMMON: dict[str, Any] = {
+    "version": 1,
+    "parent": None,
+    "has_children": False,
+    "has_actions": False,
+    "monitor_id": None,
+    "value_max": 100,
+    "data": '{"file": "data.csv", "rows": 1200, "ratio": 0.5}',
+    "max_runtime": None,
+    "stale_timeout": None,
+    "stale_at": None,
+    "overdue_at": None,
+    "progress_event_id": None,
+    "progress_at": None,
+    "progress_count": 0,
+    "progress_step": 1,
+}
+"""The columns that are the same for all tasks of bulk data."""
+
 
 @dataclass(frozen=True, slots=True)
 class FirstRun:
-    """What the first run made, to be shown once."""
+    """The secrets of the account of the first run, to be shown once."""
 
     key: str
     password: str
 
 
 def first_run(*, now: datetime) -> FirstRun | None:
-    """Make organization and project ``demo``, a key and a login; None unless there is nothing yet.
+    """Create organization and project ``demo``, a key and a login, if the database is empty.
 
-    Commits, so that of several servers that start at once only one makes them.
+    Returns None if it is not. Commits, so that only one of several servers that start at the same
+    time creates them.
     """
     try:
         if db.session.scalar(select(Organization.id).limit(1)) is not None:
@@ -53,25 +75,25 @@ def first_run(*, now: datetime) -> FirstRun | None:
 
 
 def _make_account(now: datetime) -> FirstRun:
-    organization = accounts.ensure_organization("demo", now=now, name="Demo")
-    project = accounts.ensure_project(organization, "demo", now=now, name="Demo")
-    _, key = accounts.create_key(organization, project, name="first run", now=now)
+    organization = organizations.ensure_organization("demo", name="Demo", actor=SERVER, now=now)
+    project = projects.ensure_project(organization, "demo", name="Demo", actor=SERVER, now=now)
+    _, key = keys.create_key(organization, project, name="first run", actor=SERVER, now=now)
     password = secrets.token_urlsafe(12)
-    user = accounts.ensure_user(DEMO_EMAIL, now=now, name="Demo")
+    user = users.ensure_user(DEMO_EMAIL, now=now, name="Demo")
     user.password_hash = passwords.hash_password(password)
-    accounts.set_membership(user, organization, "owner", now=now)
+    members.add_member(user, organization, "owner", actor=SERVER, now=now)
     return FirstRun(key, password)
 
 
 def welcome(made: FirstRun | None, address: str) -> str:
-    """Return what ``serve`` prints: all there is to know on the first run, else the URL."""
-    head = f"Task Badger is at {address}/ (API documentation: {address}/api/docs/)"
+    """Return what ``serve`` prints: the account on the first run, otherwise only the URL."""
+    head = f"Task Badger is running at {address}/ (API docs: {address}/api/docs/)"
     if made is None:
         return head
     return f"""
 {head}
 
-This is the first run, so there is an account for you. It is shown only now:
+This is the first run. Your account (shown only this once):
 
   organization, project   demo, demo
   API key                 {made.key}
@@ -79,13 +101,13 @@ This is the first run, so there is an account for you. It is shown only now:
     e-mail                {DEMO_EMAIL}
     password              {made.password}
 
-Point the official SDK here (pip install taskbadger, in an environment of its own).
-taskbadger.init() always uses the hosted service; these two lines do not:
+To use the official SDK with this server (pip install taskbadger, in its own virtual
+environment), replace taskbadger.init(), which always uses the hosted service, with:
 
   import taskbadger.sdk
   taskbadger.sdk._init(host="{address}", token="{made.key}")
 
-and its command line with
+To use its command line:
 
   export TASKBADGER_HOST={address} TASKBADGER_API_KEY={made.key}
 """
@@ -93,7 +115,7 @@ and its command line with
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """A demo task: what it is created with, and its updates, each some seconds after the last."""
+    """A demo task: its fields when created, and its updates, each with the seconds before it."""
 
     name: str
     minutes_ago: float
@@ -102,7 +124,7 @@ class Story:
 
 
 def _progress(*values: int, every: float, last: str) -> list[tuple[float, dict[str, Any]]]:
-    """Return updates that start a task, move it along and end it as *last*."""
+    """Return updates that start a task, report progress and end it with the status *last*."""
     steps: list[tuple[float, dict[str, Any]]] = [(2, {"status": "processing", "value": 0})]
     steps += [(every, {"value": value}) for value in values]
     return [*steps, (every, {"status": last})] if last else steps
@@ -136,36 +158,36 @@ STORIES = (
 _CHILDREN = ("Import customers: file 1", "Import customers: file 2")
 
 
-def demo(project: ProjectRef, *, now: datetime) -> int:
-    """Add a task for each of STORIES, and children of the first; return how many there are."""
+def demo(project: ProjectRef, *, now: datetime, base_url: str = "") -> int:
+    """Add a task for each of STORIES, and children of the first; return the number of tasks."""
     actor = Actor("key", "demo")
     parent = None
     for story in STORIES:
-        task_id = _tell(project, story, actor, now)
+        task_id = _create(project, story, actor, now, base_url)
         parent = parent or task_id
     for name in _CHILDREN:
         steps = _progress(50, 100, every=50, last="success")
-        _tell(project, Story(name, 49, {"parent": parent}, steps), actor, now)
+        _create(project, Story(name, 49, {"parent": parent}, steps), actor, now, base_url)
     return len(STORIES) + len(_CHILDREN)
 
 
-def _tell(project: ProjectRef, story: Story, actor: Actor, now: datetime) -> str:
+def _create(project: ProjectRef, story: Story, actor: Actor, now: datetime, base_url: str) -> str:
     moment = now - timedelta(minutes=story.minutes_ago)
     fields = {"name": story.name, **story.fields}
     if "data" in fields:
         fields["data"] = json.dumps(fields["data"])
-    task = tasks.create_task(project, fields, now=moment, actor=actor)
+    task = write.create_task(project, fields, now=moment, actor=actor, base_url=base_url)
     for seconds, changes in story.updates:
         moment += timedelta(seconds=seconds)
         by = SERVER if changes.get("status") == status.STALE else actor
-        tasks.update_task(project, task.id, changes, now=moment, actor=by)
+        write.update_task(project, task.id, changes, now=moment, actor=by, base_url=base_url)
     return str(task.id)
 
 
 def bulk(project: ProjectRef, count: int, *, now: datetime) -> None:
     """Add *count* tasks of the past month, fast, with a tag and a first event each.
 
-    Commits every few thousand rows: a million is far too much for one transaction.
+    Commits every few thousand rows, because a million are too many for one transaction.
     """
     chance = random.Random(count)  # noqa: S311 - made-up data, the same each time
     rows = _rows(project, count, now, chance)
@@ -186,13 +208,9 @@ def _rows(
         state = chance.choices(STATUSES, (2, 1, 4, 1, 80, 8, 3, 1))[0]
         running = state in status.RUNNING
         yield {
+            **_COMMON,
             "id": ids.new_id(created),
             "project_id": project.id,
-            "version": 1,
-            "parent": None,
-            "has_children": False,
-            "has_actions": False,
-            "monitor_id": None,
             "name": f"job {number % 40}",
             "name_folded": f"job {number % 40}",
             "queue": ("", "default", "high")[number % 3],
@@ -200,22 +218,12 @@ def _rows(
             "status": state,
             "stale_from": "processing" if state == status.STALE else None,
             "value": chance.randrange(101) if running else 100,
-            "value_max": 100,
-            "data": '{"file": "data.csv", "rows": 1200, "ratio": 0.5}',
             "tags": write_tags({"env": ("prod", "test")[number % 2]}),
             "created": created,
             "updated": ended,
             "start_time": None if state == status.PENDING else created,
             "end_time": ended if state in status.TERMINAL else None,
             "time_to_start": None if state == status.PENDING else timedelta(seconds=1),
-            "max_runtime": None,
-            "stale_timeout": None,
-            "stale_at": None,
-            "overdue_at": None,
-            "progress_event_id": None,
-            "progress_at": None,
-            "progress_count": 0,
-            "progress_step": 1,
         }
 
 

@@ -7,16 +7,31 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from marshmallow import ValidationError, fields
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
+from taskbadger.domain.mail import InvalidAddress, parse_smtp_url, read_mailbox
 from taskbadger.errors import SettingsError
 
 PREFIX = "TASKBADGER_"
 SECRET_KEY_BYTES = 32
 SECRET_KEY_FILE = Path("instance/secret_key")
 """Where ``make serve`` keeps a key that it made; read when none is set."""
+_RANGES: dict[str, tuple[float, float]] = {
+    "DATABASE_TIMEOUT": (0.05, 3600),
+    "THREADS": (1, 1000),
+    "MAX_BODY_BYTES": (1, 2**30),
+    "RATE_LIMIT": (0, 10**9),
+    "PROXY_HOPS": (0, 10),
+    "WORKER_THREADS": (1, 1000),
+    "WORKER_POLL_SECONDS": (0.05, 3600),
+    "WORKER_LEASE_SECONDS": (1, 86_400),
+    "SESSION_HOURS": (1, 24 * 3650),
+}
+"""The least and the most of each setting that is a number."""
 WELL_KNOWN_SECRETS = frozenset({"changeme", "change-me", "secret", "dev", "development", "test"})
 
 # Read by the official SDK and its CLI, so never a setting of the server.
@@ -34,74 +49,74 @@ class Settings:
     """``sqlite:///path`` (relative to the working directory) or ``postgresql://…``."""
 
     BASE_URL: str = ""
-    """What links start with, as ``https://tasks.example.com``; empty: the request's own address,
-    and in messages of the background worker the one that ``serve`` listens on."""
+    """Base of all links, e.g. ``https://tasks.example.com``. Empty: the address of the request or,
+    in messages from the background worker, the one that ``serve`` listens on."""
 
     SQLITE_SYNCHRONOUS: str = "FULL"
-    """``FULL``, or ``NORMAL``: faster, but a power cut may lose the last acknowledged writes."""
+    """``FULL``; or ``NORMAL``, which is faster but may lose the last writes in a power cut."""
 
     DATABASE_TIMEOUT: float = 10.0
-    """Seconds that a request waits for a database that is locked or away; then it answers 503."""
+    """Seconds from its arrival that a request waits for a database that does not answer."""
 
-    DATABASE_POOL_OPTIONS: bool = True
-    """Send PostgreSQL its timeouts at connect; turn off behind PgBouncer, which refuses them."""
+    DATABASE_SESSION_FEATURES: bool = True
+    """Use what outlives a transaction of PostgreSQL; turn off behind PgBouncer."""
 
     THREADS: int = 4
-    """How many requests one web worker answers at once; ``serve --threads`` sets it."""
+    """Threads per web worker; ``serve --threads`` overrides it."""
 
     MAX_BODY_BYTES: int = 1024 * 1024
-    """The largest request body, in bytes; a larger one is answered 413."""
+    """Maximum size of a request body, in bytes; a larger one gets a 413."""
 
     RATE_LIMIT: int = 0
-    """Requests that one API key may make per minute; 0 for no limit."""
+    """Requests per minute and API key; 0 for no limit."""
 
     PROXY_HOPS: int = 0
-    """How many reverse proxies in front set ``X-Forwarded-*``; 0 ignores these headers."""
+    """Number of reverse proxies in front that set ``X-Forwarded-*``; 0 ignores these headers."""
 
     LOG_LEVEL: str = "INFO"
-    """The least level that is logged: ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``."""
+    """Minimum log level: ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``."""
 
     LOG_REQUESTS: bool = True
     """Log one line per request (at level ``INFO``)."""
 
     LOG_FORMAT: str = "json"
-    """``json``, or ``console`` for people."""
+    """``json``, or ``console`` for reading on a terminal."""
 
     SMTP_URL: str = ""
-    """The mail server: ``smtp://user:password@host:port``, ``smtps://…``, ``?starttls=true``."""
+    """Mail server: ``smtp://user:password@host:port``, ``smtps://…``, ``?starttls=true``."""
 
     MAIL_FROM: str = "Task Badger <taskbadger@localhost>"
-    """The sender of e-mails."""
+    """Sender of e-mails: ``address`` or ``Name <address>``."""
 
     BROKER_URL: str = ""
-    """A Celery broker (``redis://…`` or ``amqp://…``); empty: the embedded background worker."""
+    """A Celery broker (``redis://…`` or ``amqp://…``). Empty: the embedded background worker."""
 
     WORKER_THREADS: int = 8
-    """How many deliveries one background worker sends at once."""
+    """Number of deliveries that one background worker sends at once."""
 
     WORKER_POLL_SECONDS: float = 1.0
-    """How long the background worker sleeps when there is nothing to do, in seconds."""
+    """Seconds that the background worker sleeps when there is nothing to do."""
 
     WORKER_LEASE_SECONDS: float = 60.0
-    """After how long a delivery whose worker died is sent again; an attempt takes 20 s at most."""
+    """Seconds until a delivery whose worker crashed is retried; an attempt takes at most 20 s."""
 
     OUTBOUND_ALLOW: tuple[str, ...] = ()
-    """Networks that webhooks may reach although they are special, as ``127.0.0.0/8,fd00::/8``."""
+    """Private or reserved networks that webhooks may reach, e.g. ``127.0.0.0/8,fd00::/8``."""
 
     APPRISE_SCHEMES: tuple[str, ...] = ()
-    """URL schemes that the Apprise channel may use, as ``matrix,mqtts``; empty: no Apprise."""
+    """URL schemes that Apprise channels may use, e.g. ``matrix,mqtts``. Empty: no Apprise."""
 
     SESSION_HOURS: int = 24 * 14
-    """How long a dashboard login lasts without a visit, in hours."""
+    """Hours without a visit after which a dashboard session ends."""
 
     OIDC_ISSUER: str = ""
-    """OpenID Connect: the issuer's URL; empty: no single sign-on."""
+    """OpenID Connect: issuer URL. Empty: no single sign-on."""
 
     OIDC_CLIENT_ID: str = ""
-    """OpenID Connect: the client id."""
+    """OpenID Connect: client ID."""
 
     OIDC_CLIENT_SECRET: str = ""
-    """OpenID Connect: the client secret."""
+    """OpenID Connect: client secret."""
 
     PLUGINS: bool = True
     """Load installed plug-ins (entry points in the group ``taskbadger.plugins``)."""
@@ -119,15 +134,13 @@ class Settings:
         _check_choice("SQLITE_SYNCHRONOUS", self.SQLITE_SYNCHRONOUS, ("FULL", "NORMAL"))
         _check_database(self.DATABASE_URL)
         _check_base_url(self.BASE_URL)
-        for name in ("THREADS", "MAX_BODY_BYTES", "WORKER_THREADS", "SESSION_HOURS"):
-            _check_least(name, getattr(self, name), 1)
-        for name in ("RATE_LIMIT", "PROXY_HOPS"):
-            _check_least(name, getattr(self, name), 0)
-        for name in ("DATABASE_TIMEOUT", "WORKER_POLL_SECONDS"):
-            _check_least(name, getattr(self, name), 0.05)
-        _check_least("WORKER_LEASE_SECONDS", self.WORKER_LEASE_SECONDS, 1)
+        for name, (minimum, maximum) in _RANGES.items():
+            _check_range(name, getattr(self, name), minimum, maximum)
         for network in self.OUTBOUND_ALLOW:
             _check_network(network)
+        _check_mail(self.SMTP_URL, self.MAIL_FROM)
+        _check_broker(self.BROKER_URL)
+        _check_single_sign_on(self)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
@@ -144,7 +157,7 @@ class Settings:
             values["SECRET_KEY"] = _read_file("TASKBADGER_SECRET_KEY", SECRET_KEY_FILE)
         if "SECRET_KEY" not in values:
             raise SettingsError(
-                "TASKBADGER_SECRET_KEY is not set. Make one with: "
+                "TASKBADGER_SECRET_KEY is not set. Generate one with: "
                 'python3 -c "import secrets; print(secrets.token_hex(32))"'
             )
         return cls(**values)
@@ -166,7 +179,7 @@ def _read(environ: Mapping[str, str], name: str) -> str | None:
     if path is None:
         return environ.get(name)
     if name in environ:
-        raise SettingsError(f"{name} and {name}_FILE are both set; set one of them")
+        raise SettingsError(f"set either {name} or {name}_FILE, not both")
     return _read_file(f"{name}_FILE", Path(path))
 
 
@@ -182,6 +195,7 @@ _PARSERS: dict[type, fields.Field[Any]] = {
     int: fields.Integer(),
     float: fields.Float(),
 }
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number"}
 
 
 def _convert(name: str, text: str, kind: Any) -> Any:
@@ -192,14 +206,14 @@ def _convert(name: str, text: str, kind: Any) -> Any:
     try:
         return _PARSERS[kind].deserialize(text)
     except ValidationError as error:
-        raise SettingsError(f"{name}: {text!r} is not {kind.__name__}") from error
+        raise SettingsError(f"{name}: {text!r} is not {_WORDS[kind]}") from error
 
 
 def _check_secret(secret: str) -> None:
     if len(secret) < SECRET_KEY_BYTES or secret.lower() in WELL_KNOWN_SECRETS:
         raise SettingsError("TASKBADGER_SECRET_KEY must have at least 32 characters")
     if len(set(secret)) < 8:
-        raise SettingsError("TASKBADGER_SECRET_KEY is too easy to guess: make a random one")
+        raise SettingsError("TASKBADGER_SECRET_KEY is too easy to guess; generate a random one")
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -207,20 +221,67 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise SettingsError(f"TASKBADGER_{name}: {value!r} is not one of {', '.join(choices)}")
 
 
-def _check_least(name: str, value: float, least: float) -> None:
-    if value < least:
-        raise SettingsError(f"TASKBADGER_{name} must be at least {least}")
+def _check_range(name: str, value: float, minimum: float, maximum: float) -> None:
+    if value < minimum:
+        raise SettingsError(f"TASKBADGER_{name} must be at least {minimum}")
+    if value > maximum:
+        raise SettingsError(f"TASKBADGER_{name} must be at most {maximum}")
 
 
 def _check_database(url: str) -> None:
     if not url.startswith(("sqlite:///", "postgresql://", "postgres://", "postgresql+psycopg://")):
         raise SettingsError("TASKBADGER_DATABASE_URL must start with sqlite:/// or postgresql://")
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError) as error:
+        raise SettingsError("TASKBADGER_DATABASE_URL is not a valid URL") from error
+    if url.startswith("sqlite") and (parsed.database or ":memory:") == ":memory:":
+        raise SettingsError("TASKBADGER_DATABASE_URL must name a file, as in sqlite:///tasks.db")
 
 
 def _check_base_url(url: str) -> None:
-    parts = urlsplit(url)
-    if url and (parts.scheme not in ("http", "https") or not parts.netloc):
-        raise SettingsError(f"TASKBADGER_BASE_URL: {url!r} does not start with http:// or https://")
+    name, parts = "TASKBADGER_BASE_URL", _split_url("TASKBADGER_BASE_URL", url)
+    if url and (parts.scheme not in ("http", "https") or not parts.hostname):
+        raise SettingsError(f"{name}: {url!r} does not start with http:// or https://")
+    if parts.query or parts.fragment or "@" in parts.netloc:
+        raise SettingsError(f"{name} must have no user, query or fragment")
+
+
+def _split_url(name: str, url: str) -> SplitResult:
+    """Split a URL; raises SettingsError, without the URL: it may hold a password."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise SettingsError(f"{name} is not a valid URL") from error
+    return parts
+
+
+def _check_mail(smtp_url: str, sender: str) -> None:
+    if smtp_url:
+        parse_smtp_url(smtp_url)
+    try:
+        read_mailbox(sender)
+    except InvalidAddress as error:
+        raise SettingsError(f"TASKBADGER_MAIL_FROM: {sender!r}: {error}") from error
+
+
+def _check_broker(url: str) -> None:
+    parts = _split_url("TASKBADGER_BROKER_URL", url)
+    if url and not (parts.scheme and "://" in url):
+        raise SettingsError(
+            "TASKBADGER_BROKER_URL must be a URL, as in redis://host:6379/0 or amqp://host"
+        )
+
+
+def _check_single_sign_on(settings: Settings) -> None:
+    if not settings.OIDC_ISSUER:
+        return
+    parts = _split_url("TASKBADGER_OIDC_ISSUER", settings.OIDC_ISSUER)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise SettingsError("TASKBADGER_OIDC_ISSUER must start with http:// or https://")
+    if not settings.OIDC_CLIENT_ID:
+        raise SettingsError("TASKBADGER_OIDC_ISSUER needs TASKBADGER_OIDC_CLIENT_ID")
 
 
 def _check_network(text: str) -> None:

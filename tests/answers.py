@@ -1,4 +1,4 @@
-"""What the API answers when something is wrong: whole bodies, to compare with."""
+"""The whole bodies of API errors, to compare with."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def assert_problem(
 
 
 def assert_wrong(answer: TestResponse, *errors: tuple[str | None, str, str]) -> None:
-    """Check that the answer is a 400 that lists exactly these errors, in any order."""
+    """Check for a 400 that lists exactly these errors, in any order."""
     assert answer.status_code == 400, answer.text
     assert answer.headers["Content-Type"] == "application/json"
     body = answer.json

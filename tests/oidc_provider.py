@@ -23,7 +23,7 @@ KEY = RSAKey.generate_key(2048, {"kid": "one"})
 
 @dataclass
 class OidcProvider:
-    """The provider's state. A test says who is signed in there, and what is wrong with tokens."""
+    """The provider's state. A test sets who is signed in, and what is wrong with tokens."""
 
     url: str = ""
     person: dict[str, Any] = field(
@@ -35,15 +35,15 @@ class OidcProvider:
         }
     )
     claims: dict[str, Any] = field(default_factory=dict)
-    """Claims that a token gets in place of the right ones."""
+    """Claims that replace the correct ones of a token."""
     issuer: str | None = None
-    """What the description says in place of the right issuer."""
+    """The issuer in the discovery document, if not the correct one."""
     left_out: str = ""
-    """What the description does not say."""
+    """Fields missing from the discovery document."""
     described: int = 0
-    """How often the description was read."""
+    """How often the discovery document was read."""
     signing_key: RSAKey = field(default_factory=lambda: KEY)
-    """What signs tokens; the published one is KEY."""
+    """The key that signs tokens; the published one is KEY."""
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def app(self) -> Flask:
@@ -67,7 +67,7 @@ class OidcProvider:
         return jsonify(description)
 
     def authorize(self) -> Any:
-        """Send the browser back at once: the person is signed in here."""
+        """Redirect back at once, because the person is already signed in here."""
         asked = request.args.to_dict()
         assert asked["client_id"] == CLIENT_ID
         assert asked["response_type"] == "code"
@@ -79,7 +79,7 @@ class OidcProvider:
         return redirect(f"{asked['redirect_uri']}?{answer}")
 
     def token(self) -> Response:
-        """Trade a code, once, for a token."""
+        """Exchange a code for a token, once."""
         asked = self.codes.pop(request.form["code"], None)
         sent = request.authorization
         if asked is None or sent is None:
@@ -112,7 +112,7 @@ class OidcProvider:
 
 @contextmanager
 def running_provider() -> Iterator[OidcProvider]:
-    """Serve a provider on a port of its own."""
+    """Serve a provider on a free port."""
     provider = OidcProvider()
     server = make_server("127.0.0.1", 0, provider.app(), threaded=True)
     provider.url = f"http://127.0.0.1:{server.server_port}"

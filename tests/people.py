@@ -1,19 +1,22 @@
-"""People for tests: users with a role, and browsers in which they are signed in."""
+"""People for tests: users with a role, and browsers signed in as them."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from conftest import FIXTURES
 from flask import Flask
 from flask.testing import FlaskClient
 from itsdangerous import URLSafeTimedSerializer
 from werkzeug.test import TestResponse
 
-from taskbadger.blueprints.dashboard.access import COOKIE
+from taskbadger.blueprints.dashboard.visit import COOKIE
 from taskbadger.clock import utcnow
+from taskbadger.domain.identity import SERVER
 from taskbadger.extensions import db
-from taskbadger.models import User
-from taskbadger.services import accounts, passwords, sessions
+from taskbadger.models import Organization, User
+from taskbadger.services.organizations import organizations
+from taskbadger.services.people import invitations, members, passwords, sessions, users
 
 PASSWORD = "correct horse battery"
 CSRF = "0123456789abcdef0123456789abcdef01234567"
@@ -23,15 +26,30 @@ _HASH = passwords.hash_password(PASSWORD)
 def make_member(
     email: str = "ada@example.org", role: str | None = "owner", organization: str = "acme"
 ) -> User:
-    """Return a user with PASSWORD and a role in *organization*; *role* None makes no member."""
+    """Return a user with PASSWORD and a role in *organization*; no member if *role* is None."""
     now = utcnow()
-    user = accounts.ensure_user(email, now=now)
+    user = users.ensure_user(email, now=now)
     user.password_hash = _HASH
     if role is not None:
-        parent = accounts.ensure_organization(organization, now=now)
-        accounts.set_membership(user, parent, role, now=now)
+        parent = organizations.ensure_organization(organization, actor=FIXTURES, now=now)
+        members.put_member(user, parent, role, actor=FIXTURES, now=now)
     db.session.commit()
     return user
+
+
+def invite(organization: Organization, email: str, role: str = "member") -> str:
+    """Invite somebody for a day; return the token of the invitation."""
+    token = invitations.invite(
+        organization,
+        email=email,
+        role=role,
+        lasting=timedelta(days=1),
+        actor=SERVER,
+        actor_role="owner",
+        now=utcnow(),
+    )
+    db.session.commit()
+    return token
 
 
 def session_cookie(user: User) -> str:
@@ -48,7 +66,7 @@ class WebClient:
     client: FlaskClient
 
     def open(self, method: str, path: str, **options: Any) -> TestResponse:
-        """Send a request, in a context of its own and with no lock held while it runs."""
+        """Send a request in a new context, without a lock held while it runs."""
         db.session.rollback()
         with self.client.application.app_context():
             return self.client.open(path, method=method, **options)
@@ -61,7 +79,7 @@ class WebClient:
         return self.open("POST", path, data={**(data or {}), "csrf_token": self.token()}, **options)
 
     def token(self) -> str:
-        """Return a CSRF token that the server takes from this browser."""
+        """Return a CSRF token that the server accepts from this browser."""
         app = self.client.application
         with app.app_context(), self.client.session_transaction() as state:
             state["csrf_token"] = CSRF
@@ -71,7 +89,7 @@ class WebClient:
 
 
 def browser_for(app: Flask, user: User | None = None) -> WebClient:
-    """Return a browser of *app*, in which *user* is signed in."""
+    """Return a browser of *app*, signed in as *user*."""
     client = app.test_client()
     if user is not None:
         client.set_cookie(COOKIE, session_cookie(user))

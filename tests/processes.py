@@ -1,4 +1,4 @@
-"""Real processes of the server, for the tests that start, signal and kill them."""
+"""Real server processes, for tests that start, signal and kill them."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,21 +18,21 @@ from typing import Any
 import psutil
 from conftest import SECRET_KEY
 
-PATIENCE = 120.0
-"""Seconds to wait for something that a busy machine may do slowly."""
+TIME_LIMIT = 120.0
+"""Seconds to wait for something that may be slow on a busy machine."""
 
 
 def wait_until(done: Callable[[], Any], what: str) -> Any:
-    """Return the first true result of *done*; raises AssertionError when there is never one."""
-    deadline = time.monotonic() + PATIENCE
+    """Return the first true result of *done*; raises AssertionError if none comes in time."""
+    deadline = time.monotonic() + TIME_LIMIT
     while not (result := done()):
-        assert time.monotonic() < deadline, f"waited {PATIENCE:.0f} s in vain for {what}"
+        assert time.monotonic() < deadline, f"waited {TIME_LIMIT:.0f} s in vain for {what}"
         time.sleep(0.05)
     return result
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Return the environment of a server: this one's, with nothing of ours but *variables*."""
+    """Return the environment for a server: ours, with *variables* as the only settings."""
     clean = {name: value for name, value in os.environ.items() if "TASKBADGER" not in name}
     return {**clean, "TASKBADGER_SECRET_KEY": SECRET_KEY, "PYTHONUNBUFFERED": "1", **variables}
 
@@ -44,7 +44,7 @@ def run_server(
     module: Sequence[str] = ("taskbadger.cli",),
     **variables: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command of ``taskbadger-server`` to its end, in the folder *home*."""
+    """Run a ``taskbadger-server`` command in the directory *home* until it ends."""
     return subprocess.run(
         [sys.executable, "-m", *module, *arguments],
         cwd=home,
@@ -52,8 +52,21 @@ def run_server(
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=TIME_LIMIT,
         check=False,
+    )
+
+
+def install_plugin(folder: Path, name: str, source: str) -> None:
+    """Lay a package into *folder* as pip does: the module, and what describes it beside."""
+    (folder / f"taskbadger_{name}.py").write_text(source)
+    described = folder / f"taskbadger_{name}-1.0.dist-info"
+    described.mkdir()
+    (described / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: taskbadger-{name}\nVersion: 1.0\n"
+    )
+    (described / "entry_points.txt").write_text(
+        f"[taskbadger.plugins]\n{name} = taskbadger_{name}:register\n"
     )
 
 
@@ -67,24 +80,24 @@ class Server:
 
     @property
     def lines(self) -> list[dict[str, Any]]:
-        """What it logged: each line is JSON."""
+        """Its log, one JSON object per line."""
         whole = self.log.read_text().rpartition("\n")[0].splitlines()
         return [json.loads(line) for line in whole]
 
     def said(self, event: str) -> list[dict[str, Any]]:
-        """Return the lines whose event begins so."""
+        """Return the log lines whose event starts with *event*."""
         return [line for line in self.lines if line["event"].startswith(event)]
 
     @property
     def address(self) -> str:
         """The URL that it listens on."""
-        listening = re.compile(r"Listening at: (http://[0-9.:]+)")
+        listening = re.compile(r"Listening at: (https?://[0-9.:]+)")
         found = wait_until(lambda: listening.search(self.log.read_text()), "a listener")
         return str(found.group(1))
 
     @property
     def gunicorn(self) -> psutil.Process:
-        """The latest master process of gunicorn."""
+        """The current master process of gunicorn."""
         started = [line for line in self.said("started") if line["child"] == "gunicorn"]
         return psutil.Process(started[-1]["pid"])
 
@@ -95,14 +108,14 @@ class Server:
     def request(
         self, method: str, path: str, *, key: str = "", json_body: Any = None
     ) -> tuple[int, bytes]:
-        """Return status and body of an answer."""
+        """Send a request; return status and body."""
         data = None if json_body is None else json.dumps(json_body).encode()
         request = urllib.request.Request(self.address + path, data=data, method=method)
         request.add_header("Content-Type", "application/json")
         if key:
             request.add_header("Authorization", f"Bearer {key}")
         try:
-            with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+            with urllib.request.urlopen(request, timeout=TIME_LIMIT) as response:
                 return response.status, response.read()
         except urllib.error.HTTPError as error:
             with error:
@@ -112,31 +125,41 @@ class Server:
         """Return status and body of a GET."""
         return self.request("GET", path, key=key)
 
+    def kill(self) -> None:
+        """Kill the supervisor and all processes below it."""
+        for process in [psutil.Process(self.process.pid), *self.family()]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.process.wait()
+
     def stop(self) -> int:
-        """Send TERM; return the exit status."""
+        """Send TERM and return the exit status."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(PATIENCE)
+        return self.process.wait(TIME_LIMIT)
 
 
 def serve(home: Path, *arguments: str, **variables: str) -> AbstractContextManager[Server]:
-    """Run ``serve`` on a free port, in the folder *home*, until the block ends."""
+    """Run ``serve`` on a free port in the directory *home* until the block ends."""
     command = ("taskbadger.cli", "serve", "--bind", "127.0.0.1:0", *arguments)
     return run_module(home, command, variables)
 
 
 def gunicorn(home: Path, *options: str, **variables: str) -> AbstractContextManager[Server]:
-    """Run gunicorn by itself on a free port, in the folder *home*, until the block ends."""
+    """Run gunicorn alone on a free port in the directory *home* until the block ends."""
     command = ("gunicorn", "--no-control-socket", "--bind", "127.0.0.1:0", *options, "wsgi:app")
     return run_module(home, command, variables)
 
 
 @contextmanager
 def run_module(home: Path, command: Sequence[str], variables: dict[str, str]) -> Iterator[Server]:
-    """Run ``python -m`` *command*, in the folder *home*, until the block ends."""
+    """Run ``python -m`` *command* in the directory *home* until the block ends.
+
+    With -P, modules are not looked for in *home*, as with an installed command.
+    """
     home.mkdir(exist_ok=True)
     with (home / "output").open("wb") as output, (home / "log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", *command],
+            [sys.executable, "-P", "-m", *command],
             cwd=home,
             env=environment(**variables),
             stdout=output,
@@ -152,7 +175,7 @@ def run_module(home: Path, command: Sequence[str], variables: dict[str, str]) ->
         if process.poll() is None:
             process.terminate()
             try:
-                process.wait(PATIENCE)
+                process.wait(TIME_LIMIT)
             finally:
                 process.kill()
                 process.wait()

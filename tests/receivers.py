@@ -41,13 +41,15 @@ class TestAuthority:
     client: ssl.SSLContext
     certificate: bytes
     """The authority's certificate, in PEM."""
+    server_pem: bytes
+    """The server's certificate and its key."""
 
 
 def authority(name: str = "localhost") -> TestAuthority:
     """Return the authority that certifies *name*, the same one on every call.
 
-    The certificate for localhost is for 127.0.0.1 too. A client that trusts another authority
-    meets a server that nobody vouches for.
+    The certificate for localhost also covers 127.0.0.1. A client that trusts another authority
+    rejects the server.
     """
     return _authority(name)
 
@@ -83,39 +85,37 @@ def _authority(name: str) -> TestAuthority:
     )
     pem = root.public_bytes(serialization.Encoding.PEM)
     client = ssl.create_default_context(cadata=pem.decode())
-    return TestAuthority(_server_context(leaf, leaf_key), client, pem)
+    server_pem = leaf.public_bytes(serialization.Encoding.PEM) + leaf_key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return TestAuthority(_server_context(server_pem), client, pem, server_pem)
 
 
-def _server_context(
-    certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey
-) -> ssl.SSLContext:
+def _server_context(pem: bytes) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "chain.pem"
-        path.write_bytes(
-            certificate.public_bytes(serialization.Encoding.PEM)
-            + key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
+        path.write_bytes(pem)
         context.load_cert_chain(path)
     return context
 
 
 @dataclass(frozen=True)
 class ReceivedMail:
-    """A mail as the server got it."""
+    """A mail as received."""
 
     sender: str
     recipients: list[str]
     message: EmailMessage
     user: str | None
+    content: bytes
+    """The mail as it was on the wire."""
 
     @property
     def text(self) -> str:
-        """The text part."""
+        """The plain-text part."""
         return self._part("plain")
 
     @property
@@ -132,9 +132,9 @@ class ReceivedMail:
 class SmtpReceiver:
     """A mail server. ``with SmtpReceiver() as smtp: … smtp.url, smtp.mails``.
 
-    *recipients* maps addresses to the reply that they get, as ``{"a@example.com": "550 no"}``;
-    *data* is the reply to the mail itself; *password* asks for a login as ``badger``;
-    *starttls* offers STARTTLS, *tls* speaks TLS from the start.
+    *recipients* maps addresses to replies, as in ``{"a@example.com": "550 no"}``; *data* is the
+    reply to the mail itself; *password* requires a login as ``badger``; *starttls* offers
+    STARTTLS, *tls* speaks TLS from the start.
     """
 
     user = "badger"
@@ -169,7 +169,7 @@ class SmtpReceiver:
         return f"{scheme}://{login}{LOOPBACK}:{self.port}{query}"
 
     def wait(self, count: int, *, seconds: float = 10) -> list[ReceivedMail]:
-        """Return the mails once there are *count* of them; raises TimeoutError."""
+        """Wait for *count* mails and return them; raises TimeoutError."""
         with self._arrived:
             if not self._arrived.wait_for(lambda: len(self.mails) >= count, seconds):
                 raise TimeoutError(f"{len(self.mails)} of {count} mails after {seconds} s")
@@ -259,7 +259,11 @@ class SmtpReceiver:
             message = BytesParser(policy=email.policy.default).parsebytes(envelope.content)
             assert isinstance(message, EmailMessage)
             mail = ReceivedMail(
-                envelope.mail_from, list(envelope.rcpt_tos), message, session.auth_data
+                envelope.mail_from,
+                list(envelope.rcpt_tos),
+                message,
+                session.auth_data,
+                envelope.content,
             )
             with self._arrived:
                 self.mails.append(mail)
@@ -269,7 +273,7 @@ class SmtpReceiver:
 
 @dataclass(frozen=True)
 class ReceivedRequest:
-    """A request as the server got it; names of headers are in lower case."""
+    """A request as received; header names are in lower case."""
 
     method: str
     path: str
@@ -283,14 +287,14 @@ class ReceivedRequest:
 
 @dataclass
 class Connection:
-    """What a behaviour of `HttpReceiver` works with: the socket, and whether it is time to stop."""
+    """A connection, as a behaviour of `HttpReceiver` sees it; knows when to stop."""
 
     socket: socket.socket
     stopping: threading.Event
     receiver: "HttpReceiver"
 
     def read_request(self) -> ReceivedRequest | None:
-        """Read one request and record it; None when the client hangs up before its end."""
+        """Read and record one request; None if the client hangs up before its end."""
         data = b""
         while b"\r\n\r\n" not in data:
             part = self.receive()
@@ -312,7 +316,7 @@ class Connection:
         return request
 
     def receive(self) -> bytes:
-        """Read what is there; empty when the other side has closed, or at the end of the test."""
+        """Read what has arrived; empty if the peer has closed or the test ends."""
         self.socket.settimeout(0.05)
         while not self.stopping.is_set():
             try:
@@ -324,7 +328,7 @@ class Connection:
         return b""
 
     def send(self, data: bytes) -> bool:
-        """Send; False when the other side is gone."""
+        """Send; return False if the peer is gone."""
         self.socket.settimeout(5)
         try:
             self.socket.sendall(data)
@@ -338,7 +342,7 @@ class Connection:
             pass
 
     def reset(self) -> None:
-        """Close with a TCP reset instead of a goodbye."""
+        """Close with a TCP reset."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 
@@ -347,7 +351,7 @@ Behaviour = Callable[[Connection], None]
 
 
 def answer(status: int = 200, body: bytes = b"ok", **headers: str) -> Behaviour:
-    """Answer properly. ``retry_after="3"`` becomes the header ``Retry-After: 3``."""
+    """Answer normally. ``retry_after="3"`` becomes the header ``Retry-After: 3``."""
 
     def behave(connection: Connection) -> None:
         if connection.read_request():
@@ -359,7 +363,7 @@ def answer(status: int = 200, body: bytes = b"ok", **headers: str) -> Behaviour:
 
 
 def send_raw(data: bytes, *, then_hang: bool = False) -> Behaviour:
-    """Answer with *data* as it is, and hang up, or hang."""
+    """Send *data* verbatim, then hang up or hang."""
 
     def behave(connection: Connection) -> None:
         if connection.read_request() and connection.send(data) and then_hang:
@@ -369,7 +373,7 @@ def send_raw(data: bytes, *, then_hang: bool = False) -> Behaviour:
 
 
 def hang_at_accept(connection: Connection) -> None:
-    """Take the connection and read nothing."""
+    """Accept the connection and read nothing."""
     connection.stopping.wait()
 
 
@@ -415,7 +419,7 @@ def endless_headers(connection: Connection) -> None:
 
 
 def slow_drip(connection: Connection) -> None:
-    """Answer a byte at a time, often enough to outwit a timeout of single reads."""
+    """Answer byte by byte, fast enough that no single read times out."""
     if connection.read_request():
         for byte in b"HTTP/1.1 200 OK\r\nX-Filler: " + b"." * 100_000:
             if connection.stopping.wait(0.05) or not connection.send(bytes([byte])):
@@ -428,11 +432,11 @@ def redirect(location: str, status: int = 302) -> Behaviour:
 
 
 class HttpReceiver:
-    """A web server that records requests and behaves as told.
+    """A web server that records requests and behaves as configured.
 
-    ``with HttpReceiver(answer(500), answer(204)) as http: … http.url, http.requests``: the
-    behaviours are for the first connections, the last one goes on for the rest; it may be
-    exchanged while the server runs (``http.behave(…)``). *tls* is a server's SSL context.
+    ``with HttpReceiver(answer(500), answer(204)) as http: … http.url, http.requests``: each
+    behaviour is for one connection, and the last one for all further ones. ``http.behave(…)``
+    changes it while the server runs. *tls* is a server's SSL context.
     """
 
     def __init__(self, *behaviours: Behaviour, tls: ssl.SSLContext | None = None) -> None:
@@ -452,7 +456,7 @@ class HttpReceiver:
         return self.url_for(LOOPBACK)
 
     def url_for(self, host: str) -> str:
-        """The address of the server under another name."""
+        """The address of the server with another host name."""
         return f"{'https' if self.tls else 'http'}://{host}:{self.port}/hook"
 
     @property
@@ -461,18 +465,18 @@ class HttpReceiver:
         return self.url.removesuffix("/hook")
 
     def behave(self, *behaviours: Behaviour) -> None:
-        """Behave like this from the next connection on."""
+        """Set the behaviour from the next connection on."""
         with self._arrived:
             self._behaviours = list(behaviours)
 
     def record(self, request: ReceivedRequest) -> None:
-        """Keep a request."""
+        """Record a request."""
         with self._arrived:
             self.requests.append(request)
             self._arrived.notify_all()
 
     def wait(self, count: int, *, seconds: float = 10) -> list[ReceivedRequest]:
-        """Return the requests once there are *count* of them; raises TimeoutError."""
+        """Wait for *count* requests and return them; raises TimeoutError."""
         with self._arrived:
             if not self._arrived.wait_for(lambda: len(self.requests) >= count, seconds):
                 raise TimeoutError(f"{len(self.requests)} of {count} requests after {seconds} s")
@@ -535,7 +539,7 @@ class HttpReceiver:
 
 @dataclass
 class SilentListener:
-    """A port that completes TCP handshakes by the kernel and never accepts; or one that is shut."""
+    """A port whose handshakes the kernel completes but nobody accepts, or a closed one."""
 
     listener: socket.socket = field(default_factory=lambda: socket.create_server((LOOPBACK, 0)))
 
@@ -557,6 +561,6 @@ class SilentListener:
 
 
 def closed_port() -> int:
-    """Return a port on which nobody listens."""
+    """Return a port that nobody listens on."""
     with SilentListener() as listener:
         return listener.port

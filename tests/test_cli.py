@@ -8,10 +8,10 @@ from subprocess import CompletedProcess
 
 import pytest
 from click.testing import Result
-from conftest import ApiClient, make_key, make_project
+from conftest import SECRET_KEY, ApiClient, make_key, make_project
 from flask import Flask
 from people import PASSWORD, browser_for, make_member
-from processes import run_server
+from processes import install_plugin, run_server
 from sqlalchemy import func, select
 
 from taskbadger.cli import cli
@@ -28,7 +28,8 @@ from taskbadger.models import (
     TaskTag,
     User,
 )
-from taskbadger.services import accounts, passwords, sessions
+from taskbadger.services.organizations import keys
+from taskbadger.services.people import attempts, passwords, sessions, users
 
 GOOD_PASSWORD = "correct horse battery"
 
@@ -48,11 +49,27 @@ def test_users_disable_ends_sessions_until_enabled_again(app: Flask) -> None:
     form = {"email": "ada@example.org", "password": PASSWORD}
     again = browser.post("/sign-in", form).status_code
 
-    assert (disabled.output, without) == ("Ada@example.org is disabled.\n", 303)
-    assert (enabled.output, again) == ("ada@example.org is enabled.\n", 303)
+    assert (disabled.output, without) == ("Ada@example.org has been disabled.\n", 303)
+    assert (enabled.output, again) == ("ada@example.org has been enabled.\n", 303)
 
 
-@pytest.mark.parametrize("command", ["disable", "enable"])
+def test_users_unlock_ends_the_wait_after_too_many_attempts(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_member()
+    monkeypatch.setattr(attempts, "PER_ACCOUNT", 1)
+    form = {"email": "ada@example.org", "password": PASSWORD}
+    for address in ("192.0.2.1", "192.0.2.2"):
+        locked = browser_for(app).post("/sign-in", form, environ_base={"REMOTE_ADDR": address})
+
+    done = run(app, "users", "unlock", "Ada@example.org")
+    unlocked = browser_for(app).post("/sign-in", form)
+
+    assert (locked.status_code, unlocked.status_code) == (429, 303)
+    assert done.output == "Ada@example.org can sign in again.\n"
+
+
+@pytest.mark.parametrize("command", ["disable", "enable", "unlock"])
 def test_users_that_are_not_there_are_named(app: Flask, command: str) -> None:
     done = run(app, "users", command, "nobody@example.org")
 
@@ -69,6 +86,12 @@ def test_keys_create_prints_a_project_key_alone_as_the_last_line(app: Flask) -> 
     assert client.post(json={"name": "job"}).status_code == 201
     row = db.session.scalars(select(ApiKey)).one()
     assert (row.name, row.scopes) == ("ci", "ingest,read")
+    entries = db.session.scalars(select(AuditEntry).order_by(AuditEntry.id))
+    assert [(one.actor_name, one.verb, one.subject) for one in entries] == [
+        ("server", "organization.create", "new-org"),
+        ("server", "project.create", "new-project"),
+        ("server", "key.create", "ci"),
+    ]
 
 
 def test_keys_create_with_an_organization_makes_a_key_of_all_its_projects(app: Flask) -> None:
@@ -95,9 +118,9 @@ def test_keys_create_leaves_what_is_there_as_it_is(app: Flask) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("Not A Slug/web",), "Error: “Not A Slug” is not a slug: use 1 to 50 of a-z, 0-9"),
-        (("acme/",), "Error: “” is not a slug"),
-        (("acme/web", "--scopes", "everything"), "Error: Scopes are ingest, read, admin."),
+        (("Not A Slug/web",), "Error: “Not A Slug” is not a valid slug. Use 1 to 50 of a-z, 0-9"),
+        (("acme/",), "Error: “” is not a valid slug"),
+        (("acme/web", "--scopes", "everything"), "Error: Valid scopes are ingest, read, admin."),
     ],
 )
 def test_keys_create_refuses_nonsense_in_one_line(
@@ -128,11 +151,11 @@ def test_keys_list_shows_no_secret(app: Flask) -> None:
 
 def test_keys_revoke_refuses_the_key_from_then_on(app: Flask) -> None:
     key = make_key()
-    (row,) = accounts.list_keys()
+    (row,) = keys.list_keys()
 
     done = run(app, "keys", "revoke", str(row.id))
 
-    assert (done.exit_code, done.stdout) == (0, f"Key {row.id} is revoked.\n")
+    assert (done.exit_code, done.stdout) == (0, f"Key {row.id} has been revoked.\n")
     assert ApiClient(app.test_client(), key).get().status_code == 401
     assert run(app, "keys", "list").stdout.splitlines()[1].endswith("revoked")
 
@@ -165,7 +188,7 @@ def twice() -> str:
 def test_users_create_for_a_user_gives_another_password_and_ends_the_sessions(app: Flask) -> None:
     now = utcnow()
     run(app, "users", "create", "ann@example.org", "--org", "acme", stdin=twice())
-    user = accounts.ensure_user("ann@example.org", now=now)
+    user = users.ensure_user("ann@example.org", now=now)
     token = sessions.start(user, idle=timedelta(hours=1), now=now)
     db.session.commit()
 
@@ -178,6 +201,7 @@ def test_users_create_for_a_user_gives_another_password_and_ends_the_sessions(ap
     assert db.session.scalars(select(Membership.role)).all() == ["owner"]
     entries = db.session.scalars(select(AuditEntry).order_by(AuditEntry.id))
     assert [(one.actor_name, one.verb, one.detail) for one in entries] == [
+        ("server", "organization.create", "acme"),
         ("server", "member.add", "owner"),
         ("server", "user.change-password", ""),
         ("server", "user.change-password", ""),
@@ -215,7 +239,7 @@ def test_users_create_leaves_the_last_owner_and_their_password_as_they_are(app: 
     user = db.session.scalars(select(User)).one()
     assert (done.exit_code, done.stderr) == (
         1,
-        "Error: An organization needs an owner: make somebody else one first.\n",
+        "Error: An organization needs an owner. Make someone else an owner first.\n",
     )
     assert db.session.scalars(select(Membership.role)).all() == ["owner"]
     assert passwords.verify_password(user.password_hash, GOOD_PASSWORD)
@@ -294,7 +318,7 @@ def test_commands_say_how_to_make_missing_tables(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (
         1,
         "",
-        "Error: the database has no tables yet; run: taskbadger-server db upgrade\n",
+        "Error: the database has no tables yet. Run: taskbadger-server db upgrade\n",
     )
 
 
@@ -304,17 +328,76 @@ def test_a_database_that_is_away_is_one_line(tmp_path: Path) -> None:
     )
 
     assert done.returncode == 1
-    assert done.stderr.startswith("Error: the database: connection failed: ")
+    assert done.stderr.startswith("Error: database error: connection failed: ")
     assert done.stderr.count("\n") == 1
 
 
-def test_help_lists_the_commands_without_any_setting(tmp_path: Path) -> None:
-    done = run_server("--help", home=tmp_path, TASKBADGER_SECRET_KEY="")
+@pytest.mark.parametrize("secret", ["", SECRET_KEY])
+def test_help_lists_all_commands_with_and_without_settings(tmp_path: Path, secret: str) -> None:
+    done = run_server("--help", home=tmp_path, TASKBADGER_SECRET_KEY=secret)
 
-    assert done.returncode == 0
-    assert done.stderr == "Error: TASKBADGER_SECRET_KEY must have at least 32 characters\n"
-    listed = done.stdout.partition("Commands:")[2].split()
-    assert {"serve", "worker", "keys", "users", "openapi", "seed"} <= set(listed)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert listed(done) == [
+        *("apply", "db", "keys", "openapi", "routes", "run", "seed", "serve", "shell", "users"),
+        "worker",
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def listed(done: CompletedProcess[str]) -> list[str]:
+    """Return the commands in a text of help."""
+    lines = done.stdout.partition("Commands:\n")[2].splitlines()
+    return [line.split()[0] for line in lines if line[2:3].strip()]
+
+
+COMMAND = '''
+import click
+
+@click.command()
+def hello():
+    """Greet."""
+
+def register(app, api):
+    app.cli.add_command(hello)
+'''
+
+
+def test_help_knows_the_commands_of_plugins_without_settings(tmp_path: Path) -> None:
+    install_plugin(tmp_path, "hello", COMMAND)
+    missing = {"TASKBADGER_SECRET_KEY": "", "PYTHONPATH": str(tmp_path)}
+
+    whole = run_server("--help", home=tmp_path, **missing)
+    own = run_server("hello", "--help", home=tmp_path, **missing)
+    run = run_server("hello", home=tmp_path, **missing)
+    unwanted = run_server("--help", home=tmp_path, PYTHONPATH=str(tmp_path), TASKBADGER_PLUGINS="0")
+
+    assert "hello" in listed(whole)
+    assert (own.returncode, own.stderr) == (0, "")
+    assert "Greet." in own.stdout
+    assert (run.returncode, run.stderr) == (
+        1,
+        "Error: TASKBADGER_SECRET_KEY must have at least 32 characters\n",
+    )
+    assert "hello" not in listed(unwanted)
+
+
+def test_help_works_beside_a_broken_plugin_and_names_it(tmp_path: Path) -> None:
+    install_plugin(tmp_path, "broken", "raise RuntimeError('no luck')")
+
+    done = run_server("--help", home=tmp_path, PYTHONPATH=str(tmp_path))
+
+    assert (done.returncode, done.stderr) == (
+        0,
+        "Error: no luck (raised by the Task Badger plug-in “broken”)\n",
+    )
+    assert "serve" in listed(done)
+
+
+def test_a_misspelt_command_is_named_without_settings(tmp_path: Path) -> None:
+    done = run_server("nonsense", home=tmp_path, TASKBADGER_SECRET_KEY="")
+
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "Error: No such command 'nonsense'."
 
 
 def test_all_commands_are_flasks_too(tmp_path: Path) -> None:
@@ -331,7 +414,7 @@ def test_flask_run_refuses_debug_mode_for_others_than_this_machine(tmp_path: Pat
 
     assert (done.returncode, done.stderr.splitlines()[-1]) == (
         4,
-        "Error: debug mode (FLASK_DEBUG) is for `flask run` on a loopback address only",
+        "Error: debug mode (FLASK_DEBUG) is only allowed for `flask run` on a loopback address",
     )
 
 

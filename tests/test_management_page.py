@@ -9,7 +9,7 @@ from flask import Flask
 from managing import manager
 from people import make_member
 
-from taskbadger.services.accounts import ProjectRef
+from taskbadger.domain.identity import ProjectRef
 
 PAGE = (ROOT / "docs" / "management.md").read_text()
 EXCHANGES = re.findall(

@@ -1,17 +1,21 @@
 """Migrations: they make what the models say, can be taken back, and readiness waits for them."""
 
+import re
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import flask_migrate
 import pytest
-from conftest import settings
+from conftest import FIXTURES, settings
 from flask import Flask
 from sqlalchemy import Table, inspect, select
 
-from taskbadger import create_app, seed
+from taskbadger import seed
+from taskbadger.app import create_app
 from taskbadger.clock import utcnow
-from taskbadger.extensions import db
-from taskbadger.services import accounts
+from taskbadger.extensions import MIGRATIONS, db
+from taskbadger.services.organizations import organizations, projects
 
 
 @pytest.fixture
@@ -38,6 +42,24 @@ def test_models_and_migrations_agree(empty: Flask) -> None:
     assert tables() == {"alembic_version", *db.metadata.tables}
 
 
+def test_a_generated_migration_imports_nothing_of_ours_and_makes_the_models(
+    empty: Flask, tmp_path: Path
+) -> None:
+    copy = tmp_path / "migrations"
+    shutil.copytree(MIGRATIONS, copy, ignore=shutil.ignore_patterns("0*.py", "__pycache__"))
+    flask_migrate.migrate(directory=str(copy), rev_id="0001", message="all of it")
+
+    [written] = copy.glob("versions/0001*.py")
+    flask_migrate.upgrade(directory=str(copy))
+    flask_migrate.check(directory=str(copy))  # Exits when models and tables differ.
+
+    assert re.findall(r"^(?:from|import) .*", written.read_text(), re.MULTILINE) == [
+        "import sqlalchemy as sa",
+        "from alembic import op",
+    ]
+    assert tables() == {"alembic_version", *db.metadata.tables}
+
+
 def test_migrations_go_up_down_and_up_again(empty: Flask) -> None:
     flask_migrate.upgrade()
     flask_migrate.downgrade(revision="base")
@@ -51,9 +73,9 @@ def test_migrations_go_up_down_and_up_again(empty: Flask) -> None:
 def test_upgrade_of_an_up_to_date_database_changes_no_row(empty: Flask) -> None:
     flask_migrate.upgrade()
     now = utcnow()
-    organization = accounts.ensure_organization("demo", now=now)
-    project = accounts.ensure_project(organization, "demo", now=now)
-    seed.demo(accounts.project_ref(project, organization), now=now)
+    organization = organizations.ensure_organization("demo", actor=FIXTURES, now=now)
+    project = projects.ensure_project(organization, "demo", actor=FIXTURES, now=now)
+    seed.demo(projects.project_ref(project, organization), now=now)
     db.session.commit()
     before = rows()
 

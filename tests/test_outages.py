@@ -1,6 +1,7 @@
 """A database that is away, locked or full is a 503 with Retry-After, and heals by itself."""
 
 import fcntl
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -8,11 +9,13 @@ from typing import Any
 
 import psycopg
 import pytest
+from clusters import Pipe
 from conftest import ApiClient, make_key
 from flask import Flask
 from sqlalchemy import event
 from werkzeug.test import TestResponse
 
+from taskbadger.blueprints.dashboard.visit import COOKIE
 from taskbadger.extensions import db, sqlite_module
 
 UNAVAILABLE = {
@@ -20,7 +23,7 @@ UNAVAILABLE = {
     "errors": [
         {
             "code": "service_unavailable",
-            "detail": "The database is not available at the moment. Please retry.",
+            "detail": "The database is temporarily unavailable. Please try again.",
             "attr": None,
         }
     ],
@@ -51,6 +54,18 @@ def test_a_locked_database_is_a_503_until_the_lock_is_gone(
         assert_unavailable(client.post(json={"name": "job"}))
 
     assert client.post(json={"name": "job"}).status_code == 201
+
+
+def test_an_outage_is_one_line_in_the_log_and_not_one_per_request(
+    client: ApiClient, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.create()
+
+    with locked(database_url):
+        for _ in range(3):
+            assert_unavailable(client.post(json={"name": "job"}))
+
+    assert caplog.messages == ["database not available"]
 
 
 @contextmanager
@@ -109,6 +124,8 @@ def full(app: Flask) -> Iterator[None]:
     """Let SQLite add no page to its file."""
     with app.app_context():
         engine = db.engine
+    with closing(sqlite_module().connect(str(engine.url.database))) as other:
+        other.execute("VACUUM")  # Earlier tests left free pages.
     most: list[int] = []
 
     def forbid(connection: Any, _record: Any, _proxy: Any) -> None:
@@ -161,9 +178,10 @@ def test_a_database_that_is_away_is_a_503_until_it_is_back(
     for answer in answers:
         assert_unavailable(answer)
     assert (ready.status_code, ready.json) == (200, {"status": "ready"})
-    assert (not_ready.status_code, not_ready.json) == (
+    assert (not_ready.status_code, not_ready.json, not_ready.headers["Retry-After"]) == (
         503,
         {"status": "the database cannot be reached"},
+        "2",
     )
     assert (alive.status_code, alive.json) == (200, {"status": "ok"})
     assert client.get(f"/tasks/{task['id']}/").json == task
@@ -185,3 +203,77 @@ def away(url: str, server: str) -> Iterator[None]:
             yield
         finally:
             admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+
+
+def test_a_read_only_database_is_a_503_until_it_is_writable(
+    client: ApiClient, database_url: str, postgresql_server: str
+) -> None:
+    if not database_url.startswith("postgresql"):
+        pytest.skip("a file system that is read-only needs root")
+    task = client.create()
+    name = psycopg.conninfo.conninfo_to_dict(database_url)["dbname"]
+
+    with psycopg.connect(postgresql_server, autocommit=True) as admin:
+        # Connections keep what was set when they began, so each must be a new one.
+        admin.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+        try:
+            with client.client.application.app_context():
+                db.engine.dispose()
+            answers = [client.post(json={"name": "job"}) for _ in range(3)]
+            read = client.get(f"/tasks/{task['id']}/")
+            not_ready = client.client.get("/readyz")
+        finally:
+            admin.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
+    ready = client.client.get("/readyz")
+
+    for answer in answers:
+        assert_unavailable(answer)
+    assert (read.status_code, read.json) == (200, task)
+    assert (not_ready.status_code, not_ready.json, not_ready.headers["Retry-After"]) == (
+        503,
+        {"status": "the database is read-only"},
+        "2",
+    )
+    assert ready.status_code == 200
+    assert client.post(json={"name": "job"}).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/acme/web/tasks/"),
+        ("POST", "/api/acme/web/tasks/"),
+        ("GET", "/a/acme/"),
+        ("GET", "/sign-in"),
+        ("GET", "/readyz"),
+    ],
+)
+def test_a_database_that_hangs_is_a_503_everywhere(
+    make_app: MakeApp, project: object, database_url: str, method: str, path: str
+) -> None:
+    if not database_url.startswith("postgresql://postgres@127.0.0.1"):
+        pytest.skip("SQLite has no server, or PostgreSQL has no port")
+    key = make_key()
+    parts = psycopg.conninfo.conninfo_to_dict(database_url)
+    port = int(parts.get("port") or 5432)
+    with Pipe(port) as pipe:
+        url = f"postgresql://postgres@127.0.0.1:{pipe.port}/{parts['dbname']}"
+        browser = make_app(DATABASE_URL=url, DATABASE_TIMEOUT=0.5).test_client()
+        db.session.rollback()
+
+        def send() -> TestResponse:
+            body = {"name": "job"} if method == "POST" else None
+            browser.set_cookie(COOKIE, "of nobody")
+            return browser.open(
+                path, method=method, json=body, headers={"Authorization": f"Bearer {key}"}
+            )
+
+        before = send()
+        pipe.block()
+        began = time.monotonic()
+        answer = send()
+        took = time.monotonic() - began
+
+    assert before.status_code < 400
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+    assert took < 1.5

@@ -8,26 +8,13 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, ApiClient, make_key
 from flask import Flask
-from processes import run_server, serve
+from processes import install_plugin, run_server, serve
 
 from taskbadger import channels, plugins
 
 MakeApp = Callable[..., Flask]
 
 DOCUMENT = (ROOT / "docs/plugins.md").read_text()
-
-
-def install(folder: Path, name: str, source: str) -> None:
-    """Lay a package into *folder* as pip does: the module, and what describes it beside."""
-    (folder / f"taskbadger_{name}.py").write_text(source)
-    described = folder / f"taskbadger_{name}-1.0.dist-info"
-    described.mkdir()
-    (described / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: taskbadger-{name}\nVersion: 1.0\n"
-    )
-    (described / "entry_points.txt").write_text(
-        f"[taskbadger.plugins]\n{name} = taskbadger_{name}:register\n"
-    )
 
 
 def documented_plugin(number: int = 0) -> str:
@@ -50,7 +37,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_the_documents_plugin_answers_and_is_in_the_openapi_document(
     folder: Path, make_app: MakeApp
 ) -> None:
-    install(folder, "hello", documented_plugin())
+    install_plugin(folder, "hello", documented_plugin())
 
     client = make_app(PLUGINS=True).test_client()
 
@@ -62,7 +49,7 @@ def test_the_documents_plugin_answers_and_is_in_the_openapi_document(
 
 
 def test_a_real_server_loads_what_is_installed(folder: Path, tmp_path: Path) -> None:
-    install(folder, "hello", documented_plugin())
+    install_plugin(folder, "hello", documented_plugin())
 
     with serve(tmp_path / "home", "--no-worker", PYTHONPATH=str(folder)) as server:
         assert server.get("/api/hello/") == (200, b'{"hello":"world"}\n')
@@ -72,7 +59,7 @@ def test_the_documents_channel_delivers(
     folder: Path, make_app: MakeApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(channels, "_channels", dict(channels._channels))
-    install(folder, "file", documented_plugin(1))
+    install_plugin(folder, "file", documented_plugin(1))
     client = make_app(PLUGINS=True).test_client()
     admin = ApiClient(client, make_key(slug=None, scopes="admin"), "/api/acme/-")
     inbox = tmp_path / "inbox.txt"
@@ -87,7 +74,7 @@ def test_the_documents_channel_delivers(
 
 
 def test_plugins_can_be_turned_off(folder: Path, make_app: MakeApp) -> None:
-    install(folder, "hello", documented_plugin())
+    install_plugin(folder, "hello", documented_plugin())
 
     client = make_app(PLUGINS=False).test_client()
 
@@ -98,7 +85,7 @@ def test_plugins_are_registered_after_ours_and_by_name(folder: Path, make_app: M
     source = "def register(app, api):\n    app.extensions.setdefault('seen', []).append(__name__)\n"
     source += "    assert 'tasks' in app.blueprints\n"
     for name in ("later", "early"):
-        install(folder, name, source)
+        install_plugin(folder, name, source)
 
     app = make_app(PLUGINS=True)
 
@@ -116,7 +103,7 @@ def test_plugins_are_registered_after_ours_and_by_name(folder: Path, make_app: M
 def test_a_plugin_that_fails_stops_the_start_and_is_named(
     folder: Path, make_app: MakeApp, source: str, error: type[Exception]
 ) -> None:
-    install(folder, "broken", source)
+    install_plugin(folder, "broken", source)
 
     with pytest.raises(error) as raised:
         make_app(PLUGINS=True)
@@ -139,7 +126,7 @@ def test_one_of_ours_that_fails_is_named_too(
 
 
 def test_serve_shows_which_plugin_failed(folder: Path, tmp_path: Path) -> None:
-    install(folder, "broken", "def register(app, api):\n    raise ZeroDivisionError('oh')\n")
+    install_plugin(folder, "broken", "def register(app, api):\n    raise ZeroDivisionError('oh')\n")
 
     done = run_server("serve", home=tmp_path, PYTHONPATH=str(folder))
 

@@ -5,6 +5,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,7 +16,7 @@ from urllib.parse import urlsplit
 import psutil
 import psycopg
 import pytest
-from processes import PATIENCE, Server, gunicorn, run_server, serve, wait_until
+from processes import TIME_LIMIT, Server, gunicorn, run_server, serve, wait_until
 
 from taskbadger import serving
 from taskbadger.errors import SettingsError
@@ -45,12 +47,49 @@ def test_serve_migrates_an_empty_database_and_answers(tmp_path: Path, database: 
         key = new_key(tmp_path, database)
 
         assert said == [
-            f"Task Badger is at {server.address}/ (API documentation: {server.address}/api/docs/)",
-            "There is no user yet: open it to become the owner.",
+            f"Task Badger is running at {server.address}/ (API docs: {server.address}/api/docs/)",
+            "There are no users yet. Open the dashboard to become the owner.",
         ]
         assert server.get("/healthz") == (200, b'{"status":"ok"}\n')
         status, page = server.get("/api/acme/web/tasks/", key=key)
         assert (status, json.loads(page)) == (200, {"next": None, "previous": None, "results": []})
+
+
+FOREIGN = """
+from pathlib import Path
+
+Path(__file__).with_suffix(".loaded").touch()
+raise SystemExit("another program")
+"""
+
+
+def test_serve_works_in_a_folder_of_another_program(tmp_path: Path) -> None:
+    for name in ("wsgi", "gunicorn.conf", "flask", "taskbadger", "taskbadger_server", "celery"):
+        (tmp_path / f"{name}.py").write_text(FOREIGN)
+
+    with serve(tmp_path) as server:
+        assert is_ready(server)
+        wait_until(lambda: _workers(server), "the worker")
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: len(_workers(server)) == 2, "another worker")
+        assert is_ready(server)
+
+    assert list(tmp_path.glob("*.loaded")) == []
+
+
+def test_gunicorn_of_serve_takes_options_from_its_variable(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("proc_name = 'ours'\nkeepalive = 1\nthreads = 9\n")
+
+    with serve(
+        tmp_path, "--threads", "3", GUNICORN_CMD_ARGS="--config own.py --print-config"
+    ) as server:
+        wait_until(lambda: server.said("ended"), "gunicorn to print its configuration")
+
+    shown = dict(
+        line.split(" = ", 1) for line in server.output.read_text().splitlines() if " = " in line
+    )
+    chosen = {name.strip(): value for name, value in shown.items()}
+    assert (chosen["proc_name"], chosen["keepalive"], chosen["threads"]) == ("ours", "10", "3")
 
 
 def test_term_stops_everything_and_exits_with_0(tmp_path: Path, database: str) -> None:
@@ -106,7 +145,9 @@ def clients(server: Server, key: str, count: int) -> Iterator[tuple[list[str], l
     parts = urlsplit(server.address)
 
     def create() -> None:
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=PATIENCE)
+        connection = http.client.HTTPConnection(
+            parts.hostname or "", parts.port, timeout=TIME_LIMIT
+        )
         headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         while not over.is_set():
             try:
@@ -236,7 +277,7 @@ def test_the_first_run_shows_a_key_that_works_and_later_ones_none(tmp_path: Path
         assert is_ready(server)
 
         assert server.output.read_text() == (
-            f"Task Badger is at {server.address}/ (API documentation: {server.address}/api/docs/)\n"
+            f"Task Badger is running at {server.address}/ (API docs: {server.address}/api/docs/)\n"
         )
 
 
@@ -272,8 +313,19 @@ def test_wrong_settings_end_serve_with_one_line(tmp_path: Path) -> None:
     )
     assert (debug.returncode, debug.stderr) == (
         1,
-        "Error: debug mode is refused on 0.0.0.0:0: others than this machine reach it\n",
+        "Error: debug mode is only allowed on a loopback address, not on 0.0.0.0:0\n",
     )
+
+
+def test_a_folder_that_cannot_be_made_for_the_database_ends_serve_with_one_line(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "instance").touch()
+
+    done = run_server("serve", "--bind", "127.0.0.1:0", home=tmp_path)
+
+    reason = f"cannot create the folder {tmp_path}/instance: File exists"
+    assert (done.returncode, done.stderr) == (1, f"Error: TASKBADGER_DATABASE_URL: {reason}\n")
 
 
 def test_gunicorn_alone_serves_the_application(tmp_path: Path) -> None:
@@ -285,7 +337,7 @@ def test_gunicorn_alone_serves_the_application(tmp_path: Path) -> None:
 
 def test_gunicorn_alone_refuses_bad_settings_in_one_line(tmp_path: Path) -> None:
     with gunicorn(tmp_path, TASKBADGER_SECRET_KEY="") as server:
-        status = server.process.wait(PATIENCE)
+        status = server.process.wait(TIME_LIMIT)
 
     log = server.log.read_text()
     assert status == 4
@@ -295,10 +347,13 @@ def test_gunicorn_alone_refuses_bad_settings_in_one_line(tmp_path: Path) -> None
 
 def test_gunicorn_alone_refuses_debug_mode(tmp_path: Path) -> None:
     with gunicorn(tmp_path, FLASK_DEBUG="1") as server:
-        status = server.process.wait(PATIENCE)
+        status = server.process.wait(TIME_LIMIT)
 
     assert status == 4
-    assert "Error: debug mode (FLASK_DEBUG) is for `flask run`" in server.log.read_text()
+    refusal = (
+        "Error: debug mode (FLASK_DEBUG) is only allowed for `flask run` on a loopback address"
+    )
+    assert refusal in server.log.read_text()
 
 
 FORK_WITH_OPEN_CONNECTIONS = '''
@@ -319,7 +374,7 @@ def pre_fork(server, worker):
 def test_workers_forked_with_open_connections_never_mix_their_answers(
     tmp_path: Path, database: str
 ) -> None:
-    """Without the guard in extensions.py, one worker reads what another one asked for."""
+    """Without the guard in extensions/engines.py, one worker reads what another one asked for."""
     settings = {"TASKBADGER_DATABASE_URL": database}
     run_server("db", "upgrade", home=tmp_path, **settings)
     key = new_key(tmp_path, database)
@@ -374,3 +429,11 @@ def test_address_for_people_is_one_that_a_browser_takes() -> None:
 
         assert serving.address_of(anywhere) == f"http://127.0.0.1:{port}"
         assert serving.address_of(six) == f"http://[::1]:{six_port}"
+
+
+def test_factory_may_be_imported_from_the_package() -> None:
+    code = "from taskbadger import create_app; print(create_app.__module__)"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "taskbadger.app\n"

@@ -48,11 +48,11 @@ def test_variables_are_read_by_their_type(name: str, text: str, value: Any) -> N
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("WORKER_POLL_SECONDS", "soon", "TASKBADGER_WORKER_POLL_SECONDS: 'soon' is not float"),
-        ("RATE_LIMIT", "1.5", "TASKBADGER_RATE_LIMIT: '1.5' is not int"),
+        ("WORKER_POLL_SECONDS", "soon", "TASKBADGER_WORKER_POLL_SECONDS: 'soon' is not a number"),
+        ("RATE_LIMIT", "1.5", "TASKBADGER_RATE_LIMIT: '1.5' is not a whole number"),
         ("RATE_LIMIT", "-1", "TASKBADGER_RATE_LIMIT must be at least 0"),
         ("THREADS", "0", "TASKBADGER_THREADS must be at least 1"),
-        ("PLUGINS", "maybe", "TASKBADGER_PLUGINS: 'maybe' is not bool"),
+        ("PLUGINS", "maybe", "TASKBADGER_PLUGINS: 'maybe' is not true or false"),
         (
             "LOG_LEVEL",
             "loud",
@@ -73,12 +73,75 @@ def test_variables_are_read_by_their_type(name: str, text: str, value: Any) -> N
             "localhost",
             "TASKBADGER_OUTBOUND_ALLOW: 'localhost' does not appear to be an IPv4 or IPv6 network",
         ),
+        ("THREADS", "1001", "TASKBADGER_THREADS must be at most 1000"),
+        ("SESSION_HOURS", "1000000000000", "TASKBADGER_SESSION_HOURS must be at most 87600"),
+        ("DATABASE_TIMEOUT", "nan", "TASKBADGER_DATABASE_TIMEOUT: 'nan' is not a number"),
+        (
+            "DATABASE_URL",
+            "postgresql://me:hidden@db:port/tb",
+            "TASKBADGER_DATABASE_URL is not a valid URL",
+        ),
+        (
+            "DATABASE_URL",
+            "sqlite:///:memory:",
+            "TASKBADGER_DATABASE_URL must name a file, as in sqlite:///tasks.db",
+        ),
+        (
+            "DATABASE_URL",
+            "sqlite:///",
+            "TASKBADGER_DATABASE_URL must name a file, as in sqlite:///tasks.db",
+        ),
+        ("BASE_URL", "https://x:port", "TASKBADGER_BASE_URL is not a valid URL"),
+        ("BASE_URL", "https://[x", "TASKBADGER_BASE_URL is not a valid URL"),
+        (
+            "BASE_URL",
+            "https://:80",
+            "TASKBADGER_BASE_URL: 'https://:80' does not start with http:// or https://",
+        ),
+        (
+            "BASE_URL",
+            "https://x.example/?a=b",
+            "TASKBADGER_BASE_URL must have no user, query or fragment",
+        ),
+        (
+            "BASE_URL",
+            "https://me:hidden@x.example",
+            "TASKBADGER_BASE_URL must have no user, query or fragment",
+        ),
+        ("SMTP_URL", "mail:25", "TASKBADGER_SMTP_URL must be smtp://host or smtps://host"),
+        ("SMTP_URL", "smtp://me:hidden@x:port", "TASKBADGER_SMTP_URL is not a valid URL"),
+        (
+            "MAIL_FROM",
+            "Ann <ann@example.com",
+            "TASKBADGER_MAIL_FROM: 'Ann <ann@example.com': The address is not closed by “>”.",
+        ),
+        (
+            "MAIL_FROM",
+            "Ann",
+            "TASKBADGER_MAIL_FROM: 'Ann': An email address must have an @-sign.",
+        ),
+        (
+            "BROKER_URL",
+            "redis:6379",
+            "TASKBADGER_BROKER_URL must be a URL, as in redis://host:6379/0 or amqp://host",
+        ),
+        ("BROKER_URL", "redis://me:hidden@x:port", "TASKBADGER_BROKER_URL is not a valid URL"),
+        (
+            "OIDC_ISSUER",
+            "login.example.com",
+            "TASKBADGER_OIDC_ISSUER must start with http:// or https://",
+        ),
+        (
+            "OIDC_ISSUER",
+            "https://login.example.com",
+            "TASKBADGER_OIDC_ISSUER needs TASKBADGER_OIDC_CLIENT_ID",
+        ),
         ("SECRET_KEY", "short", "TASKBADGER_SECRET_KEY must have at least 32 characters"),
         ("SECRET_KEY", "changeme", "TASKBADGER_SECRET_KEY must have at least 32 characters"),
         (
             "SECRET_KEY",
             "ab" * 20,
-            "TASKBADGER_SECRET_KEY is too easy to guess: make a random one",
+            "TASKBADGER_SECRET_KEY is too easy to guess; generate a random one",
         ),
     ],
 )
@@ -89,12 +152,25 @@ def test_wrong_values_are_refused_by_name(name: str, text: str, message: str) ->
     assert str(error.value) == message
 
 
+@pytest.mark.parametrize(
+    "sender",
+    [
+        "taskbadger@localhost",
+        "Doe, Ann <ann@example.com>",
+        'Ann "the badger" <ann@example.com>',
+        "Größe ✓ <ann@example.com>",
+    ],
+)
+def test_any_name_may_stand_before_the_sender_s_address(sender: str) -> None:
+    assert sender == read(MAIL_FROM=sender).MAIL_FROM
+
+
 def test_missing_secret_key_is_refused_with_the_way_to_make_one() -> None:
     with pytest.raises(SettingsError) as error:
         Settings.from_env({})
 
     assert str(error.value) == (
-        "TASKBADGER_SECRET_KEY is not set. Make one with: "
+        "TASKBADGER_SECRET_KEY is not set. Generate one with: "
         'python3 -c "import secrets; print(secrets.token_hex(32))"'
     )
 
@@ -121,7 +197,7 @@ def test_a_setting_and_its_file_together_are_refused(tmp_path: Path) -> None:
         read(SMTP_URL="smtp://mail", SMTP_URL_FILE=str(tmp_path / "none"))
 
     assert str(error.value) == (
-        "TASKBADGER_SMTP_URL and TASKBADGER_SMTP_URL_FILE are both set; set one of them"
+        "set either TASKBADGER_SMTP_URL or TASKBADGER_SMTP_URL_FILE, not both"
     )
 
 
@@ -134,7 +210,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     assert str(error.value).startswith(f"TASKBADGER_SMTP_URL_FILE: cannot read {missing}: ")
 
 
-def test_variables_of_nobody_are_told_and_those_of_the_sdk_are_not() -> None:
+def test_variables_of_nobody_are_reported_and_those_of_the_sdk_are_not() -> None:
     environ = {
         "TASKBADGER_SECRT_KEY": "typo",
         "TASKBADGER_TESTING": "1",

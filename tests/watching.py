@@ -1,4 +1,4 @@
-"""A monitor, its runs and its sweeps, by a clock that the test sets."""
+"""A monitor with its runs and sweeps, at times that the test sets."""
 
 import json
 from dataclasses import dataclass, field
@@ -7,15 +7,17 @@ from typing import Any
 
 from sqlalchemy import select
 
+from taskbadger.domain.identity import Actor, ProjectRef
 from taskbadger.extensions import db
 from taskbadger.models import Delivery, Incident, Monitor, Slot
-from taskbadger.services import monitors, slot_sweep, tasks
-from taskbadger.services.accounts import Actor, ProjectRef
+from taskbadger.services.monitors import manage
+from taskbadger.services.monitors import sweep as slot_sweep
+from taskbadger.services.tasks import write
 
 ACTOR = Actor("key", "ci")
 TO_EMAIL = [{"integration": "email", "config": {"to": "ops@example.com"}}]
 DAY = "2026-06-01"
-"""A Monday, and the day of a time without one."""
+"""A Monday; the day of times that name none."""
 
 
 def at(time: str) -> datetime:
@@ -25,7 +27,7 @@ def at(time: str) -> datetime:
 
 
 def clock(moment: datetime) -> str:
-    """Write a moment as `at` reads it, in short."""
+    """Return a moment in the short form that `at` reads."""
     text = moment.strftime("%Y-%m-%d %H:%M:%S").removeprefix(f"{DAY} ")
     return text.removesuffix(":00")
 
@@ -41,21 +43,21 @@ def slots_of(monitor: Monitor) -> list[Slot]:
 
 
 def sweep(time: str) -> int:
-    """Close what is due, as the worker does."""
+    """Close due slots, as the worker does."""
     closed = slot_sweep.close_due_slots(now=at(time))
     db.session.commit()
     return closed
 
 
 def outage(start: str, end: str) -> None:
-    """Tell of an outage, as the worker does when it comes back."""
+    """Report an outage, as the worker does after one."""
     slot_sweep.extend_deadlines(at(start), at(end))
     db.session.commit()
 
 
 @dataclass
 class Watch:
-    """A monitor made at *since*: hourly, unless *fields* say otherwise."""
+    """A monitor created at *since*; hourly unless *fields* differ."""
 
     project: ProjectRef
     since: str = "11:30"
@@ -66,7 +68,7 @@ class Watch:
         data = {"name": "nightly", "type": "cron", "schedule": "0 * * * *", "action": TO_EMAIL}
         if "interval" in self.fields:
             data = {"name": "nightly", "type": "interval", "action": TO_EMAIL}
-        self.monitor = monitors.create_monitor(
+        self.monitor = manage.create_monitor(
             self.project, data | self.fields, now=at(self.since), actor=ACTOR
         )
         db.session.commit()
@@ -74,7 +76,7 @@ class Watch:
     def run(self, time: str, status: str = "processing", **changes: Any) -> str:
         """Create a task of the monitor; return its id."""
         data = {"name": "job", "status": status, **changes}
-        task = tasks.create_task(
+        task = write.create_task(
             self.project, data, now=at(time), actor=ACTOR, monitor_id=self.monitor.id
         )
         db.session.commit()
@@ -83,22 +85,22 @@ class Watch:
     def report(self, task_id: str, time: str, status: str | None = None, **changes: Any) -> None:
         """Update a task."""
         data = {"status": status, **changes} if status else changes
-        tasks.update_task(self.project, task_id, data, now=at(time), actor=ACTOR)
+        write.update_task(self.project, task_id, data, now=at(time), actor=ACTOR)
         db.session.commit()
 
     def edit(self, time: str, **changes: Any) -> None:
         """Change the monitor."""
-        monitors.update_monitor(self.project, self.monitor.id, changes, now=at(time), actor=ACTOR)
+        manage.update_monitor(self.project, self.monitor.id, changes, now=at(time), actor=ACTOR)
         db.session.commit()
 
     @property
     def slots(self) -> list[str]:
-        """What became of each slot, oldest first, the current one last: ``12:00 ok``."""
+        """The state of each slot, oldest first: ``12:00 ok``. The current slot is the last."""
         return [f"{clock(slot.expected_at)} {slot.state}" for slot in slots_of(self.monitor)]
 
     @property
     def deadlines(self) -> list[str]:
-        """What each slot that waits waits for: ``12:00 until 12:01``."""
+        """The deadline of each waiting slot: ``12:00 until 12:01``."""
         return [
             f"{clock(slot.expected_at)} until {clock(slot.deadline_at)}"
             for slot in slots_of(self.monitor)
@@ -107,7 +109,7 @@ class Watch:
 
     @property
     def incidents(self) -> list[tuple[str, str | None, int]]:
-        """When each incident was opened and closed, and the number of bad slots."""
+        """The opening, closing and number of bad slots of each incident."""
         db.session.expire_all()
         found = db.session.scalars(
             select(Incident).where(Incident.monitor_id == self.monitor.id).order_by(Incident.id)
@@ -119,7 +121,7 @@ class Watch:
 
     @property
     def notices(self) -> list[str]:
-        """The kinds of the notices that were queued for this monitor, in order."""
+        """The kinds of the notices queued for this monitor, in order."""
         return [
             message["kind"]
             for message in all_messages()

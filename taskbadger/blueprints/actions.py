@@ -7,9 +7,9 @@ from flask import Flask, Response
 from flask.views import MethodView
 from flask_smorest import Api
 
-from taskbadger.blueprints import by_admin
 from taskbadger.blueprints.api import (
     ApiBlueprint,
+    current_actor,
     current_project,
     json_response,
 )
@@ -19,12 +19,14 @@ from taskbadger.errors import NotFound
 from taskbadger.extensions import db
 from taskbadger.models import Action as ActionRow
 from taskbadger.schemas.actions import Action, ActionRequest, PatchedActionRequest
-from taskbadger.services import actions, tasks
+from taskbadger.services.alerts import actions
+from taskbadger.services.alerts.actions import ActionChanges, ActionData
+from taskbadger.services.tasks import reads
 
 
 def locate(view_args: dict[str, Any]) -> None:
     """Raise NotFound unless the task and the action of the URL exist."""
-    tasks.check_exists(current_project(), view_args["task_id"])
+    reads.check_exists(current_project(), view_args["task_id"])
     if "id" in view_args:
         actions.get_action(view_args["task_id"], _action_id(view_args["id"]))
 
@@ -34,7 +36,7 @@ blp = ApiBlueprint(
     __name__,
     url_prefix="/api/<organization_slug>/<project_slug>/tasks/<task_id>/actions",
     locate=locate,
-    changes=scopes.INGEST,
+    write_scope=scopes.INGEST,
 )
 
 
@@ -49,20 +51,20 @@ class ActionList(MethodView):
 
         List actions for task
         """
-        tasks.check_exists(current_project(), task_id)
+        reads.check_exists(current_project(), task_id)
         return _json([_show(action) for action in actions.list_actions(task_id)])
 
     @blp.arguments(ActionRequest)
     @blp.response(201, Action)
     @blp.doc(operationId="action_create")
-    def post(self, data: dict[str, Any], task_id: str) -> Response:
+    def post(self, data: ActionData, task_id: str) -> Response:
         """Create Action
 
         Create an action for a task
         """
-        task = tasks.lock_task(current_project(), task_id)
-        action = actions.add_action(current_project(), task_id, data, now=utcnow())
-        by_admin.record("action.create", task, [_words(action)])
+        project = current_project()
+        task = reads.lock_task(project, task_id)
+        action = actions.add_action(project, task, data, actor=current_actor(), now=utcnow())
         shown = _show(action)
         db.session.commit()
         return _json(shown, 201)
@@ -79,13 +81,13 @@ class ActionDetail(MethodView):
 
         Fetch an action
         """
-        tasks.check_exists(current_project(), task_id)
+        reads.check_exists(current_project(), task_id)
         return _json(_show(actions.get_action(task_id, _action_id(id))))
 
     @blp.arguments(ActionRequest)
     @blp.response(200, Action)
     @blp.doc(operationId="action_update")
-    def put(self, data: dict[str, Any], task_id: str, id: str) -> Response:
+    def put(self, data: ActionChanges, task_id: str, id: str) -> Response:
         """Update Action
 
         Update an action
@@ -95,7 +97,7 @@ class ActionDetail(MethodView):
     @blp.arguments(PatchedActionRequest, required=False)
     @blp.response(200, Action)
     @blp.doc(operationId="action_partial_update")
-    def patch(self, data: dict[str, Any], task_id: str, id: str) -> Response:
+    def patch(self, data: ActionChanges, task_id: str, id: str) -> Response:
         """Update Action (partial)
 
         Update an action
@@ -109,25 +111,22 @@ class ActionDetail(MethodView):
 
         Cancel an action
         """
-        task = tasks.lock_task(current_project(), task_id)
-        action = actions.cancel_action(task_id, _action_id(id), now=utcnow())
-        if action is not None:
-            by_admin.record("action.cancel", task, [_words(action)])
+        project = current_project()
+        task = reads.lock_task(project, task_id)
+        actions.cancel_action(project, task, _action_id(id), actor=current_actor(), now=utcnow())
         db.session.commit()
         return Response(status=204)
 
 
-def _update(data: dict[str, Any], task_id: str, id: str) -> Response:
-    task = tasks.lock_task(current_project(), task_id)
-    action = actions.update_action(current_project(), task_id, _action_id(id), data, now=utcnow())
-    by_admin.record("action.change", task, [_words(action)])
+def _update(data: ActionChanges, task_id: str, id: str) -> Response:
+    project = current_project()
+    task = reads.lock_task(project, task_id)
+    action = actions.update_action(
+        project, task, _action_id(id), data, actor=current_actor(), now=utcnow()
+    )
     shown = _show(action)
     db.session.commit()
     return _json(shown)
-
-
-def _words(action: ActionRow) -> str:
-    return f"action {action.id}, on {action.trigger} to {action.integration}"
 
 
 def _action_id(text: str) -> int:

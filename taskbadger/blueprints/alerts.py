@@ -12,12 +12,13 @@ from taskbadger.blueprints.api import ApiBlueprint, current_project, json_respon
 from taskbadger.clock import to_wire
 from taskbadger.domain import scopes
 from taskbadger.schemas.alerts import Alert
-from taskbadger.services import alerts, tasks
+from taskbadger.services.alerts import explain
+from taskbadger.services.tasks import reads
 
 
 def locate(view_args: dict[str, Any]) -> None:
     """Raise NotFound unless the task of the URL exists."""
-    tasks.check_exists(current_project(), view_args["task_id"])
+    reads.check_exists(current_project(), view_args["task_id"])
 
 
 blp = ApiBlueprint(
@@ -25,7 +26,7 @@ blp = ApiBlueprint(
     __name__,
     url_prefix="/api/<organization_slug>/<project_slug>/tasks/<task_id>/alerts",
     locate=locate,
-    changes=scopes.INGEST,
+    write_scope=scopes.INGEST,
 )
 
 
@@ -39,11 +40,11 @@ class TaskAlerts(MethodView):
         """Explain Alerts
 
         List every action and global action that applies to a task, with what it fired and when,
-        or which condition kept it from firing
+        or the condition that kept it from firing
         """
         project = current_project()
-        task = tasks.get_task(project, task_id)
-        found = alerts.list_alerts(project, task)
+        task = reads.get_wire_task(project, task_id)
+        found = explain.list_alerts(project, task)
         return json_response(json.dumps([asdict(alert) for alert in found], default=to_wire))
 
 

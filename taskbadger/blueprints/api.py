@@ -1,23 +1,27 @@
-"""What all API endpoints share: the order of checks, reading bodies, and the OpenAPI document."""
+"""What all API endpoints share: the order of checks, parsing of bodies, the OpenAPI document."""
 
 import json
 from collections.abc import Callable
 from functools import lru_cache
+from inspect import getdoc
 from typing import Any
 
 from flask import Blueprint as FlaskBlueprint
 from flask import Flask, Response, current_app, g, request
+from flask.views import View
 from flask_httpauth import HTTPTokenAuth
 from flask_smorest import Api as SmorestApi
 from flask_smorest import Blueprint
-from marshmallow import Schema, ValidationError
+from marshmallow import ValidationError
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException
 from werkzeug.sansio.utils import get_current_url
+from werkzeug.urls import iri_to_uri
 
 from taskbadger.blueprints import errors, openapi
 from taskbadger.clock import utcnow
 from taskbadger.domain import scopes
+from taskbadger.domain.identity import Access, Actor, ProjectRef
 from taskbadger.errors import (
     AuthenticationFailed,
     NotAcceptable,
@@ -28,21 +32,32 @@ from taskbadger.errors import (
     ValidationFailed,
 )
 from taskbadger.extensions import db, reading, writing
-from taskbadger.schemas.body import read_object
+from taskbadger.process import current_process
+from taskbadger.schemas.body import read_object, schema_for
 from taskbadger.schemas.errors import Error
 from taskbadger.schemas.fields import field_errors
 from taskbadger.schemas.tasks import Place
-from taskbadger.services import accounts, throttle
-from taskbadger.services.accounts import Access, Actor, KeyCache, ProjectRef
+from taskbadger.services import throttle
+from taskbadger.services.organizations import keys
 
 auth = HTTPTokenAuth(scheme="Bearer", realm="api")
 _RATE_WINDOW_SECONDS = 60
 
 
 class Api(SmorestApi):
-    """flask-smorest's Api, with the error shape of the contract; pages keep werkzeug's HTML."""
+    """flask-smorest's Api with the errors of docs/contract.md#errors; pages keep werkzeug's."""
 
     ERROR_SCHEMA = Error
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._keyed: set[str] = set()
+        super().__init__(*args, **options)
+
+    def register_blueprint(self, blp: Blueprint, **options: Any) -> None:
+        """Add a blueprint and its operations to the document."""
+        super().register_blueprint(blp, **options)
+        if isinstance(blp, ApiBlueprint):
+            self._keyed.add(blp.name)
 
     def handle_http_exception(self, error: HTTPException) -> Any:
         """Answer an HTTPException."""
@@ -53,13 +68,18 @@ class Api(SmorestApi):
     def document(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
         if self._document is None:
-            self._document = openapi.polish(self.spec.to_dict())
+            schemas = self.ma_plugin.converter.refs
+            self._document = openapi.polish(
+                self.spec.to_dict(),
+                keyed=self._keyed,
+                docstrings={name: getdoc(key[0]) for key, name in schemas.items()},
+            )
         return self._document
 
     _document: dict[str, Any] | None = None
 
     def _openapi_json(self) -> Response:
-        """Serve the document; flask-smorest calls this. Only below a prefix it names a server."""
+        """Serve the document, for flask-smorest; below a path prefix it names the server."""
         document = self.document()
         if request.script_root:
             document = {**document, "servers": [{"url": request.script_root}]}
@@ -67,7 +87,7 @@ class Api(SmorestApi):
 
 
 class BodyParser(FlaskParser):
-    """Reads a JSON body strictly, and reports wrong fields with their codes."""
+    """Parses a JSON body strictly, and reports invalid fields with their codes."""
 
     DEFAULT_VALIDATION_STATUS = 400
 
@@ -75,37 +95,27 @@ class BodyParser(FlaskParser):
         """Return the loaded arguments; raises TaskBadgerError."""
         if location != "json":
             return super().parse(argmap, req, location=location, **options)
-        schema = _schema(argmap)
         try:
             g.body, wrong = read_object(request.get_data(cache=False))
-            loaded = schema.load(g.body)
+            loaded = schema_for(argmap, g.body).load(g.body)
         except ValidationError as error:
-            known = {lone.attr for lone in wrong}
+            known = {error.attr for error in wrong}
             wrong += [found for found in field_errors(error.messages) if found.attr not in known]
         except ValidationFailed as error:
             wrong = list(error.errors)
         if not wrong:
             return loaded
-        # A task that does not exist comes before its wrong fields: the contract's order.
+        # A missing task is reported before wrong fields: docs/contract.md#order-of-checks.
         g.locate(request.view_args or {})
         raise ValidationFailed(wrong)
 
 
-@lru_cache(maxsize=100)
-def _instance(schema: type[Schema]) -> Schema:
-    return schema()
-
-
-def _schema(argmap: Any) -> Schema:
-    return argmap if isinstance(argmap, Schema) else _instance(argmap)
-
-
 class ApiBlueprint(Blueprint):
-    """A blueprint whose endpoints ask for a key, in the contract's order of checks (section 3).
+    """A blueprint whose endpoints ask for a key, in the order of docs/contract.md#order-of-checks.
 
-    *locate* takes the view's arguments and raises NotFound where they name nothing. *changes* is
-    the scope that a key needs for all but reading, which needs ``read``; each blueprint names one,
-    and one that does not asks for ``admin``. *organization_only* turns the keys of projects away.
+    *locate* takes the view's arguments and raises NotFound if they name nothing. *write_scope* is
+    the scope that writing requires, by default ``admin``; reading requires ``read``.
+    *organization_only* refuses the keys of projects.
     """
 
     ARGUMENTS_PARSER = BodyParser()
@@ -114,13 +124,13 @@ class ApiBlueprint(Blueprint):
         self,
         *args: Any,
         locate: Callable[[dict[str, Any]], None] = lambda view_args: None,
-        changes: str | None = None,
+        write_scope: str | None = None,
         organization_only: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.locate = locate
-        self.changes = changes
+        self.write_scope = write_scope
         self.organization_only = organization_only
         self.url_value_preprocessor(_take_slugs)
         self.before_request(self._admit)
@@ -128,9 +138,9 @@ class ApiBlueprint(Blueprint):
     def add_url_rule(
         self, rule: str, endpoint: str | None = None, view_func: Any = None, **options: Any
     ) -> None:
-        """Add a rule, and outside the document its twin without the trailing slash.
+        """Add a rule, and a second one without the trailing slash, which the document leaves out.
 
-        Not ``strict_slashes``: werkzeug then answers a wrong method on the twin with 404.
+        ``strict_slashes`` would not do: werkzeug then answers a wrong method on it with 404.
         """
         super().add_url_rule(rule, endpoint, view_func, **options)
         if rule.endswith("/"):
@@ -138,8 +148,8 @@ class ApiBlueprint(Blueprint):
 
     def add_hidden_rule(self, rule: str, endpoint: str, view_func: Any, **options: Any) -> None:
         """Add a rule that the OpenAPI document leaves out."""
-        if isinstance(view_func, type):
-            view_func = view_func.as_view(endpoint)  # type: ignore[attr-defined]
+        if isinstance(view_func, type) and issubclass(view_func, View):
+            view_func = view_func.as_view(endpoint)
         FlaskBlueprint.add_url_rule(
             self, rule, endpoint, view_func, strict_slashes=True, **_flask_options(options)
         )
@@ -149,25 +159,25 @@ class ApiBlueprint(Blueprint):
             return
         check_accept(request.headers.get("Accept"))
         g.locate = self.locate
-        # No lock while the body comes in, which the client may send as slowly as it likes.
+        # Hold no lock while the body arrives: a client may send it arbitrarily slowly.
         with reading():
             g.access = authenticate()
             g.project = None
             if "project_slug" in g:
-                g.project = accounts.open_project(
-                    g.access, g.organization_slug, g.project_slug, key_cache()
+                g.project = keys.open_project(
+                    g.access, g.organization_slug, g.project_slug, current_process().projects
                 )
             elif "organization_slug" in g:
-                accounts.open_organization(g.access, g.organization_slug)
+                keys.open_organization(g.access, g.organization_slug)
         self._check_scope(g.access)
         _check_rate(g.access)
         check_body()
 
     def _check_scope(self, access: Access) -> None:
-        changes = self.changes or scopes.ADMIN
+        write_scope = self.write_scope or scopes.ADMIN
         if self.organization_only and access.project is not None:
             raise PermissionDenied()
-        if not scopes.allows(access.scopes, request.method, changes=changes):
+        if not scopes.allows(access.scopes, request.method, write_scope=write_scope):
             raise PermissionDenied()
 
 
@@ -188,7 +198,7 @@ def current_project() -> ProjectRef:
 
 
 def current_access() -> Access:
-    """Return what the key of this request opens."""
+    """Return what the key of this request gives access to."""
     access: Access = g.access
     return access
 
@@ -199,19 +209,16 @@ def current_actor() -> Actor:
     return actor
 
 
-def key_cache() -> KeyCache:
-    """Return what this process knows of keys."""
-    cache: KeyCache = current_app.extensions["taskbadger_keys"]
-    return cache
-
-
 def authenticate() -> Access:
-    """Return what the request's key opens; raises NotAuthenticated and AuthenticationFailed."""
+    """Return what the request's key gives access to.
+
+    Raises NotAuthenticated and AuthenticationFailed.
+    """
     header = auth.get_auth()
     if header is None:
         raise NotAuthenticated()
     access: Access | None = auth.authenticate(header, None)
-    if access is None:  # The scheme stands alone, without a token.
+    if access is None:  # A scheme without a token.
         raise AuthenticationFailed()
     return access
 
@@ -219,17 +226,18 @@ def authenticate() -> Access:
 @auth.verify_token
 def _verify(token: str | None) -> Access:
     now = utcnow()
-    access = accounts.authenticate(token or "", key_cache(), now=now)
-    if accounts.use_is_noted(access, now=now):
+    cache = current_process().keys
+    access = keys.authenticate(token or "", cache, now=now)
+    if keys.use_is_noted(access, now=now):
         return access
     with writing():
-        accounts.touch_key(access, key_cache(), now=now)
+        keys.touch_key(access, cache, now=now)
         db.session.commit()
     return access
 
 
 def check_accept(accept: str | None) -> None:
-    """Raise NotAcceptable unless the header takes JSON."""
+    """Raise NotAcceptable unless the header accepts JSON."""
     if accept is None or accept in ("*/*", "application/json"):
         return
     if accept_quality(accept) <= 0:
@@ -241,7 +249,7 @@ _ACCEPTED = {"*/*": 1, "application/*": 2, "application/json": 3}
 
 @lru_cache(maxsize=1000)
 def accept_quality(accept: str) -> float:
-    """Return how much an Accept header wants JSON, 0 to 1: its most specific range decides."""
+    """Return the quality, 0 to 1, of JSON in an Accept header, by its most specific range."""
     best, quality = 0, 0.0
     for item in accept.split(","):
         media_range, *parameters = (part.strip().lower() for part in item.split(";"))
@@ -276,7 +284,7 @@ def _check_rate(access: Access) -> None:
 
 
 def check_body() -> None:
-    """Raise PayloadTooLarge for a body over the limit, UnsupportedMediaType for other than JSON."""
+    """Raise PayloadTooLarge for a body over the limit, UnsupportedMediaType unless it is JSON."""
     limit = request.max_content_length or 0
     length = request.content_length
     if length is None:
@@ -288,9 +296,9 @@ def check_body() -> None:
 
 
 def _measure(limit: int) -> int:
-    """Read a body that comes in chunks; return its length, or *limit* + 1 for any longer one.
+    """Read a chunked body; return its length, or *limit* + 1 for any longer one.
 
-    werkzeug cuts such a body off where its limit is, without a word.
+    werkzeug silently truncates such a body at its limit.
     """
     request.max_content_length = limit + 1
     length = len(request.get_data(cache=True))
@@ -299,18 +307,19 @@ def _measure(limit: int) -> int:
 
 
 def base_url() -> str:
-    """Return what links start with: the setting, or the address that this request came to."""
+    """Return the prefix of links: the setting, or the address of this request."""
     setting: str = current_app.config["BASE_URL"].rstrip("/")
     return setting or _root_url(request.scheme, request.host, request.root_path)
 
 
 @lru_cache(maxsize=1000)
 def _root_url(scheme: str, host: str, root_path: str) -> str:
-    return get_current_url(scheme, host, root_path).rstrip("/")
+    # werkzeug writes an internationalized name in Unicode; a URL is ASCII.
+    return iri_to_uri(get_current_url(scheme, host, root_path)).rstrip("/")
 
 
 def current_place() -> Place:
-    """Return what the tasks of this request's project share in an answer."""
+    """Return what all tasks of this request's project have in common in a response."""
     project = current_project()
     return _place(project.organization, project.slug, base_url())
 
@@ -319,12 +328,12 @@ _place = lru_cache(maxsize=1000)(Place)
 
 
 def json_response(text: str, status: int = 200) -> Response:
-    """Return an answer whose body is JSON *text* already."""
+    """Return a response whose body is *text*, which is JSON already."""
     return Response(text, status=status, content_type="application/json")
 
 
 def init_api(app: Flask) -> Api:
-    """Make the Api of *app*: OpenAPI 3.0.3, as the hosted service's own document."""
+    """Create the Api of *app*; OpenAPI 3.0.3, like the document of the hosted service."""
     app.config.update(
         API_TITLE="Taskbadger API",
         API_VERSION="0.1",
@@ -332,10 +341,8 @@ def init_api(app: Flask) -> Api:
         OPENAPI_URL_PREFIX="/api",
         OPENAPI_JSON_PATH="schema.json",
     )
-    app.extensions["taskbadger_keys"] = KeyCache()
     api = Api(app)
     openapi.describe_fields(api.spec, api.ma_plugin.converter)
-    app.extensions["taskbadger_api"] = api
     document = app.view_functions["api-docs.openapi_json"]
     app.add_url_rule("/api/schema.json/", "openapi_bare", document, strict_slashes=True)
     return api

@@ -2,23 +2,25 @@
 
 import json
 import time
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
 from flask import Flask, Response
 from flask.views import MethodView
 from flask_smorest import Api
-from sqlalchemy import select
 
+from taskbadger import time_limit
 from taskbadger.blueprints import openapi
 from taskbadger.blueprints.api import ApiBlueprint, current_access, current_actor
 from taskbadger.blueprints.listing import answer, answer_page
-from taskbadger.channels import DeliveryError
 from taskbadger.clock import utcnow
 from taskbadger.domain import scopes
+from taskbadger.domain.identity import Actor
 from taskbadger.errors import NotFound
 from taskbadger.extensions import db
 from taskbadger.models import ChannelConfig
+from taskbadger.process import current_process
 from taskbadger.schemas.channels import (
     Channel,
     ChannelRequest,
@@ -27,10 +29,10 @@ from taskbadger.schemas.channels import (
     PatchedChannelRequest,
     show_channel,
 )
-from taskbadger.services import audit, channel_settings, channels, outcomes, sending
-from taskbadger.services.accounts import Actor
-from taskbadger.services.claims import Claimed
-from taskbadger.services.keyset import walk
+from taskbadger.schemas.errors import Error
+from taskbadger.services.delivery import channel_settings, channels, sending
+from taskbadger.services.delivery.channel_settings import ChannelChanges
+from taskbadger.services.delivery.sending import ChannelTestOutcome
 
 
 def locate(view_args: dict[str, Any]) -> None:
@@ -44,7 +46,7 @@ blp = ApiBlueprint(
     __name__,
     url_prefix="/api/<organization_slug>/-/channels",
     locate=locate,
-    changes=scopes.ADMIN,
+    write_scope=scopes.ADMIN,
     organization_only=True,
 )
 
@@ -67,33 +69,34 @@ class ChannelList(MethodView):
 
         List the channels, oldest first
         """
-        query = select(ChannelConfig).where(
-            ChannelConfig.organization_id == current_access().organization_id
+        organization_id = current_access().organization_id
+        return answer_page(
+            lambda cursor, size: channels.list_page(organization_id, cursor, size), _show
         )
-        return answer_page(lambda at, size: walk(query, ChannelConfig.id, at, size), _show)
 
     @blp.arguments(ChannelRequest)
     @blp.response(201, Channel)
+    @blp.alt_response(409, schema=Error)
     @blp.doc(operationId="channel_create")
     def post(self, data: dict[str, Any]) -> Response:
         """Create Channel
 
         Create a channel
         """
-        now = utcnow()
         channel = channels.create_channel(
             current_access().organization_id,
             data["kind"],
             data["slug"],
             data.get("name", data["slug"]),
             data["config"],
-            context=sending.send_context(),
-            now=now,
+            context=current_process().send_context,
+            actor=current_actor(),
+            now=utcnow(),
+            enabled=data.get("enabled", True),
         )
-        if not data.get("enabled", True):
-            channels.set_enabled(channel, enabled=False, now=now)
-        _record("channel.create", channel, channel.name)
-        return _done(channel, 201, channel_settings.made_up(channel, data["config"], before={}))
+        return _done(
+            channel, 201, channel_settings.generated_secrets(channel, data["config"], before={})
+        )
 
 
 @blp.route("/<integration>/")
@@ -112,29 +115,32 @@ class ChannelDetail(MethodView):
     @blp.arguments(PatchedChannelRequest)
     @blp.response(200, Channel)
     @blp.doc(operationId="channel_partial_update")
-    def patch(self, data: dict[str, Any], integration: str) -> Response:
+    def patch(self, data: ChannelChanges, integration: str) -> Response:
         """Update Channel (partial)
 
-        Change a channel; a config is the whole of it, but for the secrets that it leaves out
+        Change a channel; config is replaced as a whole, but omitted secrets are kept
         """
         channel = find_channel(integration)
         before = json.loads(channel.config)
         channel_settings.change(
-            channel, data, context=sending.send_context(), actor=current_actor(), now=utcnow()
+            channel,
+            data,
+            context=current_process().send_context,
+            actor=current_actor(),
+            now=utcnow(),
         )
         sent = data.get("config", {})
-        return _done(channel, 200, channel_settings.made_up(channel, sent, before=before))
+        return _done(channel, 200, channel_settings.generated_secrets(channel, sent, before=before))
 
     @blp.response(204)
     @blp.doc(operationId="channel_delete")
     def delete(self, integration: str) -> Response:
         """Delete Channel
 
-        Delete a channel; what waits for it is given up
+        Delete a channel; its waiting deliveries become dead
         """
         channel = find_channel(integration)
-        _record("channel.delete", channel)
-        channels.delete_channel(channel)
+        channels.delete_channel(channel, actor=current_actor(), now=utcnow())
         db.session.commit()
         return Response(status=204)
 
@@ -144,53 +150,29 @@ class ChannelTests(MethodView):
     """Tests of one channel."""
 
     @blp.response(200, ChannelTest)
+    @blp.alt_response(409, schema=Error)
     @blp.doc(operationId="channel_test")
     def post(self, integration: str) -> Response:
         """Test Channel
 
-        Send a test message now, and tell what became of it
+        Send a test message now and return the outcome
         """
-        return answer(run_test(find_channel(integration), current_actor()))
+        return answer(asdict(run_test(find_channel(integration), current_actor())))
 
 
-def run_test(channel: ChannelConfig, actor: Actor) -> dict[str, Any]:
-    """Send a test message now; return what ChannelTest describes. Raises TestUnderWay."""
-    integration = f"{channel.kind}:{channel.slug}"
+def run_test(channel: ChannelConfig, actor: Actor) -> ChannelTestOutcome:
+    """Send a test message now; return the outcome. Raises TestUnderWay."""
     claimed = sending.claim_test(channel, now=utcnow())
-    target = channels.find_target(claimed.organization_id, integration)
+    target = channels.find_target(claimed.organization_id, claimed.integration)
     # The receiver may take its time: no transaction is open meanwhile.
     db.session.commit()
     began = time.monotonic()
-    error = sending.attempt(claimed, target, sending.send_context())
+    error = sending.attempt(claimed, target, current_process().send_context)
     took = timedelta(seconds=time.monotonic() - began)
-    now = utcnow()
-    outcomes.finish(claimed, error, started=now - took, now=now)
-    detail = "not delivered" if error else "delivered"
-    audit.record(actor, claimed.organization_id, "channel.test", integration, detail, now=now)
+    time_limit.begin()
+    outcome = sending.finish_test(claimed, error, took=took, actor=actor, now=utcnow())
     db.session.commit()
-    return _outcome(claimed, error, took)
-
-
-def _outcome(claimed: Claimed, error: DeliveryError | None, took: timedelta) -> dict[str, Any]:
-    return {
-        "delivery": claimed.id,
-        "delivered": error is None,
-        "status": error.status if error else None,
-        "error_class": error.error_class if error else None,
-        "error": error.detail if error else None,
-        "duration_ms": took // timedelta(milliseconds=1),
-    }
-
-
-def _record(verb: str, channel: ChannelConfig, detail: str = "") -> None:
-    audit.record(
-        current_actor(),
-        channel.organization_id,
-        verb,
-        f"{channel.kind}:{channel.slug}",
-        detail,
-        now=utcnow(),
-    )
+    return outcome
 
 
 def _show(channel: ChannelConfig) -> dict[str, Any]:
@@ -198,13 +180,13 @@ def _show(channel: ChannelConfig) -> dict[str, Any]:
     return show_channel(channel, config=config, secrets=secrets)
 
 
-def _done(channel: ChannelConfig, status: int, made_up: dict[str, Any]) -> Response:
+def _done(channel: ChannelConfig, status: int, generated_secrets: dict[str, Any]) -> Response:
     """Commit, and answer with the channel and the secrets that the server made just now."""
     shown = _show(channel)
-    shown["config"].update(made_up)
+    shown["config"].update(generated_secrets)
     db.session.commit()
     response = answer(shown, status)
-    if made_up:
+    if generated_secrets:
         response.headers["Cache-Control"] = "no-store"
     return response
 

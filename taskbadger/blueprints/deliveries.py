@@ -22,13 +22,18 @@ from taskbadger.schemas.deliveries import (
     show_delivery,
     show_detail,
 )
-from taskbadger.services import audit, deliveries, delivery_list
+from taskbadger.schemas.errors import Error
+from taskbadger.services.delivery import dead_letters, lists
 
 _FILTERS = [
-    openapi.query("state", "string", "Only waiting, sending, delivered or dead ones, or several."),
-    openapi.query("channel", "string", "Only those to this channel, as webhook:ops or email."),
-    openapi.query("task", "string", "Only those about this task."),
-    openapi.query("since", "string", "Only those queued at this time or later."),
+    openapi.query(
+        "state",
+        "string",
+        "Only deliveries in these states, separated by commas: waiting, sending, delivered, dead.",
+    ),
+    openapi.query("channel", "string", "Only deliveries to this channel: webhook:ops or email."),
+    openapi.query("task", "string", "Only deliveries about this task."),
+    openapi.query("since", "string", "Only deliveries queued at this time or later."),
 ]
 
 
@@ -36,14 +41,14 @@ blp = ApiBlueprint(
     "deliveries",
     __name__,
     url_prefix="/api/<organization_slug>/-/deliveries",
-    changes=scopes.ADMIN,
+    write_scope=scopes.ADMIN,
     organization_only=True,
 )
 
 
 def find_delivery(delivery_id: str) -> DeliveryRow:
     """Return a delivery of the organization; raises NotFound."""
-    return deliveries.get_delivery(current_access().organization_id, delivery_id)
+    return lists.get_delivery(current_access().organization_id, delivery_id)
 
 
 @blp.route("/")
@@ -55,14 +60,14 @@ class DeliveryList(MethodView):
     def get(self) -> Response:
         """List Deliveries
 
-        List the deliveries of the last 30 days and those that wait, newest first
+        List the deliveries of the last 30 days and all waiting ones, newest first
         """
-        filters = delivery_list.read_filters(request.args)
+        filters = lists.read_filters(request.args)
         cursor, size = read_paging(parts=1)
         organization_id = current_access().organization_id
-        page = delivery_list.list_deliveries(organization_id, filters, cursor, size)
-        firings = delivery_list.firings_of(page.rows)
-        return page_of(page, size, lambda row: show_delivery(row, firings.get(row.firing_id)))
+        page = lists.list_deliveries(organization_id, filters, cursor, size)
+        firings = lists.firings_of(page.rows)
+        return page_of(page, size, lambda row: show_delivery(row, firings.get(row.firing_id or 0)))
 
 
 @blp.route("/<id>/")
@@ -74,7 +79,7 @@ class DeliveryView(MethodView):
     def get(self, id: str) -> Response:
         """Get Delivery
 
-        Fetch a delivery with all tries
+        Fetch a delivery with all its attempts
         """
         return answer(_detail(id))
 
@@ -84,15 +89,15 @@ class DeliveryReplay(MethodView):
     """Another try of one delivery."""
 
     @blp.response(200, DeliveryDetail)
+    @blp.alt_response(409, schema=Error)
     @blp.doc(operationId="delivery_replay")
     def post(self, id: str) -> Response:
         """Replay Delivery
 
-        Try a dead delivery again, from the start of the schedule
+        Queue a dead delivery again, restarting its retry schedule
         """
-        now, organization_id = utcnow(), current_access().organization_id
-        deliveries.replay(organization_id, id, now=now)
-        audit.record(current_actor(), organization_id, "delivery.replay", id, now=now)
+        organization_id = current_access().organization_id
+        dead_letters.replay(organization_id, id, actor=current_actor(), now=utcnow())
         shown = _detail(id)
         db.session.commit()
         return answer(shown)
@@ -108,23 +113,20 @@ class ChannelReplay(MethodView):
     def post(self, data: dict[str, Any]) -> Response:
         """Replay Deliveries
 
-        Try all dead deliveries of a channel again
+        Queue all dead deliveries of a channel again
         """
-        now, organization_id, channel = utcnow(), current_access().organization_id, data["channel"]
-        count = deliveries.replay_channel(organization_id, channel, now=now)
-        if count:
-            detail = f"{count} deliver{'y' if count == 1 else 'ies'}"
-            audit.record(
-                current_actor(), organization_id, "delivery.replay-all", channel, detail, now=now
-            )
+        organization_id = current_access().organization_id
+        count = dead_letters.replay_channel(
+            organization_id, data["channel"], actor=current_actor(), now=utcnow()
+        )
         db.session.commit()
         return answer({"replayed": count})
 
 
 def _detail(delivery_id: str) -> dict[str, Any]:
     delivery = find_delivery(delivery_id)
-    firings = delivery_list.firings_of([delivery])
-    attempts = deliveries.list_attempts(delivery_id)
+    firings = lists.firings_of([delivery])
+    attempts = lists.list_attempts(delivery_id)
     return show_detail(delivery, next(iter(firings.values()), None), attempts)
 
 

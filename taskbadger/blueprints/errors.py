@@ -1,6 +1,6 @@
 """The one shape of an error below ``/api/``: ``{"type", "errors": [{"code", "detail", "attr"}]}``.
 
-The contract, section 3, is the table; no view formats an error itself.
+docs/contract.md#errors has the table. No view formats an error itself.
 """
 
 import json
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from flask import Flask, Response, request
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import (
     HTTPException,
@@ -17,7 +17,7 @@ from werkzeug.exceptions import (
     RequestEntityTooLarge,
 )
 
-from taskbadger.blueprints.problems import problem_page
+from taskbadger.blueprints.problems import allow_header, problem_page
 from taskbadger.errors import (
     FieldError,
     PayloadTooLarge,
@@ -25,7 +25,8 @@ from taskbadger.errors import (
     TaskBadgerError,
     ValidationFailed,
 )
-from taskbadger.extensions import db
+from taskbadger.extensions import describe, is_outage, roll_back
+from taskbadger.process import current_process
 
 log = logging.getLogger(__name__)
 
@@ -71,15 +72,14 @@ def answer(error: TaskBadgerError) -> Response:
 
 def too_large() -> PayloadTooLarge:
     """Return the error for a body over the limit, which it names."""
-    limit = request.max_content_length
-    return PayloadTooLarge(f"Request body is larger than the limit of {limit} bytes.")
+    return PayloadTooLarge(request.max_content_length or 0)
 
 
 def answer_http(error: HTTPException) -> Response:
     """Turn an error of the framework into the answer."""
     if isinstance(error, MethodNotAllowed):
         detail = f"Method “{request.method.lower()}” not allowed."
-        allow = ", ".join(sorted(error.valid_methods or ()))
+        allow = allow_header(error.valid_methods or ())
         return _client_error(405, "method_not_allowed", detail, {"Allow": allow})
     if isinstance(error, RequestEntityTooLarge):
         return answer(too_large())
@@ -118,9 +118,11 @@ def _on_error(error: TaskBadgerError) -> Response:
 def _on_database_error(error: Exception) -> Any:
     """Answer 503 when the database is away, locked or full; anything else is a fault of ours."""
     # Whatever the error is, its page asks the database who is there.
-    db.session.rollback()
-    lost = isinstance(error, DBAPIError) and error.connection_invalidated
-    if not isinstance(error, (OperationalError, PoolTimeout)) and not lost:
+    roll_back()
+    if not is_outage(error):
         raise error
-    log.error("database not available", extra={"error": str(getattr(error, "orig", error))[:300]})
+    reason, logged = describe(error), current_process().logged_outages
+    if logged.get(reason) is None:
+        logged.put(reason, value=True)
+        log.error("database not available", extra={"error": reason})
     return _on_error(ServiceUnavailable())

@@ -1,52 +1,50 @@
 """The endpoints of API keys."""
 
+from datetime import datetime
 from typing import Any
 
 from flask import Flask, Response
 from flask.views import MethodView
 from flask_smorest import Api
-from sqlalchemy import select
-from sqlalchemy.orm import joinedload
 
 from taskbadger.blueprints import openapi
-from taskbadger.blueprints.api import ApiBlueprint, current_access, current_actor, key_cache
+from taskbadger.blueprints.api import ApiBlueprint, current_access, current_actor
 from taskbadger.blueprints.listing import answer, answer_page
 from taskbadger.clock import utcnow
 from taskbadger.domain import scopes
+from taskbadger.domain.identity import Access
 from taskbadger.errors import NotFound, ValidationFailed
 from taskbadger.extensions import db
 from taskbadger.models import ApiKey, Organization, Project
+from taskbadger.process import current_process
 from taskbadger.schemas.accounts import Key, KeyRequest, NewKey, PaginatedKeyList, show_key
-from taskbadger.services import accounts, audit
-from taskbadger.services.keyset import read_number, walk
+from taskbadger.services.organizations import keys, projects
+from taskbadger.services.pagination import Cursor, Page, read_number
 
 blp = ApiBlueprint(
     "keys",
     __name__,
     url_prefix="/api/<organization_slug>/-/keys",
-    changes=scopes.ADMIN,
+    write_scope=scopes.ADMIN,
 )
 
 
 def find_key(text: str) -> ApiKey:
     """Return a key that the key of this request may see; raises NotFound."""
-    found: ApiKey | None = db.session.scalar(_visible().where(ApiKey.id == read_number(text)))
-    if found is None:
-        raise NotFound()
-    return found
-
-
-def _visible() -> Any:
-    """A project key sees the keys of its project alone."""
     access = current_access()
-    query = (
-        select(ApiKey)
-        .where(ApiKey.organization_id == access.organization_id)
-        .options(joinedload(ApiKey.project))
+    return keys.find_key(
+        access.organization_id, read_number(text), project_id=_only_project(access)
     )
-    if access.project is not None:
-        query = query.where(ApiKey.project_id == access.project.id)
-    return query
+
+
+def _only_project(access: Access) -> int | None:
+    """Return the only project whose keys *access* shows; None for those of the organization."""
+    return None if access.project is None else access.project.id
+
+
+def _page(cursor: Cursor | None, size: int) -> Page[ApiKey]:
+    access = current_access()
+    return keys.page_of_keys(access.organization_id, cursor, size, project_id=_only_project(access))
 
 
 @blp.route("/")
@@ -58,9 +56,9 @@ class KeyList(MethodView):
     def get(self) -> Response:
         """List Keys
 
-        List the API keys, the revoked ones too, oldest first
+        List the API keys, including revoked ones, oldest first
         """
-        return answer_page(lambda at, size: walk(_visible(), ApiKey.id, at, size), _show)
+        return answer_page(_page, _show)
 
     @blp.arguments(KeyRequest)
     @blp.response(201, NewKey)
@@ -68,22 +66,21 @@ class KeyList(MethodView):
     def post(self, data: dict[str, Any]) -> Response:
         """Create Key
 
-        Create an API key; this answer alone has the secret
+        Create an API key; only this response contains the secret
         """
         now = utcnow()
         _check_expires(data, now)
         organization = db.session.get_one(Organization, current_access().organization_id)
         project = _project_for(data)
-        key, secret = accounts.create_key(
+        key, secret = keys.create_key(
             organization,
             project,
             name=data["name"],
             scopes=",".join(data["scopes"]),
             expires=data["expires"],
+            actor=current_actor(),
             now=now,
         )
-        detail = f"{key.prefix}, {key.scopes}, {project.slug if project else 'all projects'}"
-        audit.record(current_actor(), organization.id, "key.create", key.name, detail, now=now)
         shown = {**_show(key), "key": secret}
         db.session.commit()
         response = answer(shown, 201)
@@ -91,13 +88,13 @@ class KeyList(MethodView):
         return response
 
 
-def _check_expires(data: dict[str, Any], now: Any) -> None:
+def _check_expires(data: dict[str, Any], now: datetime) -> None:
     if data["expires"] is not None and data["expires"] <= now:
         raise ValidationFailed.one("expires", "Give a time in the future.")
 
 
 def _project_for(data: dict[str, Any]) -> Project | None:
-    """Return the project that the new key opens, None for all; raises ValidationFailed.
+    """Return the project of the new key, None for all projects; raises ValidationFailed.
 
     A project key makes keys for its own project, which it need not name.
     """
@@ -109,14 +106,10 @@ def _project_for(data: dict[str, Any]) -> Project | None:
             raise _no_project(slug)
     if slug is None:
         return None
-    found = db.session.scalar(
-        select(Project).where(
-            Project.organization_id == access.organization_id, Project.slug == slug
-        )
-    )
-    if found is None:
-        raise _no_project(slug)
-    return found
+    try:
+        return projects.find_project(access.organization_id, slug)
+    except NotFound as error:
+        raise _no_project(slug) from error
 
 
 def _no_project(slug: str | None) -> ValidationFailed:
@@ -145,18 +138,13 @@ class KeyDetail(MethodView):
     def delete(self, id: str) -> Response:
         """Revoke Key
 
-        Revoke an API key; a second time changes nothing
+        Revoke an API key; revoking it again changes nothing
         """
-        now, key = utcnow(), find_key(id)
-        if key.revoked is None:
-            accounts.revoke_key(key.id, now=now)
-            organization_id = current_access().organization_id
-            audit.record(
-                current_actor(), organization_id, "key.revoke", key.name, key.prefix, now=now
-            )
+        key = find_key(id)
+        keys.revoke_key(key, actor=current_actor(), now=utcnow())
         digest = key.digest
         db.session.commit()
-        key_cache().forget(digest)
+        current_process().keys.forget(digest)
         return Response(status=204)
 
 

@@ -1,4 +1,4 @@
-"""What the endpoints that manage things share: answers as JSON, and pages of lists."""
+"""JSON responses and list pages of the management API."""
 
 import json
 from collections.abc import Callable
@@ -14,18 +14,18 @@ R = TypeVar("R")
 
 
 def answer(shown: Any, status: int = 200) -> Response:
-    """Return what a ``show_…`` function made."""
+    """Return the result of a ``show_…`` function as a JSON response."""
     return json_response(json.dumps(shown), status)
 
 
 def answer_page(
     list_page: Callable[[Cursor | None, int], Page[R]], show: Callable[[R], dict[str, Any]]
 ) -> Response:
-    """Return the page that this request asks for, with one part in its cursor's key."""
+    """Return the requested page of a list whose cursor has a key of one part."""
     cursor, size = read_paging(parts=1)
     return page_of(list_page(cursor, size), size, show)
 
 
 def page_of(page: Page[R], size: int, show: Callable[[R], dict[str, Any]]) -> Response:
-    """Return *page*, each row shown."""
+    """Return *page* with each row as *show* returns it."""
     return page_response(page, [json.dumps(show(row)) for row in page.rows], size)

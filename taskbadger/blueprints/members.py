@@ -5,8 +5,6 @@ from typing import Any
 from flask import Flask, Response
 from flask.views import MethodView
 from flask_smorest import Api
-from sqlalchemy import select
-from sqlalchemy.orm import joinedload
 
 from taskbadger.blueprints import openapi
 from taskbadger.blueprints.api import ApiBlueprint, current_access, current_actor
@@ -17,11 +15,11 @@ from taskbadger.errors import NotFound
 from taskbadger.extensions import db
 from taskbadger.models import Membership
 from taskbadger.schemas.accounts import Member, MemberRequest, PaginatedMemberList, show_member
-from taskbadger.services import members
-from taskbadger.services.keyset import read_number, walk
+from taskbadger.services.pagination import read_number
+from taskbadger.services.people import members
 
 KEY_ROLE = roles.ADMIN
-"""What an admin key may do to members: as much as the admins who make such keys, and no more."""
+"""The role of admin keys towards members: that of the admins who can create such keys."""
 
 
 def locate(view_args: dict[str, Any]) -> None:
@@ -35,7 +33,7 @@ blp = ApiBlueprint(
     __name__,
     url_prefix="/api/<organization_slug>/-/members",
     locate=locate,
-    changes=scopes.ADMIN,
+    write_scope=scopes.ADMIN,
     organization_only=True,
 )
 
@@ -59,12 +57,10 @@ class MemberList(MethodView):
 
         List the members, oldest first
         """
-        query = (
-            select(Membership)
-            .where(Membership.organization_id == current_access().organization_id)
-            .options(joinedload(Membership.user))
+        organization_id = current_access().organization_id
+        return answer_page(
+            lambda cursor, size: members.page_of_members(organization_id, cursor, size), show_member
         )
-        return answer_page(lambda at, size: walk(query, Membership.id, at, size), show_member)
 
 
 @blp.route("/<id>/")
@@ -86,7 +82,7 @@ class MemberDetail(MethodView):
     def patch(self, data: dict[str, Any], id: str) -> Response:
         """Update Member (partial)
 
-        Give a member another role; keys neither make nor change owners
+        Change the role of a member; keys cannot add or change owners
         """
         member = find_member(id)
         members.change_role(
@@ -101,7 +97,7 @@ class MemberDetail(MethodView):
     def delete(self, id: str) -> Response:
         """Remove Member
 
-        Take a member out of the organization; keys do not remove owners
+        Remove a member from the organization; keys cannot remove owners
         """
         members.remove_member(
             find_member(id), actor=current_actor(), actor_role=KEY_ROLE, now=utcnow()

@@ -36,11 +36,11 @@ from taskbadger.schemas.monitors import (
     show_monitor,
     show_slot,
 )
-from taskbadger.services import monitors
+from taskbadger.services.monitors import incidents, lists, manage
 
 DEFAULT_EXPECTED = 5
 MAX_EXPECTED = 100
-_MOST_DIGITS = 9
+_MAX_DIGITS = 9
 
 
 def locate(view_args: dict[str, Any]) -> None:
@@ -54,7 +54,7 @@ blp = ApiBlueprint(
     __name__,
     url_prefix="/api/<organization_slug>/<project_slug>/monitors",
     locate=locate,
-    changes=scopes.ADMIN,
+    write_scope=scopes.ADMIN,
 )
 
 
@@ -70,10 +70,10 @@ class MonitorList(MethodView):
         List all monitors, newest first
         """
         cursor, size = read_paging(parts=1)
-        page = monitors.list_monitors(current_project(), cursor, size)
+        page = lists.list_monitors(current_project(), cursor, size)
         now = utcnow()
-        shown = [_show(monitor, now, is_failing=failing) for monitor, failing in page.rows]
-        return page_response(page, [json.dumps(one) for one in shown], size)
+        shown = [_show(row.monitor, now, is_failing=row.is_failing) for row in page.rows]
+        return page_response(page, [json.dumps(monitor) for monitor in shown], size)
 
     @blp.arguments(MonitorRequest)
     @blp.response(201, Monitor)
@@ -84,7 +84,7 @@ class MonitorList(MethodView):
         Create a monitor
         """
         now = utcnow()
-        monitor = monitors.create_monitor(current_project(), data, now=now, actor=current_actor())
+        monitor = manage.create_monitor(current_project(), data, now=now, actor=current_actor())
         shown = _show(monitor, now, is_failing=False)
         db.session.commit()
         return _json(shown, 201)
@@ -102,7 +102,7 @@ class MonitorDetail(MethodView):
         Fetch a monitor
         """
         monitor = _monitor(id)
-        return _json(_show(monitor, utcnow(), is_failing=monitors.is_failing(monitor)))
+        return _json(_show(monitor, utcnow(), is_failing=incidents.is_failing(monitor)))
 
     @blp.arguments(MonitorRequest)
     @blp.response(200, Monitor)
@@ -110,7 +110,7 @@ class MonitorDetail(MethodView):
     def put(self, data: dict[str, Any], id: str) -> Response:
         """Update Monitor
 
-        Update a monitor; fields that are left out keep their value
+        Update a monitor; omitted fields keep their values
         """
         return _update(id, data)
 
@@ -120,7 +120,7 @@ class MonitorDetail(MethodView):
     def patch(self, data: dict[str, Any], id: str) -> Response:
         """Update Monitor (partial)
 
-        Update a monitor with partial data; its status pauses, mutes and resumes it
+        Update some fields of a monitor; set its status to pause, mute or resume it
         """
         return _update(id, data)
 
@@ -129,9 +129,9 @@ class MonitorDetail(MethodView):
     def delete(self, id: str) -> Response:
         """Delete Monitor
 
-        Delete a monitor with its slots and incidents; tasks stay
+        Delete a monitor with its slots and incidents; its tasks are kept
         """
-        monitors.delete_monitor(
+        manage.delete_monitor(
             current_project(), _monitor_id(id), now=utcnow(), actor=current_actor()
         )
         db.session.commit()
@@ -147,11 +147,11 @@ class MonitorSlots(MethodView):
     def get(self, id: str) -> Response:
         """List Slots
 
-        List the expected runs of a monitor and what became of them, newest first
+        List the expected runs of a monitor with their outcomes, newest first
         """
         monitor = _monitor(id)
         cursor, size = read_paging(parts=1)
-        page = monitors.list_slots(monitor.id, cursor, size)
+        page = lists.list_slots(monitor.id, cursor, size)
         return page_response(page, [json.dumps(show_slot(*row)) for row in page.rows], size)
 
 
@@ -164,15 +164,15 @@ class MonitorIncidents(MethodView):
     def get(self, id: str) -> Response:
         """List Incidents
 
-        List the times in which a monitor was failing, newest first
+        List the incidents of a monitor, newest first
         """
         monitor = _monitor(id)
         cursor, size = read_paging(parts=1)
-        page = monitors.list_incidents(monitor.id, cursor, size)
+        page = lists.list_incidents(monitor.id, cursor, size)
         return page_response(page, [json.dumps(show_incident(row)) for row in page.rows], size)
 
 
-_COUNT = openapi.query("count", "integer", "How many runs, 1 to 100; 5 unless given.")
+_COUNT = openapi.query("count", "integer", "Number of runs, 1 to 100; defaults to 5.")
 
 
 @blp.route("/<id>/expected/")
@@ -187,13 +187,13 @@ class MonitorExpected(MethodView):
         List when the next runs of a monitor are expected, soonest first
         """
         monitor = _monitor(id)
-        runs = monitors.expected_runs(monitor, _read_count())
+        runs = manage.expected_runs(monitor, _read_count())
         return _json([show_expected_run(run, monitor.timezone) for run in runs])
 
 
 def _read_count() -> int:
     text = request.args.get("count", str(DEFAULT_EXPECTED))
-    is_number = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+    is_number = text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
     if not (is_number and 1 <= int(text) <= MAX_EXPECTED):
         raise ValidationFailed.one("count", f"A whole number, 1 to {MAX_EXPECTED}, is required.")
     return int(text)
@@ -201,20 +201,20 @@ def _read_count() -> int:
 
 def _update(id: str, data: dict[str, Any]) -> Response:
     now = utcnow()
-    monitor = monitors.update_monitor(
+    monitor = manage.update_monitor(
         current_project(), _monitor_id(id), data, now=now, actor=current_actor()
     )
-    shown = _show(monitor, now, is_failing=monitors.is_failing(monitor))
+    shown = _show(monitor, now, is_failing=incidents.is_failing(monitor))
     db.session.commit()
     return _json(shown)
 
 
 def _monitor(text: str) -> MonitorRow:
-    return monitors.get_monitor(current_project(), _monitor_id(text))
+    return manage.get_monitor(current_project(), _monitor_id(text))
 
 
 def _monitor_id(text: str) -> UUID:
-    """Read the id of a monitor; anything that is none names no monitor."""
+    """Read the id of a monitor; raises NotFound for any other text."""
     try:
         return UUID(text)
     except ValueError as error:

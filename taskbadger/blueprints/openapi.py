@@ -1,16 +1,17 @@
-"""The OpenAPI document, equal to the hosted service's wherever both speak.
+"""The OpenAPI document, equal to the hosted service's for everything that both offer.
 
 A client generated from it is interchangeable with the one inside the official SDK. That is why
-error answers are left out of the operations (a generated function would return a union), and why
-ids in paths keep the hosted document's ``format: uuid``.
+the hosted operations have no error responses (a generated function would return a union), and why
+ids in their paths keep the hosted document's ``format: uuid``. Those of our own have everything.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Set
 from typing import Any
 
 from apispec import APISpec
 from marshmallow.fields import Field
 
+from taskbadger.blueprints import openapi_errors
 from taskbadger.domain.status import STATUSES
 from taskbadger.schemas.fields import INT64_MAX, Choice, Duration, Text, WholeNumber
 from taskbadger.schemas.tasks import Tags
@@ -32,11 +33,20 @@ PATH_DESCRIPTIONS = {
     "project_slug": "Slug for your project",
     "task_id": "ID of the task",
 }
-_HOSTED_DETAILS = frozenset(
+_OWN_PATH_DESCRIPTIONS = {
+    "slug": "Slug of the project",
+    "integration": "The channel as actions name it, kind:slug",
+}
+_HOSTED = frozenset(
     f"{subject}_{verb}"
     for subject in ("task", "action")
-    for verb in ("get", "update", "partial_update", "cancel")
+    for verb in ("list", "create", "get", "update", "partial_update", "cancel")
 )
+_HOSTED_SCHEMAS = (
+    *("Task", "TaskRequest", "PatchedTaskRequest", "PaginatedTaskList"),
+    *("Action", "ActionRequest", "PatchedActionRequest", "StatusEnum"),
+)
+_SUCCESSES = {"201": "Created", "204": "No response body"}
 _METHODS = ("get", "post", "put", "patch", "delete")
 # Accepted, but not in the request schemas: the SDK's generated models depend on that.
 _HIDDEN_FIELDS = {"TaskRequest": ["actions"], "PatchedTaskRequest": ["actions"]}
@@ -57,16 +67,22 @@ PAGING = [
     query("cursor", "string", "The pagination cursor value."),
     query("page_size", "integer", "Number of results to return per page."),
 ]
-_SEVERAL = "Repeat it or separate values by commas for any of them."
+_SEVERAL = "Repeat it, or separate values with commas, to match any of up to 50."
+_ESCAPED = rf"{_SEVERAL} A comma, colon or backslash in a value is written \,, \: or \\."
 TASK_FILTERS = [
     query("parent", "string", "Only tasks that are part of this task."),
     query("status", "string", f"Only tasks in this status. {_SEVERAL}"),
-    query("name", "string", f"Only tasks of exactly this name. {_SEVERAL}"),
-    query("queue", "string", f"Only tasks from this queue. {_SEVERAL}"),
-    query("external_id", "string", f"Only tasks with this external id. {_SEVERAL}"),
+    query("name", "string", f"Only tasks with exactly this name. {_ESCAPED}"),
+    query("queue", "string", f"Only tasks from this queue. {_ESCAPED}"),
+    query("external_id", "string", f"Only tasks with this external ID. {_ESCAPED}"),
     query("monitor", "string", f"Only tasks of this monitor. {_SEVERAL}"),
-    query("tag", "string", "Only tasks with this tag, as name:value. Repeat it for all of them."),
-    query("search", "string", "Only tasks whose name contains this text, in any case."),
+    query(
+        "tag",
+        "string",
+        r"Only tasks with this tag (name:value). Repeat it to require all. "
+        r"A colon in the name is written \:, and a backslash \\.",
+    ),
+    query("search", "string", "Only tasks whose name contains this text, ignoring case."),
     query("created_after", "string", "Only tasks created at this time or later."),
     query("created_before", "string", "Only tasks created before this time."),
     query("updated_after", "string", "Only tasks updated at this time or later."),
@@ -82,12 +98,12 @@ IDEMPOTENCY_HEADER = {
     "in": "header",
     "name": "Idempotency-Key",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-    "description": "Kept for 24 hours: the same key and body are answered again, but done once.",
+    "description": "For 24 hours, the same key with the same body gets the first response again.",
 }
 
 
 def describe_fields(spec: APISpec, converter: Any) -> None:
-    """Teach apispec our fields, and add the enum and the ways to authenticate."""
+    """Teach apispec our fields; add the enum and the security schemes."""
     for describe in (_text, _whole_number, _status, _duration, _tags):
         converter.add_attribute_function(_as_method(describe))
     listed = "\n".join(f"* `{name}` - {name}" for name in STATUSES)
@@ -139,8 +155,14 @@ def _tags(field: Field[Any]) -> dict[str, Any]:
     return {"additionalProperties": {"type": "string", **lengths}}
 
 
-def polish(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the document as it is published, from what flask-smorest made."""
+def polish(
+    document: dict[str, Any], *, keyed: Set[str], docstrings: Mapping[str, str | None]
+) -> dict[str, Any]:
+    """Return the document to publish, made from what flask-smorest generated.
+
+    *keyed* names the blueprints whose operations require a key. *docstrings* has those of the
+    schemas.
+    """
     info = document["info"]
     document["info"] = {**info, "description": "Documentation for the Task Badger API"}
     document["externalDocs"] = {
@@ -149,19 +171,21 @@ def polish(document: dict[str, Any]) -> dict[str, Any]:
     }
     document.pop("tags", None)
     components = document["components"]
-    components.pop("responses", None)
+    components["responses"] = openapi_errors.responses()
     for name in ("PaginationMetadata",):
         components["schemas"].pop(name, None)
     for schema, hidden in _HIDDEN_FIELDS.items():
         for name in hidden:
             components["schemas"][schema]["properties"].pop(name)
-    for schema in components["schemas"].values():
+    for name, schema in components["schemas"].items():
         _polish_schema(schema)
+        if name not in _HOSTED_SCHEMAS and docstrings.get(name):
+            schema["description"] = docstrings[name]
     for path in document["paths"].values():
         shared = path.pop("parameters", [])
         for method in _METHODS:
             if method in path:
-                _polish_operation(path[method], shared)
+                _polish_operation(path[method], shared, keyed)
     return document
 
 
@@ -171,30 +195,53 @@ def _polish_schema(schema: dict[str, Any]) -> None:
             field.pop("type", None)
 
 
-def _polish_operation(operation: dict[str, Any], shared: list[dict[str, Any]]) -> None:
-    for status, response in list(operation["responses"].items()):
-        if not status.startswith("2"):
-            del operation["responses"][status]
-        else:
-            response["description"] = "No response body" if status == "204" else ""
+def _polish_operation(
+    operation: dict[str, Any], shared: list[dict[str, Any]], keyed: Set[str]
+) -> None:
+    hosted = operation.get("operationId") in _HOSTED
+    tags = operation["tags"]
     if operation.get("requestBody", {}).get("required") is False:
         del operation["requestBody"]["required"]  # the default
     operation["tags"] = [
-        TAGS.get(tag, f"{tag.replace('_', ' ').title()} Endpoints") for tag in operation["tags"]
+        TAGS.get(tag, f"{tag.replace('_', ' ').title()} Endpoints") for tag in tags
     ]
-    operation.setdefault("security", SECURITY)
-    hosted = operation.get("operationId") in _HOSTED_DETAILS
-    path_parameters = [_path_parameter(one["name"], uuid=hosted) for one in shared]
+    path_parameters = [
+        _hosted_parameter(parameter["name"]) if hosted else _own_parameter(parameter["name"], tags)
+        for parameter in shared
+    ]
     parameters = [*path_parameters, *operation.get("parameters", [])]
     if parameters:
         operation["parameters"] = parameters
+    errors: dict[str, Any] = {}
+    if not keyed.isdisjoint(tags):
+        operation.setdefault("security", SECURITY)
+        errors = {} if hosted else openapi_errors.references(operation)
+    operation["responses"] = _successes(operation["responses"], hosted=hosted) | errors
 
 
-def _path_parameter(name: str, *, uuid: bool) -> dict[str, Any]:
-    schema = {"type": "string"}
-    if name == "id" and uuid:
-        schema["format"] = "uuid"
+def _successes(responses: dict[str, Any], *, hosted: bool) -> dict[str, Any]:
+    """Return the 2xx of what flask-smorest generated, with the descriptions of the document."""
+    return {
+        status: {
+            **response,
+            "description": "" if hosted and status != "204" else _SUCCESSES.get(status, "Success"),
+        }
+        for status, response in responses.items()
+        if status.startswith("2")
+    }
+
+
+def _hosted_parameter(name: str) -> dict[str, Any]:
+    schema = {"type": "string"} | ({"format": "uuid"} if name == "id" else {})
+    return _path_parameter(name, schema, PATH_DESCRIPTIONS.get(name))
+
+
+def _own_parameter(name: str, tags: list[str]) -> dict[str, Any]:
+    descriptions = PATH_DESCRIPTIONS | _OWN_PATH_DESCRIPTIONS
+    subject = tags[0].replace("_", " ").removesuffix("s").replace("deliverie", "delivery")
+    return _path_parameter(name, {"type": "string"}, descriptions.get(name, f"ID of the {subject}"))
+
+
+def _path_parameter(name: str, schema: dict[str, Any], description: str | None) -> dict[str, Any]:
     parameter: dict[str, Any] = {"in": "path", "name": name, "schema": schema, "required": True}
-    if name in PATH_DESCRIPTIONS:
-        parameter["description"] = PATH_DESCRIPTIONS[name]
-    return parameter
+    return parameter | ({"description": description} if description else {})

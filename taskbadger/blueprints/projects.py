@@ -5,14 +5,14 @@ from typing import Any
 from flask import Flask, Response
 from flask.views import MethodView
 from flask_smorest import Api
-from sqlalchemy import select
 
 from taskbadger.blueprints import openapi
 from taskbadger.blueprints.api import ApiBlueprint, current_access, current_actor
 from taskbadger.blueprints.listing import answer, answer_page
 from taskbadger.clock import utcnow
 from taskbadger.domain import scopes
-from taskbadger.errors import NotFound, PermissionDenied
+from taskbadger.domain.identity import Access
+from taskbadger.errors import PermissionDenied
 from taskbadger.extensions import db
 from taskbadger.models import Organization
 from taskbadger.models import Project as ProjectRow
@@ -23,15 +23,15 @@ from taskbadger.schemas.accounts import (
     ProjectRequest,
     show_project,
 )
-from taskbadger.services import projects
-from taskbadger.services.keyset import walk
-from taskbadger.services.projects import NewProject
+from taskbadger.services.organizations import projects
+from taskbadger.services.organizations.projects import NewProject
+from taskbadger.services.pagination import Cursor, Page
 
 
 def locate(view_args: dict[str, Any]) -> None:
     """Raise NotFound unless the project of the URL exists."""
     if "slug" in view_args:
-        find_project(view_args["slug"])
+        opened_project(view_args["slug"])
 
 
 blp = ApiBlueprint(
@@ -39,26 +39,26 @@ blp = ApiBlueprint(
     __name__,
     url_prefix="/api/<organization_slug>/-/projects",
     locate=locate,
-    changes=scopes.ADMIN,
+    write_scope=scopes.ADMIN,
 )
 
 
-def find_project(slug: str) -> ProjectRow:
+def opened_project(slug: str) -> ProjectRow:
     """Return a project that the key of this request opens; raises NotFound."""
-    if not slug.isprintable():  # PostgreSQL knows no text with NUL in it.
-        raise NotFound()
-    found: ProjectRow | None = db.session.scalar(_opened().where(ProjectRow.slug == slug))
-    if found is None:
-        raise NotFound()
-    return found
-
-
-def _opened() -> Any:
     access = current_access()
-    query = select(ProjectRow).where(ProjectRow.organization_id == access.organization_id)
-    if access.project is not None:
-        query = query.where(ProjectRow.id == access.project.id)
-    return query
+    return projects.find_project(access.organization_id, slug, project_id=_only_project(access))
+
+
+def _only_project(access: Access) -> int | None:
+    """Return the only project that *access* opens; None for all of the organization."""
+    return None if access.project is None else access.project.id
+
+
+def _page(cursor: Cursor | None, size: int) -> Page[ProjectRow]:
+    access = current_access()
+    return projects.page_of_projects(
+        access.organization_id, cursor, size, project_id=_only_project(access)
+    )
 
 
 @blp.route("/")
@@ -70,9 +70,9 @@ class ProjectList(MethodView):
     def get(self) -> Response:
         """List Projects
 
-        List the projects that the key opens, oldest first
+        List the projects that the key gives access to, oldest first
         """
-        return answer_page(lambda at, size: walk(_opened(), ProjectRow.id, at, size), _show)
+        return answer_page(_page, _show)
 
     @blp.arguments(ProjectRequest)
     @blp.response(201, Project)
@@ -80,7 +80,7 @@ class ProjectList(MethodView):
     def post(self, data: dict[str, Any]) -> Response:
         """Create Project
 
-        Create a project; asks for an organization key
+        Create a project; requires an organization key
         """
         access, now = current_access(), utcnow()
         if access.project is not None:
@@ -103,7 +103,7 @@ class ProjectDetail(MethodView):
 
         Fetch a project by its slug
         """
-        return answer(_show(find_project(slug)))
+        return answer(_show(opened_project(slug)))
 
     @blp.arguments(PatchedProjectRequest)
     @blp.response(200, Project)
@@ -111,9 +111,9 @@ class ProjectDetail(MethodView):
     def patch(self, data: dict[str, Any], slug: str) -> Response:
         """Update Project (partial)
 
-        Change the name, the public pages or the retention of a project
+        Change the name, public pages or retention of a project
         """
-        project = find_project(slug)
+        project = opened_project(slug)
         projects.change_project(project, data, actor=current_actor(), now=utcnow())
         return _done(project, 200)
 

@@ -1,4 +1,4 @@
-"""What protects every page: headers, cookies and the CSRF check. The API has keys instead."""
+"""Protection of pages: headers, cookies and the CSRF check. The API uses keys instead."""
 
 from flask import Flask, Request, Response, current_app, request
 from flask.sessions import NullSession, SecureCookieSession, SecureCookieSessionInterface
@@ -27,16 +27,16 @@ _CHECKED_METHODS = ("POST", "PUT", "PATCH", "DELETE")
 
 _NO_SESSION = NullSession()
 _LIVE = ("/a/", "/public/")
-"""Where the pages are that stay open."""
+"""Path prefixes of pages that poll."""
 
 csrf = CSRFProtect()
 
 
 class StateCookies(SecureCookieSessionInterface):
-    """Flask's signed cookie: it holds the CSRF token and messages, never who is signed in."""
+    """Flask's signed cookie. It contains the CSRF token and flashed messages, never the user."""
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        # The API has keys instead, and the news for an open page hold neither forms nor messages.
+        # The API uses keys, and polls of open pages contain neither forms nor messages.
         if is_api_request() or (is_live_request() and request.path.startswith(_LIVE)):
             return _NO_SESSION
         return super().open_session(app, request)
@@ -49,12 +49,12 @@ class StateCookies(SecureCookieSessionInterface):
 
 
 def is_secure() -> bool:
-    """Say whether the visitor came over https, so that cookies must not leave it."""
+    """Say whether the visitor uses https, so that cookies must be limited to it."""
     return request.is_secure or str(current_app.config["BASE_URL"]).startswith("https:")
 
 
 def cookie_path() -> str:
-    """Return the path that our cookies are for: all of this server, and nothing beside it."""
+    """Return the path of our cookies: everything below this server's prefix."""
     return request.script_root or "/"
 
 
@@ -65,9 +65,7 @@ def _check_token() -> None:
 
 
 def _on_csrf_error(error: CSRFError) -> Response:
-    detail = (
-        "The form was too old, or not from this server. Go back, reload the page and try again."
-    )
+    detail = "The form has expired. Go back, reload the page and try again."
     return problem_page(400, detail)
 
 
@@ -82,13 +80,13 @@ def _add_headers(response: Response) -> Response:
 
 
 def register(app: Flask, api: Api) -> None:
-    """Protect the pages of *app*, and give their errors a page."""
+    """Protect the pages of *app*, and show their errors as pages."""
     app.config.update(
         SESSION_COOKIE_NAME="taskbadger_state",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         WTF_CSRF_CHECK_DEFAULT=False,
-        # A page may stay open on a wall for weeks; the token ends with the browser's session.
+        # A page may stay open for weeks; the token is valid as long as the browser's session.
         WTF_CSRF_TIME_LIMIT=None,
     )
     app.session_interface = StateCookies()

@@ -7,7 +7,7 @@ from flask import Flask, Response, g, request
 from flask.views import MethodView
 from flask_smorest import Api
 
-from taskbadger.blueprints import by_admin, openapi
+from taskbadger.blueprints import openapi
 from taskbadger.blueprints.api import (
     ApiBlueprint,
     base_url,
@@ -19,7 +19,7 @@ from taskbadger.blueprints.api import (
 from taskbadger.clock import utcnow
 from taskbadger.domain import scopes
 from taskbadger.errors import Conflict, ValidationFailed
-from taskbadger.extensions import db
+from taskbadger.extensions import transaction
 from taskbadger.schemas.body import digest
 from taskbadger.schemas.pagination import PaginatedTaskEventList, PaginatedTaskList
 from taskbadger.schemas.tasks import (
@@ -28,16 +28,20 @@ from taskbadger.schemas.tasks import (
     TaskRequest,
     write_event,
     write_page,
+    write_row,
     write_task,
 )
-from taskbadger.services import history, idempotency, monitors, pagination, task_list, tasks
+from taskbadger.services import pagination
+from taskbadger.services.monitors import manage
 from taskbadger.services.pagination import Page
+from taskbadger.services.tasks import history, idempotency, lists, reads, write
+from taskbadger.services.tasks.filters import Filters
 
 
 def locate(view_args: dict[str, Any]) -> None:
     """Raise NotFound unless the task of the URL exists."""
     if "id" in view_args:
-        tasks.check_exists(current_project(), view_args["id"])
+        reads.check_exists(current_project(), view_args["id"])
 
 
 blp = ApiBlueprint(
@@ -45,7 +49,7 @@ blp = ApiBlueprint(
     __name__,
     url_prefix="/api/<organization_slug>/<project_slug>/tasks",
     locate=locate,
-    changes=scopes.INGEST,
+    write_scope=scopes.INGEST,
 )
 _CREATE_HEADERS = [openapi.MONITOR_HEADER, openapi.IDEMPOTENCY_HEADER]
 
@@ -63,9 +67,9 @@ class TaskList(MethodView):
         """
         filters = _read_filters()
         cursor, size = read_paging(parts=2)
-        page = task_list.list_tasks(current_project(), filters, cursor, size)
+        page = lists.list_tasks(current_project(), filters, cursor, size)
         place = current_place()
-        return page_response(page, [write_task(row, place) for row in page.rows], size)
+        return page_response(page, [write_row(row, place) for row in page.rows], size)
 
     @blp.arguments(TaskRequest)
     @blp.response(201, Task)
@@ -78,15 +82,15 @@ class TaskList(MethodView):
         key = request.headers.get("Idempotency-Key")
         if key is not None:
             return _create_once(key, data)
-        text = _create(data)
-        db.session.commit()
+        with transaction():
+            text = _create(data)
         return json_response(text, 201)
 
 
-def _read_filters() -> task_list.Filters:
-    """Return the filters of this request; raises ValidationFailed, for its page size too."""
+def _read_filters() -> Filters:
+    """Return the filters of this request; ValidationFailed also lists a wrong page size."""
     try:
-        return task_list.read_filters(request.args.to_dict(flat=False))
+        return lists.read_filters(request.args.to_dict(flat=False))
     except ValidationFailed as error:
         wrong = list(error.errors)
     try:
@@ -97,14 +101,14 @@ def _read_filters() -> task_list.Filters:
 
 
 def _create(data: dict[str, Any]) -> str:
-    task = tasks.create_task(
+    task = write.create_task(
         current_project(),
         data,
         now=utcnow(),
         actor=current_actor(),
         monitor_id=_monitor_id(),
+        base_url=base_url(),
     )
-    by_admin.record("task.create", task)
     return write_task(task, current_place())
 
 
@@ -112,26 +116,25 @@ def _create_once(key: str, data: dict[str, Any]) -> Response:
     now = utcnow()
     project_id = current_project().id
     body = digest(g.body)
-    try:
-        answered = idempotency.find_answer(project_id, key, body, now=now)
-    except Conflict:
-        _create(data)  # What is wrong with the fields comes before a conflict.
-        db.session.rollback()
-        raise
-    if answered is not None:
-        status, text = answered
-        response = json_response(text, status)
-        response.headers["Idempotency-Replayed"] = "true"
-        return response
-    text = _create(data)
-    idempotency.keep_answer(project_id, key, body, 201, text, now=now)
-    db.session.commit()
-    return json_response(text, 201)
+    with transaction():
+        try:
+            answered = idempotency.find_answer(project_id, key, body, now=now)
+        except Conflict:
+            _create(data)  # Errors of fields are reported before the conflict.
+            raise
+        if answered is None:
+            text = _create(data)
+            idempotency.keep_answer(project_id, key, body, 201, text, now=now)
+            return json_response(text, 201)
+    status, text = answered
+    response = json_response(text, status)
+    response.headers["Idempotency-Replayed"] = "true"
+    return response
 
 
 def _monitor_id() -> UUID | None:
-    text = request.headers.get(monitors.HEADER)
-    return None if text is None else monitors.find_monitor(current_project(), text)
+    text = request.headers.get(manage.HEADER)
+    return None if text is None else manage.find_monitor_id(current_project(), text)
 
 
 @blp.route("/<id>/")
@@ -145,7 +148,7 @@ class TaskDetail(MethodView):
 
         Fetch a task by ID
         """
-        return json_response(write_task(tasks.get_task(current_project(), id), current_place()))
+        return json_response(write_row(reads.get_wire_task(current_project(), id), current_place()))
 
     @blp.arguments(TaskRequest)
     @blp.response(200, Task)
@@ -175,15 +178,13 @@ class TaskDetail(MethodView):
         Cancel a task
         """
         now, actor = utcnow(), current_actor()
-        cancelled = tasks.cancel_task(current_project(), id, now=now, actor=actor)
-        if cancelled is not None:
-            by_admin.record("task.cancel", cancelled)
-        db.session.commit()
+        with transaction():
+            write.cancel_task(current_project(), id, now=now, actor=actor, base_url=base_url())
         return Response(status=204)
 
 
 def add_actions(id: str) -> Response:
-    """Treat POST as PATCH: the API page adds actions "through the update endpoint" so."""
+    """Treat POST as PATCH, because the published API adds actions by POST to the task's URL."""
     response: Response = TaskDetail().patch(id=id)
     return response
 
@@ -193,17 +194,16 @@ for _rule in ("/<id>/", "/<id>"):
 
 
 def _update(id: str, data: dict[str, Any], *, replace_tags: bool = False) -> Response:
-    before = by_admin.lock_task(id)
-    task = tasks.update_task(
-        current_project(),
-        id,
-        data,
-        now=utcnow(),
-        actor=current_actor(),
-        replace_tags=replace_tags,
-    )
-    by_admin.record_change(before, task)
-    db.session.commit()
+    with transaction():
+        task = write.update_task(
+            current_project(),
+            id,
+            data,
+            now=utcnow(),
+            actor=current_actor(),
+            replace_tags=replace_tags,
+            base_url=base_url(),
+        )
     return json_response(write_task(task, current_place()))
 
 
@@ -218,7 +218,7 @@ class TaskEvents(MethodView):
 
         List the history of a task, oldest first
         """
-        tasks.check_exists(current_project(), id)
+        reads.check_exists(current_project(), id)
         cursor, size = read_paging(parts=1)
         page = history.list_events(id, cursor, size)
         return page_response(page, [write_event(row) for row in page.rows], size)
@@ -232,7 +232,7 @@ def read_paging(*, parts: int) -> tuple[pagination.Cursor | None, int]:
 
 
 def page_response(page: Page[Any], results: list[str], size: int) -> Response:
-    """Return a page with the URLs of its neighbours."""
+    """Return a page with the URLs of the next and the previous one."""
     here = base_url() + request.path
     parameters = list(request.args.items(multi=True))
     return json_response(

@@ -1,6 +1,6 @@
-"""Ways to deliver a message: the plug-in interface, and the channels that are known.
+"""The interface of channels, and the registry of those that can be used.
 
-A channel of a third party is a subclass of `Channel`, made known with ``channels.add(Pager())``.
+A plug-in's channel is a subclass of `Channel`, registered with ``channels.add(Pager())``.
 """
 
 import json
@@ -17,52 +17,55 @@ from taskbadger.outbound import Sender
 from taskbadger.schemas.coded import coded
 from taskbadger.settings import Settings
 
+Json = dict[str, Any]
+"""A JSON object."""
 Config = Mapping[str, Any]
+"""The configuration of a channel, or of an action that uses one: a JSON object."""
 
 MESSAGE_KINDS = ("task", "test", "monitor_failing", "monitor_recovered", "channel_disabled")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """One thing to tell, whatever the channel; a delivery keeps it as JSON."""
+    """A message, the same for every channel. A delivery stores it as JSON."""
 
     id: str
     """The delivery's id, the same on every retry: letters, digits, ``-`` and ``_``."""
     kind: str
     """One of MESSAGE_KINDS."""
     created: datetime
-    """When the thing happened that is told, aware."""
+    """When the reported event happened; timezone-aware."""
     organization: str
     """The organization's slug."""
     title: str
-    """The one line that says it all; `text.task_title` and `text.monitor_title` make it."""
+    """A summary in one line, made by `text.task_title` or `text.monitor_title`."""
     project: str | None = None
     """The project's slug."""
     task: dict[str, Any] | None = None
-    """The task as the API shows it, at the moment of the change."""
+    """The task as the API returns it, at the time of the change."""
     action: dict[str, Any] | None = None
-    """The action, or global action, that fired, without secrets."""
+    """The action or global action that fired, without secrets."""
     trigger: str | None = None
-    """The point that was reached, as ``25%`` or ``error``."""
+    """The trigger point that was reached, such as ``25%`` or ``error``."""
     reasons: tuple[dict[str, Any], ...] = ()
     """Why it fired: `domain.triggers.Reason` as JSON, or any ``{"text": "A sentence."}``."""
     held_back: int = 0
-    """Notices that a quiet period has held back since the last message."""
+    """The number of firings that a quiet period held back since the last message."""
     url: str | None = None
-    """The page to open."""
+    """The page that the message links to."""
     monitor: dict[str, Any] | None = None
     """The monitor: ``id``, ``name`` and, where known, ``schedule`` or ``interval``."""
     incident: dict[str, Any] | None = None
     """The incident: ``id``, ``opened``, ``closed`` (ISO 8601 or null) and ``bad_slots``."""
 
     def to_json(self) -> str:
-        """Write the message as JSON; `from_json` reads it back."""
+        """Return the message as JSON, for `from_json`."""
         values = asdict(self) | {"created": self.created.astimezone(UTC).isoformat()}
         return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> "Message":
-        """Read what `to_json` wrote, in this version or another: unknown fields are left out."""
+        """Read what `to_json` of any version wrote; unknown fields are ignored."""
         names = {field.name for field in fields(cls)}
         values = {name: value for name, value in json.loads(text).items() if name in names}
         values["created"] = datetime.fromisoformat(values["created"])
@@ -73,11 +76,11 @@ class Message:
 class DeliveryError(Exception):
     """A message was not delivered, or not to everyone.
 
-    *detail* is for people and holds no secret and nothing of an answer's body. *permanent* says
-    that another attempt is useless. *retry_after* are the seconds that the receiver asked for.
-    *status* is an HTTP status or an SMTP reply code. *error_class* is a short stable word.
-    *remaining*, when given, is the action's config to go on with, because the rest is done:
-    the next attempt, by the clock or by hand, must use it, or people get the message twice.
+    *detail* is for people; it must not contain secrets or parts of a response's body.
+    *permanent* means that another attempt is useless. *retry_after* is the number of seconds that
+    the receiver asked us to wait. *status* is an HTTP status or an SMTP reply code. *error_class*
+    is a short, stable identifier. *remaining* is set after a partial success: the action's config
+    for every further attempt. With the original config, some people would get the message twice.
     """
 
     def __init__(
@@ -101,23 +104,23 @@ class DeliveryError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class SendContext:
-    """What channels need from the server they run in. One is enough for all threads."""
+    """What channels need from the server. All threads share one."""
 
     http: Sender = field(default_factory=Sender)
     smtp_url: str = ""
-    """The mail server, as the setting SMTP_URL has it; empty: none."""
+    """The setting SMTP_URL; empty for no mail server."""
     mail_from: str = "Task Badger <taskbadger@localhost>"
     smtp_seconds: float = 15.0
-    """How long the delivery of one mail may take in all."""
+    """How long sending one mail may take in total."""
     smtp_tls: SSLContext | None = None
-    """Whom to trust as the mail server; None for the system's authorities."""
+    """Checks the mail server's certificate; None for the system's certificate authorities."""
     apprise_schemes: tuple[str, ...] = ()
-    """URL schemes that the Apprise channel may use; empty: none."""
+    """URL schemes that the Apprise channel may use; empty for none."""
     clock: Callable[[], datetime] = utcnow
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "SendContext":
-        """Make the context of a server."""
+        """Return the context for a server with these *settings*."""
         return cls(
             http=Sender.allowing(settings.OUTBOUND_ALLOW),
             smtp_url=settings.SMTP_URL,
@@ -130,30 +133,33 @@ class Channel:
     """A way to deliver messages. Stateless: one instance serves all threads and organizations."""
 
     kind: ClassVar[str]
-    """What integrations begin with: ``webhook`` in ``webhook:ops``."""
+    """The first part of an integration: ``webhook`` in ``webhook:ops``."""
     label: ClassVar[str]
-    """The name that people see."""
+    """The name on the pages."""
     config_schema: ClassVar[type[Schema]] = Schema
-    """The settings of a configured channel; checked when saved, never when it fires."""
+    """Checks the config of a channel when it is saved, not when it is used."""
     action_schema: ClassVar[type[Schema]] = Schema
-    """The ``config`` of an action that uses the channel; by default empty."""
+    """Checks the ``config`` of an action that uses the channel; by default it is empty."""
     secret_fields: ClassVar[tuple[str, ...]] = ()
-    """Fields of the config that are written but never shown again."""
+    """Fields of the config that are never shown again once they are saved."""
 
     def missing(self, context: SendContext) -> str | None:
-        """Say what the operator has to set up before the channel can be used; None when ready."""
+        """Return what the operator must set up first, as a sentence; None if nothing is missing."""
         return None
 
     def check(self, config: Config, context: SendContext) -> None:
-        """Check what a schema cannot know; raises marshmallow's ValidationError."""
+        """Check what the schema cannot; raises marshmallow's ValidationError."""
 
     def load_action(self, action_config: Any, config: Config) -> dict[str, Any]:
-        """Return an action's config, checked; raises ValidationError. *config*: the channel's."""
+        """Return an action's config, validated; raises ValidationError.
+
+        *config* is the channel's.
+        """
         loaded: dict[str, Any] = coded(self.action_schema()).load(action_config)
         return loaded
 
     def destination(self, config: Config, action_config: Config) -> str:
-        """Return the key of the receiver, for limits: no secrets, at most 255 characters."""
+        """Return a key of the receiver for rate limits: no secrets, at most 255 characters."""
         raise NotImplementedError
 
     def send(
@@ -167,10 +173,13 @@ _channels: dict[str, Channel] = {}
 
 
 def add(channel: Channel) -> None:
-    """Make a channel known. The same class again replaces it; another of its kind is refused."""
+    """Register a channel. It may replace one of the same class.
+
+    Raises ValueError if a channel of another class has its kind.
+    """
     known = _channels.get(channel.kind)
     if known is not None and type(known) is not type(channel):
-        raise ValueError(f"there is a channel of kind {channel.kind!r} already: {known!r}")
+        raise ValueError(f"a channel of kind {channel.kind!r} is already registered: {known!r}")
     _channels[channel.kind] = channel
 
 
@@ -180,12 +189,12 @@ def get(kind: str) -> Channel | None:
 
 
 def kinds() -> list[str]:
-    """Return the kinds that are known, in the order in which they were added."""
+    """Return the registered kinds, in the order of their registration."""
     return list(_channels)
 
 
-def load_config(channel: Channel, config: Any, context: SendContext) -> dict[str, Any]:
-    """Return *config* as it is to be saved, defaults filled in; raises ValidationError."""
-    loaded: dict[str, Any] = coded(channel.config_schema()).load(config)
+def load_config(channel: Channel, config: Config, context: SendContext) -> Json:
+    """Return *config* validated and with its defaults, to be saved; raises ValidationError."""
+    loaded: Json = coded(channel.config_schema()).load(config)
     channel.check(loaded, context)
     return loaded

@@ -1,7 +1,7 @@
-"""Everything else, through Apprise: an extra, off until the operator names the allowed schemes.
+"""All other services, through Apprise: an optional extra, off until the operator lists schemes.
 
-Apprise looks names up and connects by itself, outside the guard of `taskbadger.outbound`, and
-knows schemes that write to the host. So only schemes that the operator has listed are accepted.
+Apprise resolves names and connects by itself, without the checks of `taskbadger.outbound`, and
+some of its schemes write to the host. So it may use only the schemes that the operator listed.
 """
 
 import importlib
@@ -22,7 +22,7 @@ class AppriseConfigSchema(Schema):
     url = fields.String(
         required=True,
         validate=validate.Length(1, URL_LENGTH),
-        metadata={"description": "An Apprise URL, as matrixs://user:password@host/#room."},
+        metadata={"description": "An Apprise URL, e.g. matrixs://user:password@host/#room."},
     )
 
 
@@ -35,7 +35,7 @@ class Apprise(Channel):
     secret_fields = ("url",)
 
     def missing(self, context: SendContext) -> str | None:
-        """The package and a list of schemes are needed."""
+        """Say whether the list of schemes or the package is missing."""
         if not context.apprise_schemes:
             return "Set TASKBADGER_APPRISE_SCHEMES to the URL schemes that Apprise may use."
         if importlib.util.find_spec("apprise") is None:
@@ -43,7 +43,7 @@ class Apprise(Channel):
         return None
 
     def check(self, config: Config, context: SendContext) -> None:
-        """Refuse schemes that are not listed, and URLs that Apprise does not understand."""
+        """Reject schemes that are not listed, and URLs that Apprise does not understand."""
         problem = self.missing(context) or _scheme_problem(config["url"], context)
         if problem:
             raise ValidationError({"url": [problem]})
@@ -51,13 +51,13 @@ class Apprise(Channel):
             raise ValidationError({"url": ["Apprise does not understand this URL."]})
 
     def destination(self, config: Config, action_config: Config) -> str:
-        """Return the scheme: Apprise's URLs hold their secrets anywhere."""
+        """Return the scheme only: any other part of an Apprise URL may be secret."""
         return f"apprise:{_scheme(config['url'])}"
 
     def send(
         self, message: Message, config: Config, action_config: Config, context: SendContext
     ) -> None:
-        """Send the message; whether another attempt may help, Apprise does not tell."""
+        """Send the message. Apprise does not say whether another attempt may help."""
         missing = self.missing(context)
         if missing:
             raise DeliveryError(missing, error_class="not_configured")
@@ -94,8 +94,8 @@ def _scheme_problem(url: str, context: SendContext) -> str | None:
 
 
 def _service(url: str) -> Any:
-    """Return an Apprise object for *url*, or None; the extra is loaded when it is first needed."""
+    """Return an Apprise object for *url*, or None. Imports the extra on first use."""
     apprise = importlib.import_module("apprise")
-    # instantiate() takes one URL; add() would take a list, whose others nobody has checked.
+    # add() also accepts several URLs, of which only the first would be checked.
     plugin = apprise.Apprise.instantiate(url)
     return None if plugin is None else apprise.Apprise(plugin)

@@ -18,11 +18,11 @@ BUILT_IN = (Email, Webhook, Slack, Teams, Discord, Telegram, Ntfy, PagerDuty, Ap
 
 
 def add_all() -> None:
-    """Make the built-in channels known."""
+    """Register the built-in channels."""
     for channel in BUILT_IN:
         channels.add(channel())
 
 
 def register(app: Flask, api: Api) -> None:
-    """Make the built-in channels known to the server."""
+    """Register the built-in channels with the server."""
     add_all()

@@ -1,4 +1,4 @@
-"""Discord's webhooks (docs.discord.com, Execute Webhook)."""
+"""Discord webhooks (docs.discord.com, Execute Webhook)."""
 
 import re
 from datetime import UTC
@@ -11,8 +11,8 @@ from taskbadger.channels.http import HttpChannel, Request, json_request, url_fie
 
 TITLE_LENGTH = 256
 DESCRIPTION_LENGTH = 1500
-MOST_FIELDS = 12
-VALUE_LENGTH = 300  # All texts of a message together may have 6,000 characters.
+MAX_FIELDS = 12
+VALUE_LENGTH = 300  # Discord accepts 6,000 characters in all texts of a message.
 COLORS = {"bad": 0xD1242F, "good": 0x1A7F37, "neutral": 0x0969DA}
 _MARKUP = re.compile(r"([\\*_~`|<>\[\]()#:@-])")
 
@@ -24,12 +24,12 @@ class DiscordConfigSchema(Schema):
 
 
 def escape(value: str) -> str:
-    """Escape what Discord takes for Markdown, mentions and links."""
+    """Escape what Discord interprets as Markdown, a mention or a link."""
     return _MARKUP.sub(r"\\\1", value)
 
 
 class Discord(HttpChannel):
-    """Posts an embed. A 404 (Unknown Webhook) is for good."""
+    """Posts an embed. A 404 (Unknown Webhook) is permanent."""
 
     kind = "discord"
     label = "Discord"
@@ -43,14 +43,14 @@ class Discord(HttpChannel):
 
 
 def payload(message: Message) -> dict[str, Any]:
-    """Return the body; nobody is pinged, whatever the texts say."""
+    """Return the body. Mentions in the texts notify nobody."""
     embed: dict[str, Any] = {
         "title": text.cut(text.title(message), TITLE_LENGTH, escape),
         "color": COLORS[text.mood(message)],
         "timestamp": message.created.astimezone(UTC).isoformat(),
         "fields": [
             {"name": label, "value": text.cut(value, VALUE_LENGTH, escape), "inline": True}
-            for label, value in text.facts(message)[:MOST_FIELDS]
+            for label, value in text.facts(message)[:MAX_FIELDS]
         ],
     }
     notes = "\n".join(text.notes(message))

@@ -1,27 +1,28 @@
-"""E-mail over SMTP: what, where, since when and why, to read on a phone."""
+"""E-mail over SMTP, as text and as HTML."""
 
 import re
-from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import parseaddr
+from email.policy import SMTP, EmailPolicy
 from pathlib import Path
 from typing import Any
 
 import jinja2
-from email_validator import EmailNotValidError, validate_email
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, fields, validate
 
 from taskbadger.channels import Channel, Config, DeliveryError, Message, SendContext, text
-from taskbadger.channels.smtp import hand_over, parse_smtp_url
-from taskbadger.errors import SettingsError
+from taskbadger.channels.smtp import hand_over
+from taskbadger.domain.mail import (
+    MAX_RECIPIENTS,
+    encode_header,
+    parse_smtp_url,
+    read_mailbox,
+    read_recipients,
+)
 from taskbadger.schemas.coded import coded
+from taskbadger.schemas.fields import email_addresses
 
-MOST_ADDRESSES = 5
 SUBJECT_LENGTH = 150
-INSIDE = ("@localhost", ".localhost", ".local", ".test")
-PUBLIC = ".example.com"
-POLICY = SMTP.clone(cte_type="7bit")  # Every server takes it, 8BITMIME or not.
+POLICY = SMTP.clone(cte_type="7bit")  # Servers without 8BITMIME accept it, too.
 
 _templates = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
@@ -32,57 +33,33 @@ _templates = jinja2.Environment(
 )
 
 
-def parse_addresses(value: str) -> list[str]:
-    """Return the addresses of a comma-separated list, without doubles; raises ValidationError."""
-    return list(dict.fromkeys(_parse_address(part.strip()) for part in value.split(",")))
-
-
-def _parse_address(value: str) -> str:
-    # The library knows no mail inside a network: root@localhost is checked as if it were public.
-    is_inside = value.lower().endswith(INSIDE)
-    try:
-        found = validate_email(
-            value + PUBLIC if is_inside else value, check_deliverability=False, allow_smtputf8=False
-        )
-    except EmailNotValidError as error:
-        raise ValidationError(f"{text.one_line(value)!r} is not an e-mail address.") from error
-    address = str(found.ascii_email)
-    return address.removesuffix(PUBLIC) if is_inside else address
-
-
-def check_addresses(value: str) -> None:
-    """Check a comma-separated list of 1 to 5 addresses; raises ValidationError."""
-    if len(parse_addresses(value)) > MOST_ADDRESSES:
-        raise ValidationError(f"At most {MOST_ADDRESSES} addresses are allowed.")
-
-
 class EmailActionSchema(Schema):
     """The config of an action that sends mail."""
 
     to = fields.String(
         required=True,
-        validate=[validate.Length(1, 2000), check_addresses],
-        metadata={"description": "1 to 5 addresses, separated by commas."},
+        validate=[validate.Length(1, 2000), email_addresses],
+        metadata={"description": f"1 to {MAX_RECIPIENTS} addresses, separated by commas."},
     )
 
 
 class EmailConfigSchema(Schema):
-    """The config of an e-mail channel that someone set up."""
+    """The config of an e-mail channel."""
 
     to = fields.String(
-        validate=[validate.Length(1, 2000), check_addresses],
-        metadata={"description": "Where actions without addresses of their own write to."},
+        validate=[validate.Length(1, 2000), email_addresses],
+        metadata={"description": "Default recipients, for actions without addresses of their own."},
     )
 
 
 class Email(Channel):
     """Sends one mail to all addresses of an action.
 
-    When the server takes the mail for some addresses and not for others, it is sent to those, and
-    the DeliveryError names the others as *remaining*: nobody gets it twice because of someone else.
-    Addresses refused for good (5xx) stay in *remaining* too, and once only such are left the error
-    is permanent. A server that takes the mail and hangs up before it says so gets it again, under
-    the same Message-ID.
+    If the server accepts only some addresses, those get the mail, and the DeliveryError names the
+    others in *remaining*, so that nobody gets it twice. Addresses that were refused permanently
+    (5xx) stay in *remaining*; when only such are left, the error is permanent. If the server
+    accepts the mail but disconnects before it says so, the mail is sent again with the same
+    Message-ID.
     """
 
     kind = "email"
@@ -91,23 +68,17 @@ class Email(Channel):
     action_schema = EmailActionSchema
 
     def missing(self, context: SendContext) -> str | None:
-        """Without a mail server there is no mail."""
-        if not context.smtp_url:
-            return "Set TASKBADGER_SMTP_URL to send e-mails."
-        try:
-            parse_smtp_url(context.smtp_url)
-        except SettingsError as error:
-            return f"{error}."
-        return None
+        """Say whether TASKBADGER_SMTP_URL is missing."""
+        return None if context.smtp_url else "Set TASKBADGER_SMTP_URL to send e-mails."
 
     def load_action(self, action_config: Any, config: Config) -> dict[str, Any]:
-        """Ask for addresses, unless the channel has its own."""
+        """Require addresses, unless the channel has default ones."""
         schema = self.action_schema(partial=("to",)) if config.get("to") else self.action_schema()
         loaded: dict[str, Any] = coded(schema).load(action_config)
         return loaded
 
     def destination(self, config: Config, action_config: Config) -> str:
-        """Return the domains: a mail server that defers one must not hold up the others."""
+        """Return the domains of the recipients: deferred mail to one must not delay the others."""
         domains = {address.rpartition("@")[2] for address in _recipients(config, action_config)}
         return f"email:{','.join(sorted(domains))}"[:255]
 
@@ -123,7 +94,7 @@ class Email(Channel):
         mail = compose(message, recipients, context.mail_from)
         hand_over(
             mail.as_bytes(),
-            sender=parseaddr(context.mail_from)[1],
+            sender=read_mailbox(context.mail_from).address.ascii,
             recipients=recipients,
             server=server,
             seconds=context.smtp_seconds,
@@ -132,18 +103,38 @@ class Email(Channel):
 
 
 def _recipients(config: Config, action_config: Config) -> list[str]:
-    return parse_addresses(action_config.get("to") or config["to"])
+    return [found.ascii for found in read_recipients(action_config.get("to") or config["to"])]
+
+
+class _WireHeader(str):
+    """A header that is sent exactly as given.
+
+    EmailMessage parses the values of headers. It would decode anything in a task's name that looks
+    like an encoded word (RFC 2047), even into line ends and further headers.
+    """
+
+    name: str
+
+    def __new__(cls, name: str, value: str) -> "_WireHeader":
+        """Return a header; *value* is ASCII, already encoded and folded."""
+        header = super().__new__(cls, value)
+        header.name = name
+        return header
+
+    def fold(self, *, policy: EmailPolicy) -> str:
+        """Return the header as one or more lines; called by *policy*."""
+        return f"{self.name}: {self}{policy.linesep}"
 
 
 def compose(message: Message, recipients: list[str], mail_from: str) -> EmailMessage:
-    """Return the mail, with a text and an HTML part."""
-    name, sender = parseaddr(mail_from)
-    domain = sender.rpartition("@")[2] or "localhost"
+    """Return the mail, with a text part and an HTML part."""
+    sender = read_mailbox(mail_from)
+    domain = sender.address.ascii.rpartition("@")[2]
     subject = f"{text.cut(text.title(message), SUBJECT_LENGTH)} ({text.where(message)})"
     mail = EmailMessage(policy=POLICY)
-    mail["From"] = Address(display_name=text.one_line(name), addr_spec=sender)
-    mail["To"] = [Address(addr_spec=address) for address in recipients]
-    mail["Subject"] = subject
+    mail["From"] = _WireHeader("From", sender.header())
+    mail["To"] = _WireHeader("To", f",{POLICY.linesep} ".join(recipients))
+    mail["Subject"] = _WireHeader("Subject", encode_header("Subject", subject))
     mail["Date"] = message.created
     mail["Message-ID"] = f"<{re.sub(r'[^A-Za-z0-9_-]', '-', message.id)}@{domain}>"
     mail["Auto-Submitted"] = "auto-generated"

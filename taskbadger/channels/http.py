@@ -1,4 +1,4 @@
-"""What all channels over HTTP share: fields of their configs, the request, and its outcome."""
+"""What channels over HTTP share: fields of their configs, the request and its outcome."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from marshmallow import ValidationError, fields, validate
 from taskbadger.channels import Channel, Config, DeliveryError, Message, SendContext
 from taskbadger.outbound import PORTS, URL_LENGTH, Answer, OutboundError, parse_url
 
-MOST_RETRY_AFTER = 24 * 3600
+MAX_RETRY_AFTER = 24 * 3600
 PERMANENT_ERRORS = frozenset({"refused_url", "refused_address"})
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
@@ -22,7 +22,7 @@ _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 
 @dataclass(frozen=True)
 class Request:
-    """A POST that a channel wants to be made."""
+    """The POST request that delivers a message."""
 
     url: str
     content: bytes
@@ -37,7 +37,7 @@ def json_request(url: str, payload: Any, headers: dict[str, str] | None = None) 
 
 
 def dump(payload: Any) -> bytes:
-    """Write JSON that every parser reads: numbers beyond the range of a double become null."""
+    """Return JSON that every parser reads: infinite numbers and NaN become null."""
     try:
         text = json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except ValueError:
@@ -56,7 +56,7 @@ def _finite(value: Any) -> Any:
 
 
 def check_url(text: str) -> None:
-    """Check a URL without looking its host up; raises ValidationError."""
+    """Check a URL without resolving its host; raises ValidationError."""
     try:
         parse_url(text)
     except OutboundError as error:
@@ -64,26 +64,26 @@ def check_url(text: str) -> None:
 
 
 def url_field(**options: Any) -> fields.String:
-    """Return the field of an http or https URL."""
+    """Return a field for an http or https URL."""
     return fields.String(validate=[validate.Length(1, URL_LENGTH), check_url], **options)
 
 
 def check_header_value(text: str) -> None:
-    """Check that *text* can stand in a header; raises ValidationError."""
+    """Check that *text* is a valid value of a header; raises ValidationError."""
     if not _HEADER_VALUE.fullmatch(text):
         raise ValidationError("Only printable ASCII characters are allowed.")
 
 
 def check_header_name(text: str) -> None:
-    """Check that *text* is the name of a header; raises ValidationError."""
+    """Check that *text* is a valid name of a header; raises ValidationError."""
     if not _HEADER_NAME.fullmatch(text):
-        raise ValidationError("This is not the name of a header.")
+        raise ValidationError("Not a valid header name.")
 
 
-def endpoint(kind: str, url: str) -> str:
-    """Return the key of a URL: its host for people, a digest in place of secret paths.
+def destination_key(kind: str, url: str) -> str:
+    """Return a key of a URL: its host, and a digest, because the path may be secret.
 
-    One per URL, not per host: on a shared host (chat services) a dead URL must not stop others.
+    Each URL has its own: on a shared host (chat services) a dead URL must not block the others.
     """
     parsed = parse_url(url)
     host = parsed.raw_host.decode("ascii")
@@ -92,13 +92,13 @@ def endpoint(kind: str, url: str) -> str:
 
 
 class HttpChannel(Channel):
-    """A channel that delivers with one POST, through the guard."""
+    """A channel that delivers with one POST, through the guarded HTTP client."""
 
     permanent_statuses: ClassVar[frozenset[int]] = frozenset({410})
-    """Statuses after which another attempt is useless, by the service's own documents."""
+    """Statuses after which another attempt is useless, according to the service's documents."""
 
     def url(self, config: Config) -> str:
-        """Return the URL that is posted to."""
+        """Return the URL to which messages are posted."""
         url: str = config["url"]
         return url
 
@@ -107,7 +107,7 @@ class HttpChannel(Channel):
         raise NotImplementedError
 
     def check(self, config: Config, context: SendContext) -> None:
-        """Refuse at once what the guard would refuse without looking a name up."""
+        """Reject at once what the guarded client would reject before it resolves the name."""
         try:
             context.http.check(self.url(config))
         except OutboundError as error:
@@ -116,12 +116,12 @@ class HttpChannel(Channel):
 
     def destination(self, config: Config, action_config: Config) -> str:
         """Return a key of the URL."""
-        return endpoint(self.kind, self.url(config))
+        return destination_key(self.kind, self.url(config))
 
     def send(
         self, message: Message, config: Config, action_config: Config, context: SendContext
     ) -> None:
-        """Post the message; anything but a 2xx is a DeliveryError."""
+        """Post the message; raises DeliveryError for any status but 2xx."""
         request = self.request(message, config, context)
         try:
             answer = context.http.post(
@@ -137,7 +137,7 @@ class HttpChannel(Channel):
             raise self.failure(answer, context.clock())
 
     def failure(self, answer: Answer, now: datetime) -> DeliveryError:
-        """Return the error for an answer that is no success."""
+        """Return the error for a response that is not a 2xx."""
         return DeliveryError(
             _explain(answer.status),
             error_class="http_status",
@@ -147,29 +147,29 @@ class HttpChannel(Channel):
         )
 
     def retry_after(self, answer: Answer, now: datetime) -> float | None:
-        """Return the seconds that the receiver wants us to wait, at most a day."""
+        """Return the seconds that the receiver asked us to wait, at most a day."""
         return read_retry_after(answer.headers.get("retry-after"), now)
 
 
 def read_retry_after(text: str | None, now: datetime) -> float | None:
-    """Read a ``Retry-After``: seconds, or a date; None when there is none that makes sense."""
+    """Return the seconds of a ``Retry-After``; None if it is missing or malformed."""
     if text is None:
         return None
     text = text.strip()
     if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,6})?", text):
-        return min(float(text), MOST_RETRY_AFTER)
+        return min(float(text), MAX_RETRY_AFTER)
     try:
         moment = parsedate_to_datetime(text)
     except ValueError:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return min(max((moment - now).total_seconds(), 0.0), MOST_RETRY_AFTER)
+    return min(max((moment - now).total_seconds(), 0.0), MAX_RETRY_AFTER)
 
 
 def _explain(status: int) -> str:
     if 300 <= status <= 399:
         return f"The receiver answered {status}: redirects are not followed."
     if status == 410:
-        return "The receiver answered 410: it wants no more messages."
+        return "The receiver answered 410: it no longer accepts messages."
     return f"The receiver answered {status}."

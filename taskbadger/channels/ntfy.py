@@ -1,4 +1,4 @@
-"""ntfy (docs.ntfy.sh/publish, "Publish as JSON"), on ntfy.sh or a server of your own."""
+"""ntfy (docs.ntfy.sh/publish, "Publish as JSON"), on ntfy.sh or your own server."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ class NtfyConfigSchema(Schema):
     topic = fields.String(required=True, validate=validate.Regexp(r"\A[A-Za-z0-9_-]{1,64}\Z"))
     token = fields.String(
         validate=[validate.Length(1, 200), check_header_value],
-        metadata={"description": "An access token, where the topic is protected."},
+        metadata={"description": "An access token, if the topic is protected."},
     )
     server = url_field(load_default=SERVER)
 
@@ -41,7 +41,7 @@ class Ntfy(HttpChannel):
     permanent_statuses = frozenset({401, 403, 404, 410})
 
     def url(self, config: Config) -> str:
-        """Return the server's root, where JSON is posted to."""
+        """Return the server's root, to which JSON is posted."""
         return f"{config['server'].rstrip('/')}/"
 
     def destination(self, config: Config, action_config: Config) -> str:

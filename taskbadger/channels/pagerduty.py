@@ -21,18 +21,18 @@ class PagerDutyConfigSchema(Schema):
     routing_key = fields.String(
         required=True,
         validate=validate.Regexp(r"\A[A-Za-z0-9]{32}\Z"),
-        metadata={"description": "The integration key of Events API v2: 32 characters."},
+        metadata={"description": "The integration key for the Events API v2 (32 characters)."},
     )
     server = url_field(
         load_default=SERVER,
-        metadata={"description": "https://events.eu.pagerduty.com for accounts in Europe."},
+        metadata={"description": "Accounts in Europe use https://events.eu.pagerduty.com."},
     )
 
 
 class PagerDuty(HttpChannel):
     """Triggers an alert, and resolves it when the task succeeds or the monitor recovers.
 
-    A 400 means a bad event or key, and PagerDuty asks not to try it again.
+    A 400 means an invalid event or key, which PagerDuty asks clients not to retry.
     """
 
     kind = "pagerduty"
@@ -42,7 +42,7 @@ class PagerDuty(HttpChannel):
     permanent_statuses = frozenset({400, 410})
 
     def url(self, config: Config) -> str:
-        """Return the URL that takes events."""
+        """Return the URL to which events are posted."""
         return f"{config['server'].rstrip('/')}/v2/enqueue"
 
     def request(self, message: Message, config: Config, context: SendContext) -> Request:
@@ -79,7 +79,7 @@ def payload(message: Message, routing_key: str) -> dict[str, Any]:
 
 
 def dedup_key(message: Message) -> str:
-    """Return the key of the alert: one per incident or task, so that the good news resolves it."""
+    """Return the key of the alert: one per incident or task, so that a recovery resolves it."""
     parts: tuple[object, ...] = ("message", message.id)
     if message.incident is not None:
         parts = ("incident", message.incident["id"])

@@ -1,4 +1,4 @@
-"""Slack's incoming webhooks (docs.slack.dev), and servers that take the same, as Mattermost."""
+"""Slack's incoming webhooks (docs.slack.dev), and compatible servers such as Mattermost."""
 
 from typing import Any
 
@@ -20,12 +20,12 @@ class SlackConfigSchema(Schema):
 
 
 def escape(value: str) -> str:
-    """Escape what Slack takes for markup, mentions and links."""
+    """Escape what Slack interprets as markup, a mention or a link."""
     return value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 class Slack(HttpChannel):
-    """Posts blocks. 404 (no_service) and 410 (channel_is_archived) are for good."""
+    """Posts blocks. 404 (no_service) and 410 (channel_is_archived) are permanent."""
 
     kind = "slack"
     label = "Slack"

@@ -1,4 +1,4 @@
-"""Handing a mail to a mail server, within one deadline and without sending it twice."""
+"""Hands a mail to a mail server, within one deadline and without sending it twice."""
 
 import contextlib
 import functools
@@ -9,56 +9,14 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import cast
-from urllib.parse import parse_qsl, unquote, urlsplit
+from typing import Any, cast
 
 from taskbadger.channels import DeliveryError
-from taskbadger.errors import SettingsError
+from taskbadger.domain.mail import MailServer
 from taskbadger.outbound import OutboundError, look_up
 
-PORTS = {"smtp": 25, "starttls": 587, "smtps": 465}
 ACCEPTED = frozenset({250, 251, 252})
 QUIT_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class MailServer:
-    """What the setting SMTP_URL says."""
-
-    host: str
-    port: int
-    tls: bool = False
-    """Speak TLS from the first byte."""
-    starttls: bool = False
-    """Refuse to go on without STARTTLS."""
-    user: str | None = None
-    password: str = ""
-
-
-def parse_smtp_url(url: str) -> MailServer:
-    """Read ``smtp://user:password@host:port``; raises SettingsError, without the password."""
-    try:
-        parts = urlsplit(url)
-        port, options = parts.port, dict(parse_qsl(parts.query, keep_blank_values=True))
-    except ValueError as error:
-        raise SettingsError("TASKBADGER_SMTP_URL is not a valid URL") from error
-    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
-        raise SettingsError("TASKBADGER_SMTP_URL must be smtp://host or smtps://host")
-    starttls = options.pop("starttls", "false").lower()
-    if options or starttls not in ("true", "false", "1", "0"):
-        raise SettingsError("TASKBADGER_SMTP_URL knows one option: ?starttls=true")
-    wants_starttls = starttls in ("true", "1")
-    if wants_starttls and parts.scheme == "smtps":
-        raise SettingsError("TASKBADGER_SMTP_URL: smtps:// and ?starttls=true exclude each other")
-    return MailServer(
-        host=parts.hostname,
-        port=port or PORTS["starttls" if wants_starttls else parts.scheme],
-        tls=parts.scheme == "smtps",
-        starttls=wants_starttls,
-        user=unquote(parts.username) if parts.username else None,
-        password=unquote(parts.password or ""),
-    )
 
 
 def hand_over(
@@ -70,7 +28,11 @@ def hand_over(
     seconds: float,
     tls: ssl.SSLContext | None = None,
 ) -> None:
-    """Hand a mail to *server*; raises DeliveryError, with who did not get it as *remaining*."""
+    """Hand a mail to *server*.
+
+    Raises DeliveryError; its *remaining* names the recipients who did not get the mail, after a
+    partial success.
+    """
     with _session(server, tls or _system_tls(), seconds) as session:
         session.open()
         _transmit(session, content, sender, recipients)
@@ -92,13 +54,13 @@ def _transmit(session: smtplib.SMTP, content: bytes, sender: str, recipients: li
 
 
 def _refusal(refused: dict[str, int], is_sent: bool) -> DeliveryError:
-    """Return the error about *refused* addresses and the codes they got.
+    """Return the error for *refused* addresses, given with their reply codes.
 
-    Those that may be accepted later keep the delivery going; the others stay with them, so that
-    they are still named in the end.
+    The delivery is retried while an address may still be accepted. Rejected addresses stay in
+    *remaining*, so that the final error names them.
     """
     names = ", ".join(f"{address} ({code})" for address, code in refused.items())
-    others = "; the others have got it" if is_sent else ""
+    others = "; the others received it" if is_sent else ""
     return DeliveryError(
         f"The mail server refused {names}{others}.",
         error_class="smtp_status",
@@ -115,16 +77,16 @@ def _session(server: MailServer, tls: ssl.SSLContext, seconds: float) -> Iterato
         session.begin()
         yield session
     except (smtplib.SMTPException, OutboundError, OSError, UnicodeError) as error:
-        raise _named(error, is_late=session.is_late) from error
+        raise _to_delivery_error(error, is_late=session.is_late) from error
     finally:
         session.end()
 
 
 class _Session(smtplib.SMTP):
-    """An SMTP connection whose every step ends at one deadline."""
+    """An SMTP connection with one deadline for all its steps."""
 
     def __init__(self, server: MailServer, tls: ssl.SSLContext, seconds: float) -> None:
-        # smtplib would ask the DNS for our name, which may take longer than the mail.
+        # smtplib would look up our own name in the DNS, which may take longer than the mail.
         super().__init__(local_hostname=_own_name(), timeout=seconds)
         self._host = server.host  # What starttls() checks the certificate against.
         self._server = server
@@ -132,7 +94,7 @@ class _Session(smtplib.SMTP):
         self._end = time.monotonic() + seconds
         self._open_socket: socket.socket | None = None
         self.is_late = False
-        # A timeout of one step does not end a server that sends a byte now and then.
+        # A timeout per step does not stop a server that keeps sending single bytes.
         self._watchdog = threading.Timer(seconds, self._hang_up)
         self._watchdog.daemon = True
 
@@ -144,7 +106,7 @@ class _Session(smtplib.SMTP):
             raise smtplib.SMTPConnectError(code, reply)
 
     def open(self) -> None:
-        """Greet, switch to TLS and log in, as the server's URL says."""
+        """Greet the server, switch to TLS and log in, as its URL says."""
         self.ehlo_or_helo_if_needed()
         if self._server.starttls:
             cast(socket.socket, self.sock).settimeout(self._positive_left())
@@ -152,10 +114,19 @@ class _Session(smtplib.SMTP):
             self._open_socket = self.sock
             self.ehlo()
         if self._server.user is not None:
-            self.login(self._server.user, self._server.password)
+            self.login(_Utf8(self._server.user), _Utf8(self._server.password))
+
+    def auth_plain(self, challenge: Any = None) -> str:
+        """Return the answer of AUTH PLAIN."""
+        return _Utf8(super().auth_plain(challenge))
+
+    def auth_cram_md5(self, challenge: Any = None) -> Any:
+        """Return the answer of AUTH CRAM-MD5."""
+        answer = super().auth_cram_md5(challenge)
+        return None if answer is None else _Utf8(answer)
 
     def end(self) -> None:
-        """Say goodbye and close everything; what the server makes of it changes nothing."""
+        """Send QUIT and close everything; errors are ignored."""
         if self.sock is not None:
             with contextlib.suppress(smtplib.SMTPException, OSError):
                 self.sock.settimeout(QUIT_SECONDS)
@@ -175,7 +146,7 @@ class _Session(smtplib.SMTP):
         return connected
 
     def _connect_any(self, addresses: list[str], port: int) -> socket.socket:
-        """Connect to the first address that answers; each has its share of the time."""
+        """Connect to the first address that answers; each gets a share of the remaining time."""
         for place, address in enumerate(addresses, start=1):
             share = self._left() / (len(addresses) - place + 1)
             try:
@@ -198,6 +169,14 @@ class _Session(smtplib.SMTP):
                 self._open_socket.shutdown(socket.SHUT_RDWR)
 
 
+class _Utf8(str):
+    """Text that smtplib sends as UTF-8, as RFC 4616 has it, where it would encode it as ASCII."""
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        """Return the text as UTF-8, whatever *encoding* is asked for."""
+        return super().encode("utf-8", errors)
+
+
 @functools.cache
 def _system_tls() -> ssl.SSLContext:
     return ssl.create_default_context()
@@ -208,11 +187,11 @@ def _own_name() -> str:
     return name if re.fullmatch(r"[A-Za-z0-9.-]+", name) else "localhost"
 
 
-def _named(error: Exception, *, is_late: bool) -> DeliveryError:
-    """Turn what went wrong with the mail server into a DeliveryError.
+def _to_delivery_error(error: Exception, *, is_late: bool) -> DeliveryError:
+    """Return the DeliveryError for an error of the mail server.
 
-    Only an answer to the mail itself (DATA) is permanent: everything else is for the operator to
-    repair, and the mail then still goes out.
+    Only a 5xx reply to the mail itself (DATA) is permanent. The operator can repair everything
+    else, and the mail then still goes out.
     """
     if is_late or isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError):
         return DeliveryError("The mail server did not answer in time.", error_class="timeout")
@@ -220,7 +199,7 @@ def _named(error: Exception, *, is_late: bool) -> DeliveryError:
         return DeliveryError(error.detail, error_class=error.error_class)
     if isinstance(error, smtplib.SMTPAuthenticationError | UnicodeError):
         code = getattr(error, "smtp_code", None)
-        return DeliveryError("The mail server refused the login.", error_class="auth", status=code)
+        return DeliveryError("The mail server rejected the login.", error_class="auth", status=code)
     if isinstance(error, smtplib.SMTPResponseException):
         return DeliveryError(
             f"The mail server answered {error.smtp_code}.",
@@ -230,14 +209,14 @@ def _named(error: Exception, *, is_late: bool) -> DeliveryError:
         )
     if isinstance(error, smtplib.SMTPNotSupportedError):
         return DeliveryError(
-            "The mail server does not offer the STARTTLS or login that its URL asks for.",
+            "The mail server does not support the STARTTLS or login that its URL requires.",
             error_class="not_supported",
         )
     if isinstance(error, ssl.SSLError):
         return DeliveryError(
-            "No secure connection to the mail server: its certificate or TLS set-up is wrong.",
+            "TLS with the mail server failed: the certificate or TLS configuration is not valid.",
             error_class="tls",
         )
     if isinstance(error, smtplib.SMTPException | ConnectionResetError | BrokenPipeError):
-        return DeliveryError("The mail server broke the connection off.", error_class="reset")
-    return DeliveryError("The mail server refuses connections.", error_class="connect")
+        return DeliveryError("The mail server closed the connection.", error_class="reset")
+    return DeliveryError("The mail server refused the connection.", error_class="connect")

@@ -7,10 +7,10 @@ from marshmallow import Schema
 from taskbadger.channels import Config, Message, SendContext, text
 from taskbadger.channels.http import HttpChannel, Request, json_request, url_field
 
-# Teams refuses messages over 28 KB; a character has up to 4 bytes.
+# Teams rejects messages over 28 KB; a character takes up to 4 bytes.
 TITLE_LENGTH = 300
 LINE_LENGTH = 300
-MOST_LINES = 18
+MAX_LINES = 18
 COLORS = {"bad": "attention", "good": "good", "neutral": "accent"}
 
 
@@ -21,7 +21,7 @@ class TeamsConfigSchema(Schema):
 
 
 class Teams(HttpChannel):
-    """Posts an Adaptive Card, the only format that Workflows take."""
+    """Posts an Adaptive Card, the only format that Workflows accept."""
 
     kind = "teams"
     label = "Microsoft Teams"
@@ -34,7 +34,7 @@ class Teams(HttpChannel):
 
 
 def payload(message: Message) -> dict[str, Any]:
-    """Return the body. Text runs are used throughout, as they know no Markdown and no mentions."""
+    """Return the body. All texts are text runs, which interpret neither Markdown nor mentions."""
     title = {
         "text": text.cut(text.title(message), TITLE_LENGTH),
         "size": "large",
@@ -52,7 +52,7 @@ def payload(message: Message) -> dict[str, Any]:
         "version": "1.4",
         "msteams": {"width": "Full"},
         "fallbackText": title["text"],
-        "body": [_block([title]), *lines[:MOST_LINES]],
+        "body": [_block([title]), *lines[:MAX_LINES]],
     }
     link = text.link(message)
     if link:

@@ -10,7 +10,7 @@ from marshmallow import Schema, fields, validate
 
 from taskbadger.channels import Config, Message, SendContext, text
 from taskbadger.channels.http import (
-    MOST_RETRY_AFTER,
+    MAX_RETRY_AFTER,
     HttpChannel,
     Request,
     json_request,
@@ -20,7 +20,7 @@ from taskbadger.outbound import Answer
 
 SERVER = "https://api.telegram.org"
 TITLE_LENGTH = 300
-TEXT_LENGTH = 3500  # Of 4,096, title and link included.
+TEXT_LENGTH = 3500  # Telegram accepts 4,096, including the title and the link.
 LINE_LENGTH = 300
 
 
@@ -35,15 +35,15 @@ class TelegramConfigSchema(Schema):
     chat_id = fields.String(
         required=True,
         validate=validate.Regexp(r"\A(-?[0-9]{1,20}|@[A-Za-z0-9_]{1,64})\Z"),
-        metadata={"description": "A chat's number, or @name of a public channel."},
+        metadata={"description": "The ID of a chat, or the @name of a public channel."},
     )
     thread_id = fields.Integer(
         strict=True,
         validate=validate.Range(1, 2**53),
-        metadata={"description": "The topic of a forum."},
+        metadata={"description": "The ID of a topic, in groups with topics."},
     )
     server = url_field(
-        load_default=SERVER, metadata={"description": "A Bot API server of your own."}
+        load_default=SERVER, metadata={"description": "Your own Bot API server, if you run one."}
     )
 
 
@@ -77,15 +77,15 @@ class Telegram(HttpChannel):
         return json_request(self.url(config), body)
 
     def retry_after(self, answer: Answer, now: datetime) -> float | None:
-        """Return the wait of a flood limit, which stands in the answer's body."""
+        """Return the wait after a flood limit, which is in the response's body."""
         with suppress(ValueError, TypeError, KeyError):
             seconds = float(json.loads(answer.body)["parameters"]["retry_after"])
-            return min(max(seconds, 0.0), MOST_RETRY_AFTER)
+            return min(max(seconds, 0.0), MAX_RETRY_AFTER)
         return super().retry_after(answer, now)
 
 
 def escape(value: str) -> str:
-    """Escape what Telegram takes for HTML."""
+    """Escape what Telegram interprets as HTML."""
     return html.escape(value, quote=False)
 
 

@@ -1,10 +1,11 @@
-"""A message in words, for people: every chat service and the mail are made of these lines."""
+"""The texts of messages; chat services and e-mail share them."""
 
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from taskbadger.channels import Message
 
@@ -13,7 +14,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u206
 
 
 def task_title(task: Mapping[str, Any], trigger: str | None = None) -> str:
-    """Return the title of a message about *task*, as ``nightly import: error at 62 %``."""
+    """Return the title of a message about *task*, such as ``nightly import: error at 62 %``."""
     status = str(task["status"]).replace("_", " ")
     if trigger == "max_runtime_exceeded":
         status = "ran too long"
@@ -33,9 +34,9 @@ def one_line(value: object) -> str:
 
 
 def cut(text: str, limit: int, escape: Callable[[str], str] = str) -> str:
-    """Escape *text*, cut so that the result has at most *limit* characters.
+    """Return *text* escaped, and cut so that the result has at most *limit* characters.
 
-    It is cut before it is escaped, so that no escape is torn apart. Escaping never shortens.
+    It is cut before it is escaped, so no escape sequence is split. *escape* must never shorten.
     """
     if len(text) <= limit and len(escaped := escape(text)) <= limit:
         return escaped
@@ -46,7 +47,7 @@ def cut(text: str, limit: int, escape: Callable[[str], str] = str) -> str:
 
 
 def cut_bytes(text: str, limit: int) -> str:
-    """Return *text*, cut so that it has at most *limit* bytes in UTF-8."""
+    """Return *text*, cut to at most *limit* bytes in UTF-8."""
     data = text.encode()
     if len(data) <= limit:
         return text
@@ -54,7 +55,7 @@ def cut_bytes(text: str, limit: int) -> str:
 
 
 def mood(message: Message) -> str:
-    """Return ``bad``, ``good`` or ``neutral``: what colours and priorities follow."""
+    """Return ``bad``, ``good`` or ``neutral``, which decides colours and priorities."""
     if message.kind in ("monitor_failing", "channel_disabled"):
         return "bad"
     if message.kind == "monitor_recovered":
@@ -76,38 +77,38 @@ def title(message: Message) -> str:
 
 
 def link(message: Message) -> str | None:
-    """Return the page to open; only http and https are links."""
+    """Return the URL to open, if it is http or https."""
     if message.url and urlsplit(message.url).scheme in ("http", "https"):
         return message.url
     return None
 
 
 def facts(message: Message) -> list[tuple[str, str]]:
-    """Return what there is to know, as pairs of a label and a text on one line."""
+    """Return the facts of the message: pairs of a label and a text on one line."""
     found: list[tuple[str, object]] = [("Where", where(message))]
     found += _task_facts(message)
     found += _monitor_facts(message)
-    found.append(("When", moment(message.created)))
+    found.append(("When", moment(message.created, _zone_of(message))))
     return [(label, one_line(value)) for label, value in found]
 
 
 def reason_lines(message: Message) -> list[str]:
-    """Return why the message was sent, a sentence each."""
+    """Return the reasons for the message, one sentence each."""
     lines = [_reason_line(reason) for reason in message.reasons]
     if not lines and message.trigger:
         lines.append(f"The trigger {one_line(message.trigger)} was reached.")
     if message.kind == "test":
-        lines.append("Someone asked for a test of this channel; nothing is wrong.")
+        lines.append("This is a test message. Nothing is wrong.")
     return lines
 
 
 def _reason_line(reason: Mapping[str, Any]) -> str:
-    """Write a reason of `domain.triggers`, or one of others, whose ``text`` stands as it is."""
+    """Return a reason as a sentence: one of `domain.triggers`, or a ready ``text``."""
     if reason.get("text"):
         return one_line(reason["text"])
     kind, reached, before = reason.get("kind"), reason.get("reached"), reason.get("before")
     if kind == "max_runtime_exceeded":
-        return "The task has run for longer than its max_runtime."
+        return "The task ran longer than its maximum run time."
     if kind == "status":
         was = "" if before is None else f" from {before}"
         return one_line(f"The status changed{was} to {reached}.".replace("_", " "))
@@ -126,33 +127,48 @@ def _progress_line(what: str, reason: Mapping[str, Any], unit: str) -> str:
 
 
 def held_back_line(message: Message) -> str | None:
-    """Return the sentence about what a quiet period has held back; None when it is nothing."""
+    """Return the sentence about alerts that a quiet period held back; None if there are none."""
     if message.held_back < 1:
         return None
     if message.held_back == 1:
-        return "1 notice was held back since the last message."
-    return f"{message.held_back} notices were held back since the last message."
+        return "1 alert was held back since the last message."
+    return f"{message.held_back} alerts were held back since the last message."
 
 
 def notes(message: Message) -> list[str]:
-    """Return the sentences below the facts: the reasons, and what was held back."""
+    """Return the sentences below the facts: the reasons, and how many alerts were held back."""
     held_back = held_back_line(message)
     return reason_lines(message) + ([held_back] if held_back else [])
 
 
 def plain(message: Message) -> str:
-    """Return all but the title as plain text, a line each."""
+    """Return everything but the title as lines of plain text."""
     lines = [f"{label}: {value}" for label, value in facts(message)]
     return "\n".join([*lines, *notes(message)])
 
 
-def moment(value: datetime) -> str:
-    """Write a moment for people, in UTC."""
-    return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+def moment(value: datetime, zone: ZoneInfo | None = None) -> str:
+    """Format a time, in UTC and in *zone*."""
+    there = value.astimezone(UTC)
+    text = there.strftime("%Y-%m-%d %H:%M:%S UTC")
+    if zone is None:
+        return text
+    here = value.astimezone(zone)
+    day = "" if here.date() == there.date() else f"{here:%Y-%m-%d} "
+    return f"{text} ({day}{here:%H:%M:%S} {zone.key})"
+
+
+def _zone_of(message: Message) -> ZoneInfo | None:
+    """Return the time zone of the message's monitor; None if it is UTC or unknown."""
+    name = (message.monitor or {}).get("timezone")
+    try:
+        return ZoneInfo(name) if name and name != "UTC" else None
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
 
 
 def duration(seconds: float) -> str:
-    """Write a length of time in its two greatest units, as ``2 h 5 min``."""
+    """Format a duration in its two largest units, such as ``2 h 5 min``."""
     rest = max(0, round(seconds))
     parts: list[str] = []
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
@@ -172,7 +188,7 @@ def _task_facts(message: Message) -> list[tuple[str, object]]:
     ]
     if task.get("value") is not None:
         found.append(("Progress", _progress(task)))
-    for label, name in (("Queue", "queue"), ("External id", "external_id")):
+    for label, name in (("Queue", "queue"), ("External ID", "external_id")):
         if task.get(name):
             found.append((label, task[name]))
     return found + _task_times(task, message.created)
@@ -189,7 +205,7 @@ def _task_times(task: Mapping[str, Any], now: datetime) -> list[tuple[str, objec
     if start is None:
         created = _time(task.get("created"))
         return [] if created is None else [("Created", moment(created))]
-    label = "Running for" if end is None else "Took"
+    label = "Running for" if end is None else "Run time"
     length = ((end or now) - start).total_seconds()
     return [("Started", moment(start)), (label, duration(length))]
 
@@ -205,11 +221,11 @@ def _monitor_facts(message: Message) -> list[tuple[str, object]]:
         found.append(("Schedule", f"every {duration(monitor['interval'])}"))
     opened, closed = _time(incident.get("opened")), _time(incident.get("closed"))
     if opened:
-        found.append(("Failing since", moment(opened)))
+        found.append(("Failing since", moment(opened, _zone_of(message))))
     if opened and closed:
-        found.append(("Lasted", duration((closed - opened).total_seconds())))
+        found.append(("Duration", duration((closed - opened).total_seconds())))
     if incident.get("bad_slots"):
-        found.append(("Runs missed or failed", incident["bad_slots"]))
+        found.append(("Missed or failed runs", incident["bad_slots"]))
     return found
 
 

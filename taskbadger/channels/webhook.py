@@ -1,4 +1,4 @@
-"""Webhooks: JSON, signed as Standard Webhooks (standardwebhooks.com)."""
+"""Webhooks: JSON, signed according to Standard Webhooks (standardwebhooks.com)."""
 
 import base64
 import binascii
@@ -28,7 +28,7 @@ EVENT_TYPES = {
     "monitor_recovered": "monitor.recovered",
     "channel_disabled": "channel.disabled",
 }
-# What we set ourselves, and what belongs to the connection and not to the message.
+# Headers that we set ourselves, and headers of the connection.
 RESERVED_HEADERS = frozenset(
     {
         "accept-encoding",
@@ -61,14 +61,14 @@ def check_secret(text: str) -> None:
     except (binascii.Error, ValueError):
         key = b""
     if not text.startswith(SECRET_PREFIX) or not 24 <= len(key) <= 64:
-        raise ValidationError("A secret is whsec_ and the base64 of 24 to 64 bytes.")
+        raise ValidationError("A secret is whsec_ followed by 24 to 64 bytes in base64.")
 
 
 def check_extra_header(name: str) -> None:
     """Check that a config may set the header *name*; raises ValidationError."""
     check_header_name(name)
     if name.lower() in RESERVED_HEADERS or name.lower().startswith(RESERVED_PREFIXES):
-        raise ValidationError("This header is set by the server.")
+        raise ValidationError("The server sets this header itself.")
 
 
 class WebhookConfigSchema(Schema):
@@ -78,21 +78,21 @@ class WebhookConfigSchema(Schema):
     secret = fields.String(
         load_default=new_secret,
         validate=check_secret,
-        metadata={"description": "Signs the messages; made when it is left out."},
+        metadata={"description": "Signs the messages. Generated for a new channel that has none."},
     )
     headers = fields.Dict(
         keys=fields.String(validate=[validate.Length(1, 100), check_extra_header]),
         values=fields.String(validate=[validate.Length(1, 1000), check_header_value]),
         validate=validate.Length(max=10),
-        metadata={"description": "More headers to send, as Authorization."},
+        metadata={"description": "Additional headers, e.g. Authorization."},
     )
 
 
 class Webhook(HttpChannel):
     """Posts the whole message.
 
-    As Standard Webhooks has it, any 2xx is a success, 410 ends the delivery, and everything else,
-    also other 4xx, is tried again by the schedule: most of them are receivers being redeployed.
+    As Standard Webhooks defines, any 2xx is a success and a 410 ends the delivery. Everything else
+    is retried, also other 4xx: most of them come from receivers that are being redeployed.
     """
 
     kind = "webhook"
@@ -116,7 +116,7 @@ class Webhook(HttpChannel):
 
 
 def payload(message: Message) -> dict[str, Any]:
-    """Return the body: the type, the time of the change, and everything that is known of it."""
+    """Return the body: the type of the event, its time, and all data of the message."""
     return {
         "type": EVENT_TYPES[message.kind],
         "timestamp": message.created.astimezone(UTC)

@@ -1,4 +1,4 @@
-"""What a change changed, as people read it: ``name: old → new``."""
+"""Describes a change for people: ``name: old → new``."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -32,7 +32,7 @@ def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
 
 
 def words(value: Any) -> str:
-    """Return a value as it stands in a line."""
+    """Return a value as text, as `describe` shows it."""
     if value in (None, "", []):
         return "none"
     if isinstance(value, list) and all(map(_is_channel, value)):

@@ -1,4 +1,4 @@
-"""API keys: how they are made, read and hashed."""
+"""API keys: generating, parsing and hashing them."""
 
 import base64
 import binascii
@@ -7,13 +7,13 @@ import secrets
 from dataclasses import dataclass
 
 PREFIX_BYTES = 6
-SECRET_BYTES = 24  # 192 random bits; the contract asks for 160.
+SECRET_BYTES = 24  # 192 random bits; docs/contract.md#authentication asks for 160.
 MAX_TOKEN_LENGTH = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What a client sent: a secret, and the slugs it came with, if it came as a project key."""
+    """What a client sent: a secret, with the slugs that a project key contains."""
 
     secret: str
     organization: str | None = None
@@ -21,7 +21,7 @@ class Token:
 
 
 def new_secret() -> str:
-    """Return a new secret, ``prefix.random``; the prefix may be shown, the rest never."""
+    """Return a new secret, ``prefix.random``; the prefix may be shown, the rest must not."""
     return f"{secrets.token_hex(PREFIX_BYTES)}.{secrets.token_urlsafe(SECRET_BYTES)}"
 
 
@@ -31,12 +31,12 @@ def prefix_of(secret: str) -> str:
 
 
 def project_key(organization: str, project: str, secret: str) -> str:
-    """Return the key that a user is shown: standard base64, with padding, of the three parts."""
+    """Return the key as users see it: the three parts in standard base64 with padding."""
     return base64.b64encode(f"{organization}/{project}/{secret}".encode()).decode("ascii")
 
 
 def parse_token(text: str) -> Token | None:
-    """Read any of the three spellings of the contract, section 2; None when it is none of them."""
+    """Read one of the three forms in docs/contract.md#authentication; None for anything else."""
     if not text or len(text) > MAX_TOKEN_LENGTH or not text.isascii():
         return None
     try:
@@ -49,5 +49,5 @@ def parse_token(text: str) -> Token | None:
 
 
 def digest(secret: str) -> str:
-    """Return the SHA-256 of *secret* in hexadecimal: all that the database keeps of it."""
+    """Return the SHA-256 of *secret* in hexadecimal, which is what the database stores."""
     return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Numbers in JSON that Python's own cannot hold: read and written digit by digit."""
+"""Reads and writes JSON numbers that Python's int and float cannot represent exactly."""
 
 import json
 import math
@@ -6,18 +6,18 @@ import re
 from typing import Any
 from uuid import uuid4
 
-LONGEST_INTEGER = 4000
-"""Digits of an integer that is read as one; CPython refuses more than 4300."""
+MAX_INTEGER_DIGITS = 4000
+"""The number of digits up to which an integer is read as int; CPython refuses more than 4300."""
 
 
 class Number(str):
-    """A JSON number as it was written. ``json`` takes it for a string, which every parser reads."""
+    """A JSON number as it was written. ``json.dumps`` writes it as a string."""
 
     __slots__ = ()
 
 
 def _integer(text: str) -> int | Number:
-    return int(text) if len(text) <= LONGEST_INTEGER else Number(text)
+    return int(text) if len(text) <= MAX_INTEGER_DIGITS else Number(text)
 
 
 def _float(text: str) -> float | Number:
@@ -30,30 +30,30 @@ _EXACT = json.JSONDecoder(parse_int=_integer, parse_float=Number)
 
 
 def read(text: str) -> Any:
-    """Read JSON; a number that Python has none for, such as 1e400, comes as Number."""
+    """Read JSON; numbers that Python cannot represent, such as 1e400, become Number."""
     return _TOLERANT.decode(text)
 
 
 def read_exactly(text: str) -> Any:
-    """Read JSON; every number that is not a short integer comes as Number, with all its digits."""
+    """Read JSON; all numbers except short integers become Number, with all their digits."""
     return _EXACT.decode(text)
 
 
 def write(value: Any) -> str:
-    """Write for people what *read_exactly* read: the numbers as they were, in indented lines."""
+    """Return what *read_exactly* read as indented JSON, with the numbers as they were written."""
     mark = uuid4().hex
     numbers: list[str] = []
-    text = json.dumps(_held(value, mark, numbers), indent=2, ensure_ascii=False)
+    text = json.dumps(_with_placeholders(value, mark, numbers), indent=2, ensure_ascii=False)
     return re.sub(f'"{mark}([0-9]+)"', lambda found: numbers[int(found[1])], text)
 
 
-def _held(value: Any, mark: str, numbers: list[str]) -> Any:
-    """Return *value* with a string that nobody else writes for each Number."""
+def _with_placeholders(value: Any, mark: str, numbers: list[str]) -> Any:
+    """Return *value* with each Number replaced by a unique string; append it to *numbers*."""
     if isinstance(value, Number):
         numbers.append(value)
         return f"{mark}{len(numbers) - 1}"
     if isinstance(value, dict):
-        return {name: _held(part, mark, numbers) for name, part in value.items()}
+        return {name: _with_placeholders(part, mark, numbers) for name, part in value.items()}
     if isinstance(value, list):
-        return [_held(part, mark, numbers) for part in value]
+        return [_with_placeholders(part, mark, numbers) for part in value]
     return value

@@ -1,4 +1,4 @@
-"""When a failed delivery is tried again, and when its receiver is left alone."""
+"""Retries: when a failed delivery is sent again, and how long its receiver is put on hold."""
 
 from datetime import datetime, timedelta
 
@@ -14,18 +14,19 @@ SCHEDULE = (
     timedelta(hours=20),
     timedelta(hours=24),
 )
-"""How long after the one before each attempt comes, the first one at once.
+"""The wait before each attempt. The first attempt has no wait.
 
-github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md, plus a last day.
+The schedule is that of Standard Webhooks, plus 24 hours at the end:
+github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
 
-MOST_WAIT = timedelta(hours=24)
+MAX_WAIT = timedelta(hours=24)
 JITTER = 0.1
-FAILURES_IN_A_ROW = 5
-"""After so many a receiver is left alone but for one probe at each step."""
+HOLD_AFTER_FAILURES = 5
+"""From this many in a row on, a receiver is put on hold; one probe at each step of SCHEDULE."""
 
-MOST_AT_ONCE = 4
-"""Deliveries at once to a receiver that works; one that is new or has failed gets one."""
+MAX_AT_ONCE = 4
+"""Concurrent deliveries to a receiver that works; one that is new or fails gets one."""
 
 
 def next_attempt(
@@ -33,8 +34,8 @@ def next_attempt(
 ) -> datetime | None:
     """Return when to try again after the *attempts*-th failure; None when that was the last.
 
-    *chance*, 0 to 1, spreads the attempts by a tenth each way. *retry_after* are the seconds that
-    the receiver asked for: it never gets the next attempt before.
+    *chance*, 0 to 1, spreads attempts by a tenth each way. *retry_after* is the number of seconds
+    that the receiver asked for; the next attempt never comes before that.
     """
     if attempts >= len(SCHEDULE):
         return None
@@ -45,20 +46,20 @@ def next_attempt(
 def hold_until(
     failures: int, *, now: datetime, chance: float, retry_after: float | None = None
 ) -> datetime | None:
-    """Return until when a receiver is left alone after *failures* in a row; None for no wait."""
+    """Return the end of a receiver's hold after *failures* in a row; None for no hold."""
     asked = _asked(retry_after)
-    if failures < FAILURES_IN_A_ROW:
+    if failures < HOLD_AFTER_FAILURES:
         return now + asked if asked else None
-    step = min(failures - FAILURES_IN_A_ROW + 2, len(SCHEDULE) - 1)
+    step = min(failures - HOLD_AFTER_FAILURES + 2, len(SCHEDULE) - 1)
     return now + max(SCHEDULE[step] * (1 - JITTER + 2 * JITTER * chance), asked)
 
 
-def most_at_once(*, proven: bool, failures: int) -> int:
+def max_at_once(*, proven: bool, failures: int) -> int:
     """Return how many deliveries may go to a receiver at the same time."""
-    return MOST_AT_ONCE if proven and not failures else 1
+    return MAX_AT_ONCE if proven and not failures else 1
 
 
 def _asked(retry_after: float | None) -> timedelta:
     if retry_after is None:
         return timedelta()
-    return min(timedelta(seconds=max(retry_after, 0.0)), MOST_WAIT)
+    return min(timedelta(seconds=max(retry_after, 0.0)), MAX_WAIT)

@@ -1,4 +1,4 @@
-"""What each role of an organization may do: the one table, for pages and the API alike."""
+"""The roles of an organization and the minimum role for each operation, on pages and in the API."""
 
 OWNER = "owner"
 ADMIN = "admin"
@@ -6,9 +6,9 @@ MEMBER = "member"
 VIEWER = "viewer"
 
 ROLES = (OWNER, ADMIN, MEMBER, VIEWER)
-"""From the most powerful to the least."""
+"""Each role may do all that the ones after it may."""
 
-# The least role for each kind of deed.
+# The minimum role for each kind of operation.
 READ = VIEWER
 CHANGE_TASKS = MEMBER
 CHANGE_ALERTS = MEMBER
@@ -21,11 +21,11 @@ READ_AUDIT_LOG = ADMIN
 MANAGE_ORGANIZATION = OWNER
 
 
-def includes(role: str, least: str) -> bool:
-    """Say whether *role* may do what *least* may."""
-    return ROLES.index(role) <= ROLES.index(least)
+def includes(role: str, minimum: str) -> bool:
+    """Say whether *role* may do all that the role *minimum* may."""
+    return ROLES.index(role) <= ROLES.index(minimum)
 
 
 def may_grant(actor: str, role: str) -> bool:
-    """Say whether a person with the role *actor* may give, change or take away *role*."""
+    """Say whether a member with the role *actor* may give, change or remove *role*."""
     return includes(actor, MANAGE_MEMBERS) and includes(actor, role)

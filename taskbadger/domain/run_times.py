@@ -1,13 +1,13 @@
-"""Histograms of run times: bins that grow by a tenth, so a percentile is true within 5 %."""
+"""Histograms of run times. Each bin is 10 % wider than the last: percentiles are within 5 %."""
 
 import math
 from collections.abc import Iterable, Mapping
 
 GROWTH = 1.1
 _STEP = math.log(GROWTH)
-BREADTHS = (0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 86400.0)
-"""The limits, in seconds, of the bars that people see."""
-BREADTH_NAMES = (
+BAR_LIMITS = (0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 86400.0)
+"""The limits, in seconds, between the bars of the chart."""
+BAR_NAMES = (
     "< 0.1 s",
     "0.1–1 s",
     "1–10 s",
@@ -22,13 +22,13 @@ Histogram = Mapping[int, int]
 
 
 def bin_of(seconds: float) -> int:
-    """Return the bin of a run time; all up to a millisecond share the first."""
+    """Return the bin of a run time; the first holds all up to a millisecond."""
     milliseconds = seconds * 1000
     return 0 if milliseconds <= 1 else math.ceil(math.log(milliseconds) / _STEP)
 
 
 def seconds_of(number: int) -> float:
-    """Return the middle of a bin."""
+    """Return the middle of a bin, in seconds."""
     return float(GROWTH ** (number - 0.5)) / 1000 if number else 0.0005
 
 
@@ -42,7 +42,10 @@ def merged(histograms: Iterable[Histogram]) -> dict[int, int]:
 
 
 def percentile(histogram: Histogram, share: float) -> float | None:
-    """Return the run time in seconds that this *share* of the runs did not exceed; None of none."""
+    """Return the run time in seconds that *share* (0 to 1) of the runs did not exceed.
+
+    None if there are no runs.
+    """
     rank = math.ceil(sum(histogram.values()) * share)
     seen = 0
     for number in sorted(histogram):
@@ -52,11 +55,11 @@ def percentile(histogram: Histogram, share: float) -> float | None:
     return None
 
 
-def breadths(histogram: Histogram) -> list[int]:
-    """Return how many runs fall into each of BREADTH_NAMES."""
-    found = [0] * len(BREADTH_NAMES)
+def count_by_bar(histogram: Histogram) -> list[int]:
+    """Return the number of runs in each bar of BAR_NAMES."""
+    found = [0] * len(BAR_NAMES)
     for number, count in histogram.items():
         seconds = seconds_of(number)
-        place = sum(seconds >= limit for limit in BREADTHS)
-        found[place] += count
+        bar = sum(seconds >= limit for limit in BAR_LIMITS)
+        found[bar] += count
     return found

@@ -1,4 +1,4 @@
-"""What a key may do: ``ingest`` changes tasks, ``read`` reads, ``admin`` manages and does both."""
+"""Scopes: ``ingest`` allows changes of tasks, ``read`` allows reading, ``admin`` all."""
 
 INGEST = "ingest"
 READ = "read"
@@ -7,8 +7,10 @@ ADMIN = "admin"
 _SAFE = frozenset({"GET", "HEAD"})
 
 
-def allows(scopes: frozenset[str], method: str, *, changes: str) -> bool:
-    """Say whether a key with *scopes* may use the HTTP *method*, where *changes* is the scope
-    for everything that does not only read."""
-    needed = READ if method in _SAFE else changes
+def allows(scopes: frozenset[str], method: str, *, write_scope: str) -> bool:
+    """Say whether a key with *scopes* may use the HTTP *method*.
+
+    *write_scope* is the scope that methods other than GET and HEAD require.
+    """
+    needed = READ if method in _SAFE else write_scope
     return needed in scopes or ADMIN in scopes

@@ -1,14 +1,15 @@
 """The search language of the task list: ``status:error tag:env:prod -name:import* before:2h``.
 
-Words are looked for in the name; one that is the id of a task stands for that task. A qualifier
-takes one value, or several with commas for "any of"; ``*`` at the end of a name, queue, external id
-or tag means "begins with"; ``-`` before a word or a qualifier excludes. Words and beginnings ignore
-case, whole values do not. Quotes keep spaces, commas, colons and stars as they are; a quotation
-mark within them is written twice.
+A word matches anywhere in the name; a word that is a task's id finds that task. A qualifier takes
+one value, or several separated by commas, any of which may match. ``*`` at the end of a name,
+queue, external id or tag means "begins with"; ``-`` before a word or a qualifier excludes. Words
+and prefixes ignore case, whole values do not. Spaces, commas, colons and stars in quotes have no
+special meaning, as in ``tag:"a:b":"*"``; a quotation mark in quotes is written twice.
 """
 
 import re
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -17,6 +18,9 @@ from taskbadger.domain.status import ERROR, PENDING, RUNNING, STALE, STATUSES, T
 
 MAX_LENGTH = 1000
 MAX_TERMS = 30
+MAX_VALUES = 50
+"""Different values of one qualifier."""
+MAX_VALUES_IN_ALL = 100
 GROUPS: dict[str, tuple[str, ...]] = {
     "running": tuple(status for status in STATUSES if status in RUNNING),
     "failed": (ERROR,),
@@ -24,7 +28,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "waiting": (PENDING, STALE),
     "done": tuple(status for status in STATUSES if status in TERMINAL),
 }
-"""Words that stand for several states."""
+"""Words for several statuses."""
 QUALIFIERS = (
     "status",
     "name",
@@ -43,6 +47,7 @@ _SINGLE = ("tag", *_MOMENTS)
 _TOKEN = re.compile(r"""(?:"(?:[^"]|"")*"?|[^\s"])+""")
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 _QUALIFIER = re.compile(r"([A-Za-z_]+):")
+_TAG = re.compile(r'((?:"(?:[^"]|"")*"|[^":])*+):(.*)', re.DOTALL)
 _PIECE = re.compile(r'"(?:[^"]|"")*"|[^",]+|(,)')
 _SPAN = re.compile(r"(\d{1,6})(s|min|m|h|d|w)", re.ASCII)
 _SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -54,7 +59,7 @@ class Value:
 
     text: str
     prefix: bool = False
-    """Whether *text* is only how the value begins."""
+    """Whether *text* is a prefix of the value."""
     tag: str = ""
     """The name of the tag, for the qualifier ``tag``; an empty *text* then means any value."""
     moment: datetime | None = None
@@ -72,7 +77,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with a search, and where: the characters from *start* up to *end*."""
+    """An error in a search, and its place: the characters from *start* up to *end*."""
 
     start: int
     end: int
@@ -81,7 +86,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """A search as read: where there are problems, the terms are those without."""
+    """A parsed search: the terms that are valid, and the problems of the others."""
 
     terms: tuple[Term, ...] = ()
     problems: tuple[Problem, ...] = ()
@@ -92,9 +97,9 @@ class _Wrong(Exception):
 
 
 def parse(text: str, *, now: datetime) -> Search:
-    """Read a search; relative times count back from *now*. Never raises."""
+    """Parse a search; relative times count back from *now*. Never raises."""
     if len(text) > MAX_LENGTH:
-        problem = f"A search has at most {MAX_LENGTH} characters."
+        problem = f"A search can have at most {MAX_LENGTH} characters."
         return Search(problems=(Problem(MAX_LENGTH, len(text), problem),))
     terms: list[Term] = []
     problems: list[Problem] = []
@@ -103,15 +108,28 @@ def parse(text: str, *, now: datetime) -> Search:
             terms.append(_read_term(match.group(), now))
         except _Wrong as wrong:
             problems.append(Problem(match.start(), match.end(), str(wrong)))
-    if len(terms) > MAX_TERMS:
-        problem = f"A search has at most {MAX_TERMS} conditions."
-        problems.append(Problem(0, len(text), problem))
+    terms = list(dict.fromkeys(terms))
+    problems += [Problem(0, len(text), problem) for problem in _excess(terms)]
     return Search(tuple(terms[:MAX_TERMS]), tuple(problems))
+
+
+def _excess(terms: Sequence[Term]) -> Iterator[str]:
+    """Yield what there is too much of in a search."""
+    if len(terms) > MAX_TERMS:
+        yield f"A search can have at most {MAX_TERMS} conditions."
+    values: defaultdict[str, set[Value]] = defaultdict(set)
+    for term in terms:
+        values[term.field].update(term.values)
+    for field, found in values.items():
+        if len(found) > MAX_VALUES:
+            yield f"A search can have at most {MAX_VALUES} values of “{field}:”."
+    if sum(map(len, values.values())) > MAX_VALUES_IN_ALL:
+        yield f"A search can have at most {MAX_VALUES_IN_ALL} values."
 
 
 def _read_term(token: str, now: datetime) -> Term:
     if token.count('"') % 2:
-        raise _Wrong("A quotation mark is not closed.")
+        raise _Wrong("A closing quotation mark is missing.")
     if "\x00" in token:
         raise _Wrong("Null characters are not allowed.")
     excluded = token.startswith("-")
@@ -122,9 +140,9 @@ def _read_term(token: str, now: datetime) -> Term:
     field = match.group(1).lower()
     if field not in QUALIFIERS:
         known = ", ".join(f"{name}:" for name in QUALIFIERS)
-        raise _Wrong(f"There is no “{field}:”. Use {known}, or quotes to look for the text.")
+        raise _Wrong(f"Unknown field “{field}:”. Use {known}, or quote the text.")
     raw = body[match.end() :]
-    parts = [_unquoted(raw)] if field in _SINGLE else list(_split(raw))
+    parts = [_Part(raw)] if field in _SINGLE else list(_split(raw))
     values = [value for part in parts for value in _read_values(field, part, now)]
     if not values:
         raise _Wrong(f"“{field}:” needs a value.")
@@ -132,41 +150,45 @@ def _read_term(token: str, now: datetime) -> Term:
 
 
 def _read_word(body: str, excluded: bool) -> Term:
-    # A word is found anywhere in the name, so that its stars say nothing more.
+    # A word matches anywhere in the name, so stars around it change nothing.
     word = _plain(body.strip("*"))
     if not word:
-        raise _Wrong("There is nothing to look for.")
+        raise _Wrong("There is nothing to search for.")
     is_id = ids.to_bytes(word) is not None
     return Term("id" if is_id else "text", (Value(word),), excluded)
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    text: str
-    star: bool
+    raw: str
 
+    @property
+    def text(self) -> str:
+        return _plain(self.raw)
 
-def _unquoted(raw: str) -> _Part:
-    return _Part(_plain(raw), raw.endswith("*"))
+    @property
+    def star(self) -> bool:
+        """Whether it ends with a star, which is not in quotes."""
+        return self.raw.endswith("*")
 
 
 def _plain(raw: str) -> str:
-    """Take off the quotes, and one of two within them."""
+    """Remove quotes, and turn two quotation marks in quotes into one."""
     return _QUOTED.sub(lambda match: match.group(1).replace('""', '"'), raw)
 
 
 def _split(raw: str) -> Iterator[_Part]:
-    """Cut at the commas that stand outside of quotes."""
+    """Split at the commas outside of quotes."""
     piece = ""
     for match in _PIECE.finditer(raw):
         if match.group(1):
             if piece:
-                yield _unquoted(piece)
+                yield _Part(piece)
             piece = ""
         else:
             piece += match.group()
     if piece:
-        yield _unquoted(piece)
+        yield _Part(piece)
 
 
 def _read_values(field: str, part: _Part, now: datetime) -> list[Value]:
@@ -175,21 +197,30 @@ def _read_values(field: str, part: _Part, now: datetime) -> list[Value]:
     if field == "status":
         return [Value(status) for status in _read_status(part.text)]
     if field == "tag":
-        name, _, value = part.text.partition(":")
-        if not name:
-            raise _Wrong("Write tag:name:value, or tag:name for any value.")
-        if part.star and value not in ("", "*"):
-            return [Value(value[:-1], prefix=True, tag=name)]
-        return [Value("" if value == "*" else value, tag=name)]
+        return [_read_tag(part)]
     if field in _MOMENTS:
         return [Value(part.text, moment=_read_moment(part.text, now))]
     if field in ("id", "parent"):
         if ids.to_bytes(part.text) is None:
-            raise _Wrong(f"“{part.text}” is not a task id.")
+            raise _Wrong(f"“{part.text}” is not a valid task ID.")
         return [Value(part.text)]
     if part.star:
         return [Value(part.text[:-1], prefix=True)]
     return [Value(part.text)]
+
+
+def _read_tag(part: _Part) -> Value:
+    """Read ``name:value``. The name ends at the first colon outside of quotes, if there is one."""
+    match = _TAG.fullmatch(part.raw)
+    if match:
+        name, value = _plain(match.group(1)), _plain(match.group(2))
+    else:
+        name, _, value = part.text.partition(":")
+    if not name:
+        raise _Wrong("Use tag:name:value, or tag:name for any value.")
+    if part.star and value:
+        return Value(value[:-1], prefix=value != "*", tag=name)
+    return Value(value, tag=name)
 
 
 def _read_status(text: str) -> tuple[str, ...]:
@@ -199,7 +230,7 @@ def _read_status(text: str) -> tuple[str, ...]:
     if word in GROUPS:
         return GROUPS[word]
     known = ", ".join((*STATUSES, *GROUPS))
-    raise _Wrong(f"There is no status “{text}”. Use {known}.")
+    raise _Wrong(f"Unknown status “{text}”. Use {known}.")
 
 
 def _read_moment(text: str, now: datetime) -> datetime:
@@ -212,12 +243,12 @@ def _read_moment(text: str, now: datetime) -> datetime:
         return aware.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise _Wrong(
-            f"“{text}” is not a time. Use 30min, 2h, 7d, 2026-11-23 or 2026-11-23T10:00."
+            f"“{text}” is not a valid time. Use 30min, 2h, 7d, 2026-11-23 or 2026-11-23T10:00."
         ) from error
 
 
 def with_status(text: str, word: str) -> str:
-    """Return the search *text* with its states replaced by *word*; an empty one means any."""
+    """Return the search *text* with *word* as its only status; an empty *word* means any."""
     kept = [token for token in _TOKEN.findall(text) if not token.lower().startswith("status:")]
     return " ".join([*kept, f"status:{word}"] if word else kept)
 
@@ -230,6 +261,6 @@ def with_term(text: str, *parts: str) -> str:
 
 
 def quoted(value: str) -> str:
-    """Return *value* so that it is read as it is."""
+    """Return *value* as a search takes it literally, in quotes if needed."""
     doubled = value.replace('"', '""')
     return f'"{doubled}"' if re.search(r'[\s,:*"]', value) else value

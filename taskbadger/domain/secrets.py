@@ -13,18 +13,18 @@ _KEY = re.compile(
     re.IGNORECASE,
 )
 _COUNT = re.compile(r"tokens|token.?(count|limit|budget|usage|used)", re.IGNORECASE)
-"""What a number counts, rather than is: ``tokens_used``, ``max_tokens``."""
+"""Names of numbers that count tokens and are no secrets: ``tokens_used``, ``max_tokens``."""
 _URL_PASSWORD = re.compile(r"(?<=://)([^\s/:@]*):[^\s/@]+(?=@)")
 
 
 def masked(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """Return JSON with the values of telling keys masked, and the passwords in URLs."""
+    """Return a JSON value with secrets masked, known by their keys, and passwords in URLs."""
     if depth == 0:
         return value
     if isinstance(value, dict):
-        return {key: _of_key(key, one, depth) for key, one in value.items()}
+        return {key: _of_key(key, item, depth) for key, item in value.items()}
     if isinstance(value, list):
-        return [masked(one, depth - 1) for one in value]
+        return [masked(item, depth - 1) for item in value]
     if isinstance(value, str) and not isinstance(value, Number):
         return _URL_PASSWORD.sub(rf"\1:{MASK}", value)
     return value

@@ -1,15 +1,6 @@
-"""Slots: which run belongs to which expected one, how a slot ends, and when that is an incident.
+"""Slots: to which slot a run belongs, how a slot ends, and when an incident opens or closes.
 
-Where the specification of monitors leaves a choice, this is ours:
-
-- The neighbour that bounds the early margin is the slot before, for that is what an early run
-  could be taken for. A margin that someone chose is cut to half of that gap, or else a run that
-  is on time would count for the next slot.
-- A start grace may be longer than the gap to the next slot: the slot then waits for its own
-  deadline, while a later start belongs to a later window.
-- After an interval without a run the next one is expected an interval later. A run that outlasts
-  its interval leaves the whole grace from its end for the next start.
-- ``unknown`` and ``skipped`` are neither good nor bad: they end a row of either kind.
+The rules: docs/monitors.md#slots.
 """
 
 from collections.abc import Collection, Sequence
@@ -26,13 +17,13 @@ MAX_EARLY_MARGIN = timedelta(seconds=300)
 MIN_START_GRACE = 60
 """Seconds."""
 MAX_ROWS = 100
-"""Slots that a gap is written out as; one more row sums up the rest."""
+"""Slots of a gap that get rows of their own; one more row sums up the rest."""
 
-Verdict = Literal["open", "close"]
+IncidentChange = Literal["open", "close"]
 
 
 class SlotState(StrEnum):
-    """What is known of a slot; all but the first two are outcomes."""
+    """The state of a slot; all but the first two are outcomes."""
 
     EXPECTED = "expected"
     RUNNING = "running"
@@ -51,7 +42,7 @@ OUTCOMES = frozenset(SlotState) - {SlotState.EXPECTED, SlotState.RUNNING}
 
 
 class SlotEvent(StrEnum):
-    """What can happen to a slot; a run is the first of its window unless the event says extra."""
+    """What can happen to a slot. All runs but that of EXTRA_FAILED are its first."""
 
     STARTED = "started"
     SUCCEEDED = "succeeded"
@@ -59,9 +50,9 @@ class SlotEvent(StrEnum):
     """The run's task is in error, or stale."""
     CANCELLED = "cancelled"
     EXTRA_FAILED = "extra_failed"
-    """A later run of the same window failed."""
+    """A later run of the same slot failed."""
     DEADLINE_PASSED = "deadline_passed"
-    """Feed it before STARTED when the run started after the deadline."""
+    """To be applied before STARTED if the run started after the deadline."""
     RUNTIME_EXCEEDED = "runtime_exceeded"
     PAUSED = "paused"
     OUTAGE = "outage"
@@ -87,7 +78,7 @@ _NEXT: dict[SlotState, dict[SlotEvent, SlotState]] = {
         SlotEvent.RUNTIME_EXCEEDED: SlotState.TIMEOUT,
         SlotEvent.PAUSED: SlotState.SKIPPED,
     },
-    # The run's task may change its mind: success is not always its last word.
+    # A task may still fail after it was reported as successful.
     SlotState.OK: {
         SlotEvent.FAILED: SlotState.ERROR,
         SlotEvent.EXTRA_FAILED: SlotState.ERROR,
@@ -96,18 +87,18 @@ _NEXT: dict[SlotState, dict[SlotEvent, SlotState]] = {
         SlotEvent.FAILED: SlotState.ERROR,
         SlotEvent.EXTRA_FAILED: SlotState.ERROR,
     },
-    # A run came after all, and its end says more than that it was late.
+    # A run came after all, and its result matters more than its lateness.
     SlotState.MISSED: {
         SlotEvent.SUCCEEDED: SlotState.LATE,
         SlotEvent.FAILED: SlotState.ERROR,
         SlotEvent.EXTRA_FAILED: SlotState.ERROR,
     },
-    # A run that hung and was then ended still hung: its failure does not hide the timeout.
+    # A run that timed out and then failed stays a timeout.
     SlotState.TIMEOUT: {
         SlotEvent.SUCCEEDED: SlotState.LATE,
         SlotEvent.EXTRA_FAILED: SlotState.ERROR,
     },
-    # What we could not see in an outage, a run that is reported afterwards tells.
+    # A run during our outage may be reported afterwards.
     SlotState.UNKNOWN: dict(_ENDED_BY),
     SlotState.SKIPPED: {SlotEvent.EXTRA_FAILED: SlotState.ERROR},
     SlotState.ERROR: {},
@@ -120,19 +111,19 @@ class SlotTimes:
 
     expected_at: datetime
     deadline_at: datetime | None
-    """A start later than this is missed; None while a run is going on, for nothing is then."""
-    window_start: datetime
-    window_end: datetime
+    """A start later than this is missed. None during a run, because nothing is missed then."""
+    accepts_from: datetime
+    accepts_until: datetime
     """The first moment that belongs to the next slot."""
 
-    def holds(self, started_at: datetime) -> bool:
-        """Tell whether a run that started at *started_at* belongs to this slot."""
-        return self.window_start <= started_at < self.window_end
+    def accepts(self, started_at: datetime) -> bool:
+        """Say whether a run that started at *started_at* belongs to this slot."""
+        return self.accepts_from <= started_at < self.accepts_until
 
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """The slots of a gap that are not written out."""
+    """The slots of a gap that one row sums up."""
 
     count: int
     first_expected_at: datetime
@@ -141,7 +132,7 @@ class Rest:
 
 @dataclass(frozen=True, slots=True)
 class GapSlots:
-    """The slots of a gap: the oldest ones, and the rest in one."""
+    """The slots of a gap: the oldest ones, and the rest summed up."""
 
     slots: tuple[SlotTimes, ...]
     rest: Rest | None
@@ -149,7 +140,7 @@ class GapSlots:
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """A time in which the background worker did not tick."""
+    """A period in which the background worker did not tick."""
 
     start: datetime
     end: datetime
@@ -160,7 +151,7 @@ class Outage:
         return self.end - self.start
 
     def contains(self, slot: SlotTimes) -> bool:
-        """Tell whether *slot*, from its expected start to its deadline, lies wholly inside."""
+        """Say whether *slot*, from its expected start to its deadline, lies wholly inside."""
         return (
             slot.deadline_at is not None
             and self.start <= slot.expected_at
@@ -168,19 +159,19 @@ class Outage:
         )
 
     def extend(self, deadline: datetime) -> datetime:
-        """Return *deadline*, put off by the outage's length when it lies inside."""
+        """Return *deadline*, moved by the length of the outage if it lies inside."""
         return deadline + self.length if self.start <= deadline <= self.end else deadline
 
 
 def default_start_grace(schedule: Schedule) -> int:
-    """Return how many seconds late a start may be where nobody chose."""
+    """Return how many seconds late a run may start by default."""
     if isinstance(schedule, Cron):
         return MIN_START_GRACE
     return max(MIN_START_GRACE, schedule.seconds // 10)
 
 
 def early_margin(gap: timedelta, chosen: int | None = None) -> timedelta:
-    """Return how early a run may come that is *gap* after the slot before.
+    """Return how early a run may start whose slot is *gap* after the previous one.
 
     *chosen* is the monitor's own margin in seconds; None for the default.
     """
@@ -207,8 +198,8 @@ def slot_expected_at(
     return SlotTimes(
         expected_at=expected_at,
         deadline_at=expected_at + timedelta(seconds=grace),
-        window_start=expected_at - early_margin(expected_at - before, margin),
-        window_end=after - early_margin(after - expected_at, margin),
+        accepts_from=expected_at - early_margin(expected_at - before, margin),
+        accepts_until=after - early_margin(after - expected_at, margin),
     )
 
 
@@ -219,7 +210,7 @@ def next_slot(
     start_grace: int | None = None,
     margin: int | None = None,
 ) -> SlotTimes:
-    """Return the slot that follows *after*: for an interval, one interval later."""
+    """Return the first slot after *after*: for an interval, one interval later."""
     return slot_expected_at(
         schedule, schedule.next_after(after), start_grace=start_grace, margin=margin
     )
@@ -234,7 +225,7 @@ def cron_slot_of(
 ) -> SlotTimes:
     """Return the slot to which a run that started at *started_at* belongs."""
     following = next_slot(cron, started_at, start_grace=start_grace, margin=margin)
-    if following.holds(started_at):
+    if following.accepts(started_at):
         return following
     return slot_expected_at(
         cron,
@@ -254,7 +245,7 @@ def interval_slot_of(
 ) -> SlotTimes:
     """Return the slot to which a run that started at *started_at* belongs.
 
-    *expected_at* is that of any slot since the last run; slots lie whole intervals from it.
+    *expected_at* is that of any slot since the last run: the others are whole intervals away.
     """
     reach = early_margin(interval.gap, margin)
     steps = (started_at - (expected_at - reach)) // interval.gap
@@ -271,10 +262,10 @@ def slot_after_run(
     start_grace: int | None = None,
     margin: int | None = None,
 ) -> SlotTimes | None:
-    """Return the slot that an interval's last run leads to.
+    """Return the slot that follows an interval's last run.
 
-    *ended_at* is None while it is going on: then the slot has no deadline, and there is none at
-    all where the end is the anchor.
+    *ended_at* is None while the run is in progress: then the slot has no deadline, and if the end
+    is the anchor, there is no slot.
     """
     anchor = started_at if interval.anchor == "start" else ended_at
     if anchor is None:
@@ -285,18 +276,18 @@ def slot_after_run(
     if ended_at is not None:
         waits_from = max(slot.expected_at, ended_at.astimezone(UTC))
         deadline = waits_from + timedelta(seconds=grace)
-    return SlotTimes(slot.expected_at, deadline, slot.window_start, slot.window_end)
+    return SlotTimes(slot.expected_at, deadline, slot.accepts_from, slot.accepts_until)
 
 
 def timeout_at(started_at: datetime, max_runtime: int | None) -> datetime | None:
-    """Return when a run has taken longer than *max_runtime* seconds; None for never."""
+    """Return when a run exceeds *max_runtime* seconds; None for never."""
     return None if max_runtime is None else started_at + timedelta(seconds=max_runtime)
 
 
 def event_of(status: str, *, extra: bool = False) -> SlotEvent | None:
-    """Return what a task's *status* means for its slot; None for nothing.
+    """Return the slot event that a task's *status* causes, or None.
 
-    *extra* marks a run that is not the first of its window: only its error counts.
+    *extra* marks a run that is not the first of its slot: only its failure counts.
     """
     if status in (ERROR, STALE):
         return SlotEvent.EXTRA_FAILED if extra else SlotEvent.FAILED
@@ -307,21 +298,21 @@ def event_of(status: str, *, extra: bool = False) -> SlotEvent | None:
     return {SUCCESS: SlotEvent.SUCCEEDED, CANCELLED: SlotEvent.CANCELLED}.get(status)
 
 
-def apply(state: SlotState, event: SlotEvent) -> SlotState:
-    """Return what *event* makes of a slot; the same state where it changes nothing."""
+def next_state(state: SlotState, event: SlotEvent) -> SlotState:
+    """Return the state of a slot after *event*, which may be the same."""
     return _NEXT[state].get(event, state)
 
 
-def judge(
+def decide_incident(
     outcomes: Sequence[SlotState],
     *,
     is_open: bool,
     failure_threshold: int = 1,
     recovery_threshold: int = 1,
-) -> Verdict | None:
-    """Tell whether an incident opens or closes; None for neither.
+) -> IncidentChange | None:
+    """Return whether an incident opens or closes; None for neither.
 
-    *outcomes* are those of the finished slots, oldest first, since the monitor was last made,
+    *outcomes* are those of the finished slots, oldest first, since the monitor was last created,
     edited or resumed. *is_open* says whether an incident is open.
     """
     if is_open:
@@ -340,7 +331,7 @@ def slots_in_gap(
 ) -> GapSlots:
     """Return the slots expected later than *after* and not later than *until*.
 
-    For an interval *after* is a slot's expected_at. The oldest *cap* slots are listed.
+    For an interval, *after* is a slot's expected_at. The oldest *cap* slots are listed.
     """
     count = schedule.count_between(after, until)
     expected = list(islice(schedule.runs_after(after), min(count, cap)))

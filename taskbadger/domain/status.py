@@ -27,7 +27,7 @@ _END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Lifecycle:
-    """Where a task stands: its state and the times that follow from it."""
+    """The status of a task and the times that follow from it."""
 
     created: datetime
     status: str = PENDING
@@ -35,14 +35,14 @@ class Lifecycle:
     end_time: datetime | None = None
     time_to_start: timedelta | None = None
     stale_from: str | None = None
-    """The state before the task went stale; None unless it is stale."""
+    """The status before the task went stale; None unless it is stale."""
 
 
 def move(task: Lifecycle, changes: Mapping[str, Any], *, now: datetime) -> Lifecycle:
-    """Return where *task* stands after *changes*, by the contract's section 4, *Lifecycle*.
+    """Return the lifecycle of *task* after *changes*, by docs/contract.md#lifecycle.
 
     *changes* may hold ``status``, ``start_time``, ``end_time`` and ``time_to_start``; a time that
-    is given stands as it is. Without a ``status``, a stale task takes up its former state.
+    is given is used as it is. Without a ``status``, a stale task returns to its former one.
     """
     status = changes.get("status") or task.stale_from or task.status
     after = task
@@ -53,7 +53,7 @@ def move(task: Lifecycle, changes: Mapping[str, Any], *, now: datetime) -> Lifec
 
 
 def begin(changes: Mapping[str, Any], *, now: datetime) -> Lifecycle:
-    """Return where a task stands that is created at *now* with *changes*."""
+    """Return the lifecycle of a task that is created at *now* with *changes*."""
     return move(Lifecycle(created=now), changes, now=now)
 
 

@@ -1,16 +1,6 @@
-"""Triggers: what "*/30%,success" means, and which of its points one change of a task reaches.
+"""Triggers such as "*/30%,success": their points, and which of them a change of a task reaches.
 
-The rules are the contract's, section 5. Where it leaves a choice, this is ours:
-
-- Progress before a creation is null. A percentage is null while the value is null or value_max
-  is 0, and what was null is below every point. So a value_max that changes from 0 to 100 reaches
-  the percentages that the task stands at.
-- The percentage before a change is that of the value_max before, the one after that of the
-  value_max after. A smaller value_max alone can therefore reach a percentage.
-- "Last" among values and percentages is the one furthest up the way, each percentage laid on the
-  scale of the value_max after the change. Two points at the same place: the one written later.
-- A status comes after every number, and max_runtime_exceeded, which says why the server set
-  ``error``, after the status.
+The rules: docs/contract.md#triggers.
 """
 
 import re
@@ -37,7 +27,7 @@ _EXPECTED = (
 
 
 class TriggerError(ValueError):
-    """The text is not a trigger; the message names the point and says what would be right."""
+    """The text is not a valid trigger; the message names the point and what would be valid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +35,7 @@ class Point:
     """One part of a trigger."""
 
     text: str
-    """As the user wrote it; the status itself for a status."""
+    """As the user wrote it; of a status, its name."""
     kind: Kind
     number: int = 0
     """The N of a numeric point."""
@@ -53,18 +43,18 @@ class Point:
 
 @dataclass(frozen=True)
 class Trigger:
-    """A parsed trigger: its points, in the order in which they were written."""
+    """A parsed trigger: its points, in the order as written."""
 
     points: tuple[Point, ...]
 
     @cached_property
-    def numbers(self) -> tuple[Point, ...]:
+    def numeric_points(self) -> tuple[Point, ...]:
         """The points that only a change of value or value_max can reach."""
         return tuple(point for point in self.points if point.text not in _WORDS)
 
     @cached_property
-    def past_whole(self) -> tuple[Point, ...]:
-        """The percentages that a task reaches only when its value passes its value_max."""
+    def percents_above_100(self) -> tuple[Point, ...]:
+        """The percentages above 100, which need a value greater than value_max."""
         return tuple(
             point for point in self.points if point.kind == "percent" and point.number > 100
         )
@@ -82,7 +72,7 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a trigger looks at, before or after a change."""
+    """What triggers depend on, before or after a change."""
 
     status: str
     value: int | None = None
@@ -97,9 +87,9 @@ class Reason:
     """As the user wrote it."""
     kind: Kind
     reached: int | str
-    """The number that was reached (90 for ``*/30%`` at 95), or the point's word."""
+    """The number that was reached (90 for ``*/30%`` at 95), or the word of the point."""
     before: int | str | None
-    """What the point looks at (value, percentage or status), before the change."""
+    """What the point is compared with (value, percentage or status), before the change."""
     after: int | str | None
 
     def as_dict(self) -> dict[str, Any]:
@@ -109,13 +99,13 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class PointOutcome:
-    """What one change meant for one point, in words."""
+    """Whether and why one change reached one point."""
 
     point: str
     kind: Kind
     reached: bool
     fires: bool
-    """Whether this is the point that the change fires for; true for one point at most."""
+    """Whether the trigger fires for this point; true for at most one."""
     why: str
 
     def as_dict(self) -> dict[str, Any]:
@@ -125,7 +115,7 @@ class PointOutcome:
 
 @lru_cache(maxsize=4096)
 def parse(text: str) -> Trigger:
-    """Read a trigger; raise TriggerError, made for its author, when it is none."""
+    """Parse a trigger; raises TriggerError, with a message for its author."""
     return Trigger(tuple(_parse_point(part.strip(" \t")) for part in text.split(",")))
 
 
@@ -139,9 +129,9 @@ def _parse_point(text: str) -> Point:
         raise TriggerError(f'"{text}" is not a trigger point: {_EXPECTED}.')
 
     digits = match["number"].lstrip("0") or "0"
-    # The length first: int() refuses thousands of digits with an error of its own.
+    # Length first: int() raises an error of its own for thousands of digits.
     if len(digits) > len(str(MAX_NUMBER)) or int(digits) > MAX_NUMBER:
-        raise TriggerError(f'"{text}" is out of range: a number may be {MAX_NUMBER} at most.')
+        raise TriggerError(f'"{text}" is out of range: numbers can be at most {MAX_NUMBER}.')
     number = int(digits)
     if not match["multiple"]:
         return Point(text, "percent" if match["percent"] else "value", number)
@@ -153,10 +143,10 @@ def _parse_point(text: str) -> Point:
 def evaluate(
     trigger: Trigger, before: Snapshot | None, after: Snapshot, *, overrun: bool = False
 ) -> Reason | None:
-    """Return why the change from *before* to *after* fires *trigger*; None when it does not.
+    """Return why the change from *before* to *after* fires *trigger*; None if it does not.
 
-    *before* is None for a creation. *overrun* marks the change that the server makes when a task
-    exceeds its max_runtime.
+    *before* is None for a creation. *overrun* is true for the change that the server makes when a
+    task exceeds its max_runtime.
     """
     status = before.status if before else None
     if overrun and trigger.wants_overrun:
@@ -164,15 +154,15 @@ def evaluate(
         return Reason(word, "max_runtime_exceeded", word, status, after.status)
     if after.status != status and after.status in trigger.statuses:
         return Reason(after.status, "status", after.status, status, after.status)
-    if after.value is None or not trigger.numbers or _same_progress(before, after):
+    if after.value is None or not trigger.numeric_points or _same_progress(before, after):
         return None
-    return _last_number(trigger.numbers, before, after)
+    return _last_number(trigger.numeric_points, before, after)
 
 
 def explain(
     trigger: Trigger, before: Snapshot | None, after: Snapshot, *, overrun: bool = False
 ) -> list[PointOutcome]:
-    """Return, point by point, whether the change from *before* to *after* reached it and why."""
+    """Return for each point whether the change from *before* to *after* reached it, and why."""
     reason = evaluate(trigger, before, after, overrun=overrun)
     firing = _index_of(trigger, reason)
     return [
@@ -205,7 +195,7 @@ def _last_number(
 
 
 def _measure(kind: Kind, snapshot: Snapshot | None) -> int | None:
-    """Return the number that a point of *kind* looks at."""
+    """Return the number with which a point of *kind* is compared."""
     if snapshot is None:
         return None
     if kind in ("percent", "percent_multiple"):
@@ -214,7 +204,7 @@ def _measure(kind: Kind, snapshot: Snapshot | None) -> int | None:
 
 
 def _reached(point: Point, was: int | None, now: int | None) -> int | None:
-    """Return the threshold of *point* that going from *was* to *now* reached; None for none."""
+    """Return the threshold of *point* that a change from *was* to *now* reached, or None."""
     if now is None:
         return None
     threshold = point.number
@@ -224,14 +214,14 @@ def _reached(point: Point, was: int | None, now: int | None) -> int | None:
 
 
 def _place(kind: Kind, reached: int, value_max: int | None) -> int:
-    """Return where a reached number lies on the way up, in hundredths of the value."""
+    """Return a reached number as a value times 100, so that values and percentages compare."""
     if kind in ("percent", "percent_multiple"):
         return reached * (value_max or 0)
     return reached * 100
 
 
 def _index_of(trigger: Trigger, reason: Reason | None) -> int | None:
-    """Return which point *reason* is about: the last one of that text."""
+    """Return the index of the point of *reason*: the last one with its text."""
     texts = [point.text for point in trigger.points]
     return len(texts) - 1 - texts[::-1].index(reason.point) if reason else None
 
@@ -259,7 +249,7 @@ def _outcome(
 def _why_overrun(*, overrun: bool) -> str:
     if overrun:
         return "the task exceeded its max_runtime"
-    return "this was not the server's change for exceeding max_runtime"
+    return "the server has not ended the task for exceeding max_runtime"
 
 
 def _why_status(point: Point, before: Snapshot | None, after: Snapshot) -> tuple[bool, str]:
@@ -291,7 +281,7 @@ def _why_number(point: Point, before: Snapshot | None, after: Snapshot) -> tuple
     if was is not None and was > now:
         return False, f"the {name} fell from {was}{unit} to {now}{unit}"
     if point.kind in ("value_multiple", "percent_multiple"):
-        return False, f"{way}, past no multiple of {point.number}{unit}"
+        return False, f"{way}, not reaching a multiple of {point.number}{unit}"
     if now < point.number:
         return False, f"the {name} is {now}{unit}, below {point.number}{unit}"
-    return False, f"{way}, and was at or past {point.number}{unit} before"
+    return False, f"{way}, but had already reached {point.number}{unit}"

@@ -6,21 +6,31 @@ from alembic import context
 from flask import current_app
 from sqlalchemy import Connection, text
 
+from taskbadger import time_limit
 from taskbadger.extensions import db
-from taskbadger.models import Task
 
 LOCK_NAME = "taskbadger migrations"
 
 
+TIME = 'sa.String(length=27).with_variant(sa.TIMESTAMP(timezone=True), "postgresql")'
+PLAIN_TYPES = {
+    "UTCDateTime": TIME,
+    "WireDateTime": TIME,
+    "TaskId": 'sa.LargeBinary(length=16).with_variant(sa.Uuid(), "postgresql")',
+    "Microseconds": "sa.BigInteger()",
+}
+"""What generated migrations write for our column types, because they import no models."""
+
+
 def render_item(kind: str, item: Any, _context: Any) -> str | Literal[False]:
-    """Write our own column types with the module that they live in."""
-    if kind == "type" and type(item).__module__ == "taskbadger.models.types":
-        return f"types.{type(item).__name__}()"
+    """Return the text of a column type of ours; False leaves it to Alembic."""
+    if kind == "type":
+        return PLAIN_TYPES.get(type(item).__name__, False)
     return False
 
 
 def run_migrations() -> None:
-    """Upgrade or downgrade as asked, while others wait."""
+    """Upgrade or downgrade under a lock, on which other processes wait."""
     engine = db.engine
     with engine.connect() as connection:
         if engine.dialect.name == "sqlite":
@@ -31,8 +41,8 @@ def run_migrations() -> None:
 
 def _run_on_sqlite(connection: Connection) -> None:
     # Batch mode re-creates tables; with foreign keys on, dropping the old one would delete its
-    # children. The pragma does nothing inside a transaction, so it comes before BEGIN, which
-    # also is the lock: BEGIN IMMEDIATE.
+    # children. The pragma has no effect inside a transaction, so it precedes BEGIN IMMEDIATE,
+    # which is also the lock.
     driver: Any = connection.connection.driver_connection
     driver.execute("PRAGMA foreign_keys=OFF")
     try:
@@ -46,7 +56,7 @@ def _run_on_sqlite(connection: Connection) -> None:
 
 
 def _run_on_postgresql(connection: Connection) -> None:
-    with connection.begin():
+    with connection.begin(), time_limit.unlimited():
         connection.execute(text("SET LOCAL statement_timeout = 0"))
         connection.execute(text("SET LOCAL lock_timeout = 0"))
         connection.execute(
@@ -58,7 +68,7 @@ def _run_on_postgresql(connection: Connection) -> None:
 def _migrate(connection: Connection) -> None:
     context.configure(
         connection=connection,
-        target_metadata=Task.metadata,
+        target_metadata=db.metadata,
         render_item=render_item,
         transaction_per_migration=False,
         **current_app.extensions["migrate"].configure_args,

@@ -1,4 +1,4 @@
-"""The tables. Importing this package makes every model known to the metadata."""
+"""The tables. Importing this package registers all of them in the metadata."""
 
 from taskbadger.models.account import ApiKey, Membership, Organization, Project, User
 from taskbadger.models.action import Action, GlobalAction

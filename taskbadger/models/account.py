@@ -1,4 +1,4 @@
-"""Who uses the server: users, organizations, memberships, projects and API keys."""
+"""Users, organizations, memberships, projects and API keys."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from taskbadger.extensions import Base
 from taskbadger.models.types import UTCDateTime
 
 ROLES = ("owner", "admin", "member", "viewer")
-"""From the most powerful to the least."""
+"""From the highest to the lowest; each may do all that the lower ones may."""
 
 SCOPES = ("ingest", "read", "admin")
 DEFAULT_SCOPES = "ingest,read"
@@ -39,7 +39,7 @@ class User(Base):
     """In lower case."""
     name: Mapped[str] = mapped_column(String(255), default="")
     password_hash: Mapped[str | None] = mapped_column(String(255))
-    """argon2id; None for a user who signs in elsewhere only."""
+    """An argon2id hash; None for a user who only uses single sign-on."""
     created: Mapped[datetime] = mapped_column(UTCDateTime)
     disabled: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
@@ -47,7 +47,7 @@ class User(Base):
 
 
 class Membership(Base):
-    """What a user may do in an organization."""
+    """The role of a user in an organization."""
 
     __tablename__ = "membership"
     __table_args__ = (UniqueConstraint("user_id", "organization_id"),)
@@ -66,7 +66,7 @@ class Membership(Base):
 
 
 class Project(Base):
-    """A group of tasks that share keys."""
+    """A group of tasks, with settings and keys of its own."""
 
     __tablename__ = "project"
     __table_args__ = (UniqueConstraint("organization_id", "slug"),)
@@ -77,7 +77,7 @@ class Project(Base):
     name: Mapped[str] = mapped_column(String(255))
     created: Mapped[datetime] = mapped_column(UTCDateTime)
     public_pages: Mapped[bool] = mapped_column(default=True)
-    """Whether anyone who has the link may see a task's public page."""
+    """Whether anyone with the link may see a task's public page."""
     public_data: Mapped[bool] = mapped_column(default=False)
     """Whether a public page shows ``data``."""
     public_tags: Mapped[bool] = mapped_column(default=False)
@@ -105,7 +105,7 @@ class ApiKey(Base):
     digest: Mapped[str] = mapped_column(String(64), unique=True)
     """SHA-256 of the secret, in hexadecimal."""
     scopes: Mapped[str] = mapped_column(String(50), default=DEFAULT_SCOPES)
-    """Comma-separated, of SCOPES."""
+    """Names of SCOPES, separated by commas."""
     created: Mapped[datetime] = mapped_column(UTCDateTime)
     expires: Mapped[datetime | None] = mapped_column(UTCDateTime)
     revoked: Mapped[datetime | None] = mapped_column(UTCDateTime)

@@ -1,4 +1,4 @@
-"""Action and GlobalAction: what to do when a task, or any task, reaches a trigger."""
+"""Action and GlobalAction: whom to notify when a task reaches a trigger."""
 
 from datetime import datetime
 
@@ -13,7 +13,7 @@ CANCELLED = "cancelled"
 
 
 class Action(Base):
-    """An action on one task. The contract, section 5, has the rules."""
+    """An action on one task. The rules: docs/contract.md#actions."""
 
     __tablename__ = "action"
     __table_args__ = (Index(None, "task_id", "id"),)
@@ -30,7 +30,7 @@ class Action(Base):
 
 
 class GlobalAction(Base):
-    """An action on every task of an organization that its filters let through."""
+    """An action on all tasks of an organization that match its filters."""
 
     __tablename__ = "global_action"
     __table_args__ = (Index(None, "organization_id", "id"),)
@@ -41,18 +41,18 @@ class GlobalAction(Base):
     project_id: Mapped[int | None] = mapped_column(
         ForeignKey("project.id", ondelete="CASCADE"), index=True
     )
-    """The only project whose tasks count; None for all projects."""
+    """The project whose tasks it watches; None for all projects."""
     name_pattern: Mapped[str] = mapped_column(String(255), default="")
-    """RE2, searched for anywhere in the task's name; ``^…$`` asks for the whole. Empty: all."""
+    """An RE2 expression that is searched for in the task's name; empty for all tasks."""
     trigger: Mapped[str] = mapped_column(String(255))
     channels: Mapped[str] = mapped_column(Text)
     """JSON: ``[{"integration": "email", "config": {"to": "a@example.com"}}, …]``."""
     enabled: Mapped[bool] = mapped_column(default=True)
     quiet_period: Mapped[int] = mapped_column(default=0)
-    """Seconds after a message in which no other is sent; 0 for none."""
+    """Seconds after a message during which no other is sent; 0 for none."""
     quiet_until: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    """The end of the current, or the latest, quiet period."""
+    """The end of the current or latest quiet period."""
     held_back: Mapped[int] = mapped_column(default=0)
-    """Firings held back in that period: one message tells of them when it ends."""
+    """The number of firings held back in that period; one message at its end reports them."""
     created: Mapped[datetime] = mapped_column(UTCDateTime)
     updated: Mapped[datetime] = mapped_column(UTCDateTime)

@@ -10,7 +10,7 @@ from taskbadger.models.types import BigId, UTCDateTime
 
 
 class AuditEntry(Base):
-    """A change made by a person or an admin key, as an organization's audit log shows it."""
+    """An entry of an organization's audit log: a change and who made it."""
 
     __tablename__ = "audit_entry"
     __table_args__ = (Index(None, "organization_id", "id"),)
@@ -19,10 +19,10 @@ class AuditEntry(Base):
     organization_id: Mapped[int] = mapped_column(ForeignKey("organization.id", ondelete="CASCADE"))
     created: Mapped[datetime] = mapped_column(UTCDateTime)
     actor_type: Mapped[str] = mapped_column(String(10))
-    """``key``, ``user`` or ``server``."""
+    """``key``, ``user``, ``server``, or what a plug-in passes."""
     actor_name: Mapped[str] = mapped_column(String(255))
     verb: Mapped[str] = mapped_column(String(50))
-    """What was done, as ``key.revoke``."""
+    """What was done, such as ``key.revoke``."""
     subject: Mapped[str] = mapped_column(String(255))
-    """To what, in words."""
+    """What was changed: a name or a slug."""
     detail: Mapped[str] = mapped_column(Text, default="")

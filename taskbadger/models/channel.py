@@ -1,4 +1,4 @@
-"""ChannelConfig: a channel that someone set up for an organization."""
+"""ChannelConfig: a channel that an organization has set up."""
 
 from datetime import datetime
 
@@ -21,10 +21,10 @@ class ChannelConfig(Base):
     slug: Mapped[str] = mapped_column(String(29))
     name: Mapped[str] = mapped_column(String(255))
     config: Mapped[str] = mapped_column(Text)
-    """JSON, as the channel's config_schema loaded it; holds secrets."""
+    """JSON, validated by the channel's config_schema; contains secrets."""
     created: Mapped[datetime] = mapped_column(UTCDateTime)
     updated: Mapped[datetime] = mapped_column(UTCDateTime)
     failing_since: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    """When the first of the failures happened that no success has followed; None when it works."""
+    """When the current series of failures began; None while the channel works."""
     disabled: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    """When it was turned off, by hand or after days of failures; None while it is in use."""
+    """When it was turned off, by a person or after days of failures; None while it is in use."""

@@ -1,4 +1,4 @@
-"""Firing, Delivery and their like: what was to be told, to whom, and what became of it."""
+"""Firing, Delivery and their attempts: what to send where, and the outcome."""
 
 from datetime import datetime
 
@@ -13,7 +13,7 @@ SENDING = "sending"
 DELIVERED = "delivered"
 DEAD = "dead"
 DISMISSED = "dismissed"
-"""Dead, and somebody has seen to it: kept, but counted no more."""
+"""Dead, but handled by a person: kept, and no longer counted."""
 STATES = (WAITING, SENDING, DELIVERED, DEAD, DISMISSED)
 
 _OPEN = text("next_attempt_at IS NOT NULL")
@@ -21,11 +21,11 @@ _SENDING = text("state = 'sending'")
 
 
 class Firing(Base):
-    """One action, or global action, that one change of a task has set off, and why."""
+    """An action or global action that fired for one change of a task, and why."""
 
     __tablename__ = "firing"
     __table_args__ = (
-        # A change cannot set the same action off twice, whatever goes wrong.
+        # A change fires the same action at most once.
         UniqueConstraint("action_id", "task_version"),
         UniqueConstraint("global_action_id", "task_id", "task_version"),
         Index(None, "task_id", "id"),
@@ -41,16 +41,16 @@ class Firing(Base):
         BigId, ForeignKey("global_action.id", ondelete="CASCADE")
     )
     trigger: Mapped[str] = mapped_column(String(255))
-    """The whole trigger, as it was then."""
+    """The trigger at that time."""
     reason: Mapped[str] = mapped_column(Text)
     """JSON: ``domain.triggers.Reason``."""
     held_back: Mapped[bool] = mapped_column(default=False)
-    """Whether a quiet period kept it from being told at once."""
+    """Whether a quiet period delayed its message."""
     created: Mapped[datetime] = mapped_column(UTCDateTime)
 
 
 class Delivery(Base):
-    """One message to one channel: the outbox. It is written with the change that it tells of."""
+    """The outbox: one message to one channel, written in the transaction of its change."""
 
     __tablename__ = "delivery"
     __table_args__ = (
@@ -72,46 +72,46 @@ class Delivery(Base):
     )
 
     id: Mapped[str] = mapped_column(TaskId, primary_key=True)
-    """Goes with every attempt, so that a receiver knows a repetition. Sorts by time."""
+    """Sent with every attempt, so that receivers can detect duplicates. Sorts by time."""
     organization_id: Mapped[int] = mapped_column(ForeignKey("organization.id", ondelete="CASCADE"))
     firing_id: Mapped[int | None] = mapped_column(
         BigId, ForeignKey("firing.id", ondelete="SET NULL")
     )
-    """What set it off; None for what tasks have no part in, and once the task is deleted."""
+    """Its firing; None if the message is not about a task, or the task was deleted."""
     key: Mapped[str | None] = mapped_column(String(255), unique=True)
-    """What it is about, where there is no firing: a second one with the same key is not queued."""
+    """What it is about, without a firing; a second delivery with the same key is not queued."""
     kind: Mapped[str] = mapped_column(String(20))
     """One of ``channels.MESSAGE_KINDS``."""
     integration: Mapped[str] = mapped_column(String(50))
     config: Mapped[str] = mapped_column(Text)
-    """JSON: the action's config; after a partial success, what is left of it."""
+    """JSON: the action's config; after a partial success, the remaining part."""
     destination: Mapped[str] = mapped_column(String(255))
-    """The receiver's key: limits and the circuit go by it."""
+    """The key of the destination, which rate limits and the circuit breaker use."""
     message: Mapped[str] = mapped_column(Text)
-    """JSON of ``channels.Message``: the task as it was at the moment of the change."""
+    """JSON of ``channels.Message``: the task at the time of the change."""
     state: Mapped[str] = mapped_column(String(10), default=WAITING)
     """One of STATES."""
     attempts: Mapped[int] = mapped_column(default=0)
-    """How often it was tried, to the end, since it was queued or replayed."""
+    """Completed attempts since it was queued or replayed."""
     crashes: Mapped[int] = mapped_column(default=0)
-    """How often a lease ended without an outcome: the worker was killed, or this kills it."""
+    """How many leases expired without an outcome, because the worker died."""
     next_attempt_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    """When it may be claimed; while it is being sent, when the lease ends; None for never."""
+    """When it may be claimed; during an attempt, the end of the lease; None for never."""
     token: Mapped[str | None] = mapped_column(String(32))
     """Who holds the lease."""
     published_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    """When its id last went to the broker."""
+    """When its id was last published to the broker."""
     error_class: Mapped[str | None] = mapped_column(String(50))
-    """What went wrong last, in one word; None after a success."""
+    """The class of the last error; None after a success."""
     error: Mapped[str | None] = mapped_column(Text)
-    """The same for people."""
+    """The last error as text."""
     created: Mapped[datetime] = mapped_column(UTCDateTime)
     finished: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    """When it was delivered or given up."""
+    """When it was delivered or became dead."""
 
 
 class DeliveryAttempt(Base):
-    """One try to deliver."""
+    """One attempt to deliver."""
 
     __tablename__ = "delivery_attempt"
     __table_args__ = (Index(None, "delivery_id", "id"),)
@@ -122,28 +122,28 @@ class DeliveryAttempt(Base):
     started: Mapped[datetime] = mapped_column(UTCDateTime)
     duration_ms: Mapped[int] = mapped_column()
     status: Mapped[int | None] = mapped_column()
-    """An HTTP status or an SMTP reply code, where there was one."""
+    """The HTTP status or SMTP reply code, if there was one."""
     error_class: Mapped[str | None] = mapped_column(String(50))
     """None for a success."""
     error: Mapped[str | None] = mapped_column(Text)
 
 
 class Destination(Base):
-    """What is known of a receiver: how many failures in a row, and until when it is left alone."""
+    """The state of a destination: failures in a row, and until when sending is paused."""
 
     __tablename__ = "destination"
 
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     proven: Mapped[bool] = mapped_column(default=False)
-    """Whether it ever took a message; until then it gets one at a time."""
+    """Whether it has ever accepted a message; until then it gets one at a time."""
     failures: Mapped[int] = mapped_column(default=0)
     hold_until: Mapped[datetime | None] = mapped_column(UTCDateTime)
     seen: Mapped[datetime] = mapped_column(UTCDateTime)
-    """When something was last sent to it, to the hour or so."""
+    """When something was last sent to it, accurate to about an hour."""
 
 
 class WorkerTick(Base):
-    """The one row that says when the background worker last looked at the clock."""
+    """The single row that says when the background worker last read the clock."""
 
     __tablename__ = "worker_tick"
 

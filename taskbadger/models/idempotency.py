@@ -1,4 +1,4 @@
-"""What an ``Idempotency-Key`` already answered."""
+"""IdempotencyRecord: responses to repeat."""
 
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from taskbadger.models.types import UTCDateTime
 
 
 class IdempotencyRecord(Base):
-    """The answer to the first request with a key, kept for 24 hours per project."""
+    """The response to the first request with a key, kept for 24 hours per project."""
 
     __tablename__ = "idempotency_record"
     __table_args__ = (Index(None, "created"),)
@@ -20,8 +20,8 @@ class IdempotencyRecord(Base):
     )
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     body_digest: Mapped[str] = mapped_column(String(64))
-    """SHA-256 of the request's body, written canonically."""
+    """SHA-256 of the request's body in canonical JSON."""
     status: Mapped[int] = mapped_column()
     response: Mapped[str] = mapped_column(Text)
-    """The body of the answer."""
+    """The body of the response."""
     created: Mapped[datetime] = mapped_column(UTCDateTime)

@@ -1,4 +1,4 @@
-"""Invitation: a link that makes its reader a member."""
+"""Invitation: a link that makes someone a member."""
 
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from taskbadger.models.types import UTCDateTime
 
 
 class Invitation(Base):
-    """An invitation of one address to one organization. It works once."""
+    """An invitation of one address to one organization, valid once."""
 
     __tablename__ = "invitation"
 

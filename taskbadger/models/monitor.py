@@ -1,9 +1,9 @@
-"""Monitor, its slots with the runs that filled them, and its incidents."""
+"""Monitor, its slots with their runs, and its incidents."""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, Uuid, text
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, Uuid, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from taskbadger.domain.monitors import ACTIVE
@@ -12,7 +12,7 @@ from taskbadger.models.types import BigId, TaskId, UTCDateTime
 
 
 class Monitor(Base):
-    """Knows when a task is expected to run. ``domain/slots.py`` has the rules."""
+    """When a job is expected to run. The rules are in ``domain/slots.py``."""
 
     __tablename__ = "monitor"
     __table_args__ = (
@@ -21,44 +21,44 @@ class Monitor(Base):
     )
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
-    """Version 7, so it sorts by the time of creation."""
+    """A UUID of version 7, so it sorts by time of creation."""
     project_id: Mapped[int] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
     name: Mapped[str] = mapped_column(String(255))
     type: Mapped[str] = mapped_column(String(10))
     """One of `domain.monitors.TYPES`."""
     schedule: Mapped[str | None] = mapped_column(String(255))
-    """Cron only: the expression, as it was written."""
+    """Cron only: the expression, as entered."""
     interval: Mapped[int | None] = mapped_column()
     """Interval only: seconds."""
     anchor: Mapped[str | None] = mapped_column(String(5))
-    """Interval only: the end of the last run from which it counts, ``start`` or ``end``."""
+    """Interval only: it begins at the ``start`` or the ``end`` of the last run."""
     timezone: Mapped[str] = mapped_column(String(64), default="UTC")
     start_grace: Mapped[int | None] = mapped_column()
-    """Seconds that a start may be late; None for the default."""
+    """Seconds that a run may start late; None for the default."""
     max_runtime: Mapped[int | None] = mapped_column()
-    """Seconds from a run's start; None for no limit."""
+    """Seconds that a run may take from its start; None for no limit."""
     early_margin: Mapped[int | None] = mapped_column()
-    """Seconds that a run may come before its slot; None for the default."""
+    """Seconds that a run may start early; None for the default."""
     failure_threshold: Mapped[int] = mapped_column(default=1)
     recovery_threshold: Mapped[int] = mapped_column(default=1)
     status: Mapped[str] = mapped_column(String(10), default=ACTIVE)
-    """One of `domain.monitors.STATUSES`; see ``status_at`` there for a mute that has run out."""
+    """One of `domain.monitors.STATUSES`, as set: ``status_at`` there applies ``muted_until``."""
     muted_until: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    action: Mapped[str] = mapped_column(Text, default="[]")
-    """JSON: where notices go, a list of ``{"integration", "config"}``."""
+    targets: Mapped[str] = mapped_column("action", Text, default="[]")
+    """JSON: the API's ``action``, a list of `domain.notification_targets.NotificationTarget`."""
 
     seen: Mapped[bool] = mapped_column(default=False)
-    """Whether a run ever came; without one the monitor is new, and silent."""
+    """Whether it has ever had a run; until the first one it opens no incidents."""
     epoch: Mapped[int] = mapped_column(default=1)
-    """Counts how often the schedule began anew; outcomes of before open and close no incident."""
+    """Counts restarts of the schedule. Only slots of this epoch open and close incidents."""
     expected_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    """That of the current slot, the newest there is; None while nothing is expected."""
+    """When the current slot, the newest, is expected; None while nothing is expected."""
     created: Mapped[datetime] = mapped_column(UTCDateTime)
     updated: Mapped[datetime] = mapped_column(UTCDateTime)
 
 
 class Slot(Base):
-    """One expected run of a monitor, or the summed up rest of a long gap."""
+    """One expected run of a monitor. After a long gap, one row stands for the rest of it."""
 
     __tablename__ = "slot"
     __table_args__ = (
@@ -80,20 +80,20 @@ class Slot(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     monitor_id: Mapped[UUID] = mapped_column(Uuid, ForeignKey("monitor.id", ondelete="CASCADE"))
     epoch: Mapped[int] = mapped_column()
-    """The monitor's, when the slot was written."""
+    """The monitor's epoch when the slot was created."""
     expected_at: Mapped[datetime] = mapped_column(UTCDateTime)
     count: Mapped[int] = mapped_column(default=1)
-    """How many slots this row stands for."""
+    """The number of slots that this row stands for."""
     last_expected_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    """When the last of them was expected; None where there is but one."""
+    """When the last of them was expected; None for a single slot."""
     deadline_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    """Until when it waits: for a start, then for the end of the run; None for nothing."""
+    """The deadline for the start of the run, then for its end; None for no deadline."""
     state: Mapped[str] = mapped_column(String(10))
     """A `domain.slots.SlotState`."""
     started_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    """When its first run started; None without one."""
+    """When its first run started; None if it has no run."""
     ended_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    """When that run ended, or took too long."""
+    """When that run ended or exceeded its time."""
     extra_runs: Mapped[int] = mapped_column(default=0)
 
 
@@ -118,17 +118,21 @@ class SlotRun(Base):
     )
     monitor_id: Mapped[UUID] = mapped_column(Uuid)
     is_extra: Mapped[bool] = mapped_column()
-    """Not the first of its slot: only its error counts."""
+    """Whether it is not the run that the slot expected; then only its failure counts."""
     ended_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
 
+DEFERRED = text("((closed_at IS NULL AND NOT told) OR owes_recovery)")
+"""Incidents with a notice to send, as soon as their monitors may notify."""
+
+
 class Incident(Base):
-    """A time in which a monitor was failing."""
+    """A period in which a monitor was failing."""
 
     __tablename__ = "incident"
     __table_args__ = (
         Index(None, "monitor_id", "id"),
-        # The database's own word that a monitor has one open incident at most.
+        # A monitor has at most one open incident.
         Index(
             "uq_incident_open",
             "monitor_id",
@@ -136,6 +140,7 @@ class Incident(Base):
             sqlite_where=text("closed_at IS NULL"),
             postgresql_where=text("closed_at IS NULL"),
         ),
+        Index("ix_incident_held", "monitor_id", sqlite_where=DEFERRED, postgresql_where=DEFERRED),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -143,5 +148,7 @@ class Incident(Base):
     opened_at: Mapped[datetime] = mapped_column(UTCDateTime)
     closed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     bad_slots: Mapped[int] = mapped_column()
-    told: Mapped[bool] = mapped_column()
-    """Whether a notice was sent when it opened; if not, none is when it closes."""
+    notified: Mapped[bool] = mapped_column("told")
+    """Whether a notice was sent when it opened. Without it, none is sent when it closes."""
+    owes_recovery: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether the notice that it closed is deferred by a mute."""

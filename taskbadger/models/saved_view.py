@@ -1,4 +1,4 @@
-"""SavedView: a search that a team kept under a name."""
+"""SavedView: a search that a team saved under a name."""
 
 from datetime import datetime
 
@@ -20,5 +20,5 @@ class SavedView(Base):
     name: Mapped[str] = mapped_column(String(80))
     search: Mapped[str] = mapped_column(String(1000), default="")
     project: Mapped[str] = mapped_column(String(50), default="")
-    """The slug of the one project to look in; empty for all."""
+    """The slug of the project to search in; empty for all."""
     created: Mapped[datetime] = mapped_column(UTCDateTime)

@@ -1,4 +1,4 @@
-"""UserSession: one browser in which someone is signed in; and Identity, who they are elsewhere."""
+"""UserSession: a user's sign-in. Identity: a user's account at a sign-on provider."""
 
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from taskbadger.models.types import UTCDateTime
 
 
 class UserSession(Base):
-    """A sign-in. Its cookie holds 256 random bits; the table only their SHA-256."""
+    """A sign-in. The cookie holds 256 random bits, the table only their SHA-256."""
 
     __tablename__ = "user_session"
     __table_args__ = (Index(None, "expires"),)
@@ -23,9 +23,9 @@ class UserSession(Base):
     digest: Mapped[str] = mapped_column(String(64), unique=True)
     created: Mapped[datetime] = mapped_column(UTCDateTime)
     last_seen: Mapped[datetime] = mapped_column(UTCDateTime)
-    """Written every few minutes."""
+    """Updated every few minutes."""
     expires: Mapped[datetime] = mapped_column(UTCDateTime)
-    """When it ends even if it is used all the time."""
+    """When it expires, even if it is in use."""
     address: Mapped[str] = mapped_column(String(45), default="")
     user_agent: Mapped[str] = mapped_column(String(255), default="")
 

@@ -1,4 +1,4 @@
-"""Task, its tags as the filters need them, and its history."""
+"""Task, its tags for the filters, and its history."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -11,7 +11,7 @@ from taskbadger.models.types import BigId, Microseconds, TaskId, UTCDateTime
 
 
 def _index_where_set(column: str, *others: str) -> Index:
-    """Index the rows whose *column* is not null: most tasks need no entry, and pay for none."""
+    """Index the rows whose *column* is not null; most tasks need no entry."""
     condition = text(f"{column} IS NOT NULL")
     return Index(None, column, *others, sqlite_where=condition, postgresql_where=condition)
 
@@ -20,11 +20,11 @@ _FAILED = text("status = 'error'")
 
 
 class Task(Base):
-    """One run of a background job. The contract, section 4, has the rules."""
+    """One run of a background job. The rules: docs/contract.md#tasks."""
 
     __tablename__ = "task"
     __table_args__ = (
-        # Each list is a keyset walk over (created, id), newest first, on one of these.
+        # Each list is paginated by (created, id), newest first, on one of these.
         Index(None, "project_id", "created", "id"),
         Index(None, "project_id", "status", "created", "id"),
         Index(None, "project_id", "name", "created", "id"),
@@ -34,34 +34,34 @@ class Task(Base):
         _index_where_set("monitor_id", "created", "id"),
         _index_where_set("stale_at"),
         _index_where_set("overdue_at"),
-        # What failed last; only tasks that failed pay for it.
+        # For recent failures: only failed tasks have entries.
         Index(None, "project_id", "end_time", "id", sqlite_where=_FAILED, postgresql_where=_FAILED),
     )
 
     id: Mapped[str] = mapped_column(TaskId, primary_key=True)
     project_id: Mapped[int] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
     version: Mapped[int] = mapped_column(BigInteger, default=1)
-    """Counts the changes, from 1; a delivery is unique per action and version."""
+    """Counts the changes, from 1. A delivery is unique per action and version."""
     parent: Mapped[str | None] = mapped_column(TaskId, ForeignKey("task.id", ondelete="SET NULL"))
     has_children: Mapped[bool] = mapped_column(default=False)
     has_actions: Mapped[bool] = mapped_column(default=False)
-    """Whether there may be actions to evaluate: spares most updates the look-up."""
+    """Whether there may be actions to evaluate; saves most updates a query."""
     monitor_id: Mapped[UUID | None] = mapped_column(Uuid)
 
     name: Mapped[str] = mapped_column(String(255))
     name_folded: Mapped[str] = mapped_column(String(765))
-    """The name without distinctions of case, for ``search``."""
+    """The case-folded name, for ``search``."""
     queue: Mapped[str] = mapped_column(String(255), default="")
     external_id: Mapped[str] = mapped_column(String(255), default="")
     status: Mapped[str] = mapped_column(String(16))
     stale_from: Mapped[str | None] = mapped_column(String(16))
-    """The state before the task went stale."""
+    """The status before the task went stale."""
     value: Mapped[int | None] = mapped_column(BigInteger)
     value_max: Mapped[int] = mapped_column(BigInteger, default=100)
     data: Mapped[str | None] = mapped_column(Text)
-    """JSON, to the letter as it came; None where the client sent none or null."""
+    """JSON, exactly as received; None if the client sent none or null."""
     tags: Mapped[str] = mapped_column(Text, default="{}")
-    """JSON, sorted by name. TaskTag has the same for the filters."""
+    """JSON, sorted by name. TaskTag repeats it for the filters."""
 
     created: Mapped[datetime] = mapped_column(UTCDateTime)
     updated: Mapped[datetime] = mapped_column(UTCDateTime)
@@ -69,19 +69,19 @@ class Task(Base):
     end_time: Mapped[datetime | None] = mapped_column(UTCDateTime)
     time_to_start: Mapped[timedelta | None] = mapped_column(Microseconds)
     max_runtime: Mapped[int | None] = mapped_column()
-    """Seconds that the task may run."""
+    """Seconds that the task may run; None for no limit."""
     stale_timeout: Mapped[int | None] = mapped_column()
     """Seconds without an update after which the task is stale; None for never."""
     stale_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     overdue_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
     progress_event_id: Mapped[int | None] = mapped_column(BigInteger)
-    """The latest progress event, where the next one will take its place; else None."""
+    """The latest progress event, if the next one overwrites it."""
     progress_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    """The time of the latest progress event that stays."""
+    """The time of the latest progress event that is kept."""
     progress_count: Mapped[int] = mapped_column(default=0)
     progress_step: Mapped[int] = mapped_column(default=1)
-    """Least distance between two progress events, in seconds."""
+    """Minimum seconds between two progress events."""
 
 
 class TaskTag(Base):

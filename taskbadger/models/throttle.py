@@ -7,13 +7,13 @@ from taskbadger.extensions import Base
 
 
 class RequestCount(Base):
-    """How often *subject* did something in the window that began at *window*."""
+    """The number of requests of *subject* in one window."""
 
     __tablename__ = "request_count"
     __table_args__ = (Index(None, "window"),)
 
     subject: Mapped[str] = mapped_column(String(255), primary_key=True)
-    """What is counted, as ``key:17``."""
+    """What is counted, such as ``key:17``."""
     window: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     """Unix time of the window's start, in seconds."""
     count: Mapped[int] = mapped_column(default=1)

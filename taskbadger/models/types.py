@@ -1,27 +1,44 @@
-"""Column types: how ids, times and durations are kept in either database."""
+"""Column types: how ids, times and durations are stored in both databases."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Dialect, Integer, LargeBinary, String, Uuid
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Dialect,
+    Integer,
+    LargeBinary,
+    Select,
+    String,
+    Uuid,
+)
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from taskbadger.clock import to_wire
+from taskbadger.clock import duration_to_wire, to_wire
 from taskbadger.domain import ids
 
 _MICROSECOND = timedelta(microseconds=1)
 
+Column = ColumnElement[Any]
+Columns = ReadOnlyColumnCollection[str, Any]
+"""The columns of a table or a subquery, by name."""
+Condition = ColumnElement[bool]
+Query = Select[*tuple[Any, ...]]
+"""A SELECT whose rows are cast to a type where they are fetched."""
+
 BigId = BigInteger().with_variant(Integer(), "sqlite")
-"""An ascending primary key: SQLite counts by itself only in a column of type INTEGER."""
+"""An ascending primary key. SQLite only generates values for columns of type INTEGER."""
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """An aware datetime in UTC; naive values are refused.
+    """An aware datetime in UTC; naive ones raise ValueError.
 
-    PostgreSQL keeps a ``timestamptz``, SQLite the text of the wire, which sorts by time.
+    PostgreSQL stores a ``timestamptz``, SQLite the text of the wire, which sorts by time.
     """
 
     impl = String(27)
@@ -44,11 +61,11 @@ class UTCDateTime(TypeDecorator[datetime]):
 
 
 class WireDateTime(UTCDateTime):
-    """A UTCDateTime that is read as the text of the wire, which is what SQLite keeps anyway."""
+    """A UTCDateTime that is read as the text of the wire, which is how SQLite stores it."""
 
     cache_ok = True
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:  # type: ignore[override]  # None for as it is
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:  # type: ignore[override]  # None: not converted
         return _to_text if dialect.name == "postgresql" else None
 
 
@@ -110,7 +127,7 @@ def _from_blob(value: bytes | None) -> str | None:
 
 
 class Microseconds(TypeDecorator[timedelta]):
-    """A duration, kept as a whole number of microseconds."""
+    """A duration, stored as a whole number of microseconds."""
 
     impl = BigInteger
     cache_ok = True
@@ -120,3 +137,16 @@ class Microseconds(TypeDecorator[timedelta]):
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> timedelta | None:
         return None if value is None else timedelta(microseconds=value)
+
+
+class WireMicroseconds(Microseconds):
+    """A duration in Microseconds that is read as the text of the wire."""
+
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
+        return _duration_text
+
+
+def _duration_text(value: int | None) -> str | None:
+    return None if value is None else duration_to_wire(timedelta(microseconds=value))

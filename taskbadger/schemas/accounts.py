@@ -1,4 +1,4 @@
-"""Projects, keys and members on the wire."""
+"""The API schemas of projects, keys and members."""
 
 from typing import Any
 
@@ -17,37 +17,39 @@ from taskbadger.schemas.fields import (
     WholeNumber,
     invalid,
 )
-from taskbadger.schemas.pagination import PageOfList
+from taskbadger.schemas.pagination import RESULTS, PageOfList
 
-MOST_RETENTION_DAYS = 3650
+MAX_RETENTION_DAYS = 3650
 
-SLUG = {"description": "What URLs and keys hold; it never changes."}
-PUBLIC_PAGES = {"description": "Whether anyone with the link may see the page of a task."}
+SLUG = {"description": "Used in URLs and API keys. It cannot be changed."}
+PUBLIC_PAGES = {"description": "Whether anyone with the link can see the public page of a task."}
 PUBLIC_DATA = {"description": "Whether public pages show the data of a task."}
 PUBLIC_TAGS = {"description": "Whether public pages show the tags of a task."}
-RETENTION = {"description": "Days after which finished tasks are deleted; null keeps them."}
+RETENTION = {
+    "description": "Days after which finished tasks are deleted; null to keep them forever."
+}
 KEY_PROJECT = {
-    "description": "The slug of the only project that the key opens; null for all projects."
+    "description": "Slug of the project that the key is limited to; null for all projects."
 }
 KEY_SCOPES = {
-    "description": "ingest: change tasks and actions; read: see all; admin: both, and manage."
+    "description": "ingest: change tasks and actions; read: read all; admin: both, plus management."
 }
 
 
 def show_moment(moment: Any) -> str | None:
-    """Write a time that may be none."""
+    """Return a time as the API shows it; None for None."""
     return None if moment is None else to_wire(moment)
 
 
 class PatchedProjectRequest(RequestSchema):
     """Some settings of a project."""
 
-    name = Text(max_length=255, min_length=1)
+    name = Text(max_length=255, min_length=1, metadata={"description": "Name of the project"})
     public_pages = Flag(metadata=PUBLIC_PAGES)
     public_data = Flag(metadata=PUBLIC_DATA)
     public_tags = Flag(metadata=PUBLIC_TAGS)
     retention_days = WholeNumber(
-        min_value=1, max_value=MOST_RETENTION_DAYS, allow_none=True, metadata=RETENTION
+        min_value=1, max_value=MAX_RETENTION_DAYS, allow_none=True, metadata=RETENTION
     )
 
 
@@ -55,20 +57,24 @@ class ProjectRequest(PatchedProjectRequest):
     """A new project."""
 
     slug = Text(required=True, max_length=50, min_length=1, metadata=SLUG)
-    name = Text(required=True, max_length=255, min_length=1)
+    name = Text(
+        required=True, max_length=255, min_length=1, metadata={"description": "Name of the project"}
+    )
 
 
 class Project(RequestSchema):
     """A project as the API shows it."""
 
-    organization = fields.String(required=True)
+    organization = fields.String(
+        required=True, metadata={"description": "Slug of the organization"}
+    )
     slug = fields.String(required=True, metadata=SLUG)
-    name = fields.String(required=True)
+    name = fields.String(required=True, metadata={"description": "Name of the project"})
     public_pages = Flag(required=True, metadata=PUBLIC_PAGES)
     public_data = Flag(required=True, metadata=PUBLIC_DATA)
     public_tags = Flag(required=True, metadata=PUBLIC_TAGS)
     retention_days = fields.Integer(required=True, allow_none=True, metadata=RETENTION)
-    created = Moment(required=True)
+    created = Moment(required=True, metadata={"description": "When the project was created."})
 
 
 def show_project(project: Any, *, organization: str) -> dict[str, Any]:
@@ -106,33 +112,55 @@ class Scopes(fields.List[Any]):
 class KeyRequest(RequestSchema):
     """A new API key."""
 
-    name = Text(required=True, max_length=255, min_length=1)
+    name = Text(
+        required=True, max_length=255, min_length=1, metadata={"description": "Name of the key"}
+    )
     project = Text(max_length=50, allow_none=True, metadata=KEY_PROJECT)
     scopes = Scopes(load_default=lambda: DEFAULT_SCOPES.split(","), metadata=KEY_SCOPES)
     expires = Moment(
-        load_default=None, allow_none=True, metadata={"description": "Null for never."}
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "When the key expires; null for never."},
     )
 
 
 class Key(RequestSchema):
     """An API key as the API shows it, without its secret."""
 
-    id = fields.Integer(required=True)
-    organization = fields.String(required=True)
+    id = fields.Integer(required=True, metadata={"description": "ID of the key"})
+    organization = fields.String(
+        required=True, metadata={"description": "Slug of the organization"}
+    )
     project = fields.String(required=True, allow_none=True, metadata=KEY_PROJECT)
-    name = fields.String(required=True)
-    prefix = fields.String(required=True, metadata={"description": "How the secret begins."})
+    name = fields.String(required=True, metadata={"description": "Name of the key"})
+    prefix = fields.String(
+        required=True, metadata={"description": "The first characters of the secret."}
+    )
     scopes = fields.List(Choice(SCOPES), required=True, metadata=KEY_SCOPES)
-    created = Moment(required=True)
-    expires = Moment(required=True, allow_none=True)
-    revoked = Moment(required=True, allow_none=True)
-    last_used = Moment(required=True, allow_none=True)
+    created = Moment(required=True, metadata={"description": "When the key was created."})
+    expires = Moment(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When the key expires; null for never."},
+    )
+    revoked = Moment(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When the key was revoked; null if it was not."},
+    )
+    last_used = Moment(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When the key was last used, to about a minute; null for never."},
+    )
 
 
 class NewKey(Key):
-    """A key that was just made: the only answer that has its secret."""
+    """A key that was just created: the only response with its secret."""
 
-    key = fields.String(required=True, metadata={"description": "Shown this once."})
+    key = fields.String(
+        required=True, metadata={"description": "The secret. It is shown only once."}
+    )
 
 
 def show_key(key: Any, *, organization: str, project: str | None) -> dict[str, Any]:
@@ -152,19 +180,19 @@ def show_key(key: Any, *, organization: str, project: str | None) -> dict[str, A
 
 
 class MemberRequest(RequestSchema):
-    """Another role for a member."""
+    """A new role for a member."""
 
-    role = Choice(ROLES, required=True)
+    role = Choice(ROLES, required=True, metadata={"description": "What the member may do."})
 
 
 class Member(RequestSchema):
     """A member of an organization as the API shows it."""
 
-    id = fields.Integer(required=True)
-    email = fields.String(required=True)
-    name = fields.String(required=True)
-    role = Choice(ROLES, required=True)
-    created = Moment(required=True, metadata={"description": "Since when they are a member."})
+    id = fields.Integer(required=True, metadata={"description": "ID of the membership"})
+    email = fields.String(required=True, metadata={"description": "E-mail address"})
+    name = fields.String(required=True, metadata={"description": "Name of the person"})
+    role = Choice(ROLES, required=True, metadata={"description": "What the member may do."})
+    created = Moment(required=True, metadata={"description": "When they became a member."})
 
 
 def show_member(membership: Any) -> dict[str, Any]:
@@ -181,16 +209,16 @@ def show_member(membership: Any) -> dict[str, Any]:
 class PaginatedProjectList(PageOfList):
     """A page of projects, oldest first."""
 
-    results = fields.List(fields.Nested(Project), required=True)
+    results = fields.List(fields.Nested(Project), required=True, metadata=RESULTS)
 
 
 class PaginatedKeyList(PageOfList):
     """A page of keys, oldest first."""
 
-    results = fields.List(fields.Nested(Key), required=True)
+    results = fields.List(fields.Nested(Key), required=True, metadata=RESULTS)
 
 
 class PaginatedMemberList(PageOfList):
     """A page of members, oldest first."""
 
-    results = fields.List(fields.Nested(Member), required=True)
+    results = fields.List(fields.Nested(Member), required=True, metadata=RESULTS)

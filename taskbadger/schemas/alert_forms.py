@@ -1,4 +1,4 @@
-"""The forms of alerts: global actions, and channels as their own schemas describe them."""
+"""Forms of global actions and channels. A channel's fields come from the schema of its kind."""
 
 import json
 from collections.abc import Mapping
@@ -9,16 +9,16 @@ from marshmallow import Schema, fields, missing, pre_load, validate
 
 from taskbadger.schemas.channels import ChannelSlug
 from taskbadger.schemas.fields import RequestSchema, Text
+from taskbadger.schemas.global_actions import DryRunRequest, PatchedGlobalActionRequest
 from taskbadger.schemas.monitor_forms import seconds
-from taskbadger.schemas.rules import DryRunRequest, PatchedGlobalActionRequest
 
 
 class GlobalActionForm(PatchedGlobalActionRequest):
-    """A global action as it is typed; its channels are read by themselves."""
+    """A global action as submitted; its channels are read separately."""
 
     @pre_load
     def shape(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """Return the request that the fields make."""
+        """Return the API's request for the submitted fields."""
         return {
             "name": data.get("name", ""),
             "trigger": data.get("trigger", ""),
@@ -30,11 +30,11 @@ class GlobalActionForm(PatchedGlobalActionRequest):
 
 
 class DryRunForm(DryRunRequest):
-    """A draft as it is typed."""
+    """A draft of a global action as submitted."""
 
     @pre_load
     def shape(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """Return the request that the fields make."""
+        """Return the API's request for the submitted fields."""
         kept = {name: data[name] for name in ("trigger", "name_pattern") if name in data}
         return kept | {"project": data.get("project") or None}
 
@@ -46,14 +46,14 @@ class ChannelForm(RequestSchema):
 
 
 class NewChannelForm(ChannelForm):
-    """The name of a new channel, and what actions call it."""
+    """The name of a new channel, and the slug by which actions refer to it."""
 
     slug = ChannelSlug(required=True)
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigField:
-    """One field of a channel's config, as a form shows it."""
+    """A field of a form, for one field of a channel's config."""
 
     name: str
     label: str
@@ -67,12 +67,12 @@ class ConfigField:
 
     @property
     def input(self) -> str:
-        """The name of its input, which no other field of the form has."""
+        """The name of its input element, unique in the form."""
         return f"config.{self.name}"
 
 
 def config_fields(schema: type[Schema], secret: tuple[str, ...]) -> list[ConfigField]:
-    """Return the fields of a channel's config; *secret* are the names of its secrets."""
+    """Return the form's fields for a channel's config; *secret* names the secret ones."""
     return [
         _config_field(name, field, secret=name in secret)
         for name, field in schema().fields.items()
@@ -119,7 +119,7 @@ def _choices(field: Any) -> tuple[str, ...]:
 
 
 def read_config(typed: Mapping[str, str], known: list[ConfigField]) -> dict[str, Any]:
-    """Return the config that a form makes; what is left empty is left out."""
+    """Return the submitted config, without empty fields."""
     config: dict[str, Any] = {}
     for field in known:
         text = typed.get(field.input, "").strip()
@@ -143,10 +143,10 @@ def _value(field: ConfigField, text: str) -> Any:
 
 
 def show_value(field: ConfigField, config: Mapping[str, Any]) -> str:
-    """Return what stands in the field of a saved config; never call it for a secret."""
+    """Return a saved value as text for a form. Never call it for a secret."""
     value = config.get(field.name)
     if value is None:
         return ""
     if isinstance(value, Mapping):
-        return "\n".join(f"{name}: {one}" for name, one in value.items())
+        return "\n".join(f"{name}: {text}" for name, text in value.items())
     return value if isinstance(value, str) else json.dumps(value)

@@ -1,22 +1,22 @@
-"""The parts of the file that ``taskbadger-server apply`` takes."""
+"""The sections of the file that ``taskbadger-server apply`` reads."""
 
 from marshmallow import RAISE
 
 from taskbadger.schemas.actions import IntegrationField
 from taskbadger.schemas.channels import ChannelSettings, ChannelSlug, PatchedChannelRequest
 from taskbadger.schemas.fields import Text, invalid
+from taskbadger.schemas.global_actions import GlobalActionRequest
 from taskbadger.schemas.monitors import MonitorRequest
-from taskbadger.schemas.rules import GlobalActionRequest
 
 
 class ChannelName(IntegrationField):
-    """The name of a channel to set up: ``email`` alone is always there."""
+    """The ``kind:slug`` of a channel to set up. ``email`` is refused: it always exists."""
 
     def check(self, text: str) -> str:
         text = super().check(text)
         _, colon, slug = text.partition(":")
         if not colon:
-            raise invalid("Use “kind:slug”, as in “webhook:ops”.")
+            raise invalid("Use “kind:slug”, e.g. “webhook:ops”.")
         ChannelSlug().check(slug)
         return text
 
@@ -43,4 +43,4 @@ SECTIONS = {
     "global_actions": GlobalActionEntry(unknown=RAISE),
     "monitors": MonitorEntry(unknown=RAISE),
 }
-"""What a file may have, besides ``organization``: lists of these."""
+"""The lists that a file may have besides ``organization``, and the schema of their entries."""

@@ -1,7 +1,7 @@
-"""Reading request bodies: strict JSON, in front of the schemas.
+"""Reads request bodies as strict JSON, before the schemas validate them.
 
-``json.loads`` alone takes NaN, lone surrogates and nesting without end, and forgets how numbers
-were written. This walks the top level itself, so that the text of a value can be kept.
+``json.loads`` accepts NaN, lone surrogates and unlimited nesting, and does not keep how numbers
+were written. This module parses the top level itself, so that it can keep the text of a value.
 """
 
 import hashlib
@@ -9,16 +9,20 @@ import json
 import re
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from json.decoder import scanstring  # type: ignore[attr-defined]  # C, not in typeshed
 from typing import Any, NoReturn
 
-from taskbadger.domain.numbers import LONGEST_INTEGER
+from marshmallow import Schema, missing
+from marshmallow.fields import Field
+
+from taskbadger.domain.numbers import MAX_INTEGER_DIGITS
 from taskbadger.errors import FieldError, ParseError, ValidationFailed
 from taskbadger.schemas.fields import RawJSON, printable
 
 MAX_DEPTH = 100
 VERBATIM = frozenset({"data"})
-"""The fields whose values are kept as the text that they came as."""
+"""The fields whose values are kept as the text that was sent."""
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -27,15 +31,15 @@ _ESCAPE = re.compile(
 )
 """An escape in a string: a pair of surrogates, a lone one (group 1), or another."""
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
-"""A string, also one that nobody closes: to look for its end at each quote in it takes hours."""
+"""A string, closed or not: trying again at each quote of an unclosed one takes quadratic time."""
 
 
 def read_object(body: bytes) -> tuple[dict[str, Any], list[FieldError]]:
-    """Read a JSON object; the value of a field in VERBATIM comes as RawJSON, unless it is null.
+    """Read a JSON object; values of fields in VERBATIM are RawJSON, except null.
 
-    Returns it with an error for each string in it that has a lone surrogate. Raises ParseError when
-    *body* is not JSON that the contract allows, and ValidationFailed when it is not an object. An
-    empty body is an empty object.
+    Also returns an error for each string with a lone surrogate. Raises ParseError if *body* is not
+    JSON as docs/contract.md#errors allows it, and ValidationFailed if it is not an object. An empty
+    body is an empty object.
     """
     if not body or body.isspace():
         return {}, []
@@ -47,16 +51,36 @@ def read_object(body: bytes) -> tuple[dict[str, Any], list[FieldError]]:
     try:
         return _read(text, _decoder)
     except _TooManyDigits:
-        return _read(text, _patient_decoder)
+        return _read(text, _unlimited_decoder)
+
+
+def schema_for(schema: type[Schema], body: dict[str, Any]) -> Schema:
+    """Return what loads *body* as *schema* does, without a look at fields that were not sent."""
+    return _narrowed(schema, frozenset(_fields_of(schema).keys() & body.keys()))
+
+
+@lru_cache(maxsize=500)
+def _narrowed(schema: type[Schema], sent: frozenset[str]) -> Schema:
+    names = [
+        name
+        for name, field in _fields_of(schema).items()
+        if name in sent or field.required or field.load_default is not missing
+    ]
+    return schema(only=names)
+
+
+@lru_cache(maxsize=100)
+def _fields_of(schema: type[Schema]) -> dict[str, Field[Any]]:
+    return schema().load_fields
 
 
 def digest(body: dict[str, Any]) -> str:
-    """Return a hash that is the same for two bodies that are equal as JSON."""
+    """Return a hash that is the same for all bodies that are equal as JSON."""
     return hashlib.sha256(repr(_canonical(body)).encode()).hexdigest()
 
 
 def _canonical(value: Any) -> Any:
-    """Bring names in order, and write equal numbers alike: 1.0 and 1 are the same JSON number."""
+    """Sort names, and make equal numbers identical: 1.0 and 1 are the same JSON number."""
     if isinstance(value, RawJSON):
         return _canonical(json.loads(value.text, parse_int=_number, parse_float=_number))
     if isinstance(value, dict):
@@ -69,7 +93,7 @@ def _canonical(value: Any) -> Any:
 
 
 def _number(text: str) -> tuple[Any, ...]:
-    """Read a number as sign, digits and exponent, with all its digits."""
+    """Return a number as sign, significant digits and exponent, without rounding."""
     try:
         sign, digits, exponent = Decimal(text).as_tuple()
     except InvalidOperation:
@@ -81,27 +105,27 @@ def _number(text: str) -> tuple[Any, ...]:
 
 
 class _TooManyDigits(Exception):
-    """An integer is longer than int() reads."""
+    """An integer has more digits than int() accepts."""
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ParseError(f"{name} is not JSON")
 
 
-def _patient_int(text: str) -> int:
+def _unlimited_int(text: str) -> int:
     """Read an integer of any length.
 
-    A very long one becomes a large number derived from its text: out of every bound, and
-    different for different texts. Where the number itself matters, the text is kept.
+    A very long one becomes a number derived from a hash of its text: beyond every limit, and
+    different for different texts. Where its value matters, the text is kept.
     """
-    if len(text) <= LONGEST_INTEGER:
+    if len(text) <= MAX_INTEGER_DIGITS:
         return int(text)
     magnitude = 2**1024 + int(hashlib.sha512(text.encode()).hexdigest(), 16)
     return -magnitude if text.startswith("-") else magnitude
 
 
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant)
-_patient_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_patient_int)
+_unlimited_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_unlimited_int)
 
 
 def _read(text: str, decoder: json.JSONDecoder) -> tuple[dict[str, Any], list[FieldError]]:
@@ -173,7 +197,7 @@ def _surrogate_error(path: str) -> FieldError:
 
 
 def _lone_surrogates(path: str, value: Any, kept: str | None = None) -> Iterator[str]:
-    """Yield the dotted path of each string with a lone surrogate; of *kept* text, the whole's."""
+    """Yield the dotted path of each string with a lone surrogate; for *kept* text, only *path*."""
     if kept is not None:
         if any(escape.group(1) for escape in _ESCAPE.finditer(kept)):
             yield path

@@ -1,4 +1,4 @@
-"""Channels on the wire. Their secrets come in and never go out."""
+"""The API schemas of channels. Requests may contain secrets; responses never do."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,20 +8,26 @@ from marshmallow import fields
 
 from taskbadger.clock import to_wire
 from taskbadger.schemas.accounts import show_moment
+from taskbadger.schemas.deliveries import AttemptResult
 from taskbadger.schemas.fields import Flag, Message, Moment, RequestSchema, Text, invalid
-from taskbadger.schemas.pagination import PageOfList
+from taskbadger.schemas.pagination import RESULTS, PageOfList
 
-INTEGRATION = {"description": "What actions call the channel.", "example": "webhook:ops"}
-CONFIG = {
-    "description": "What the kind asks for. Secrets are left out of answers, and kept when they "
-    "are left out of a request; null removes one."
+INTEGRATION = {
+    "description": "Identifier of the channel in actions: kind:slug.",
+    "example": "webhook:ops",
 }
-ENABLED = {"description": "A channel that is turned off sends nothing; 5 days of failures do so."}
+CONFIG = {
+    "description": "Settings of the kind. Responses omit secrets. A request that omits a secret "
+    "keeps it; null removes it."
+}
+ENABLED = {
+    "description": "Whether the channel sends messages. It is turned off after failing for 5 days."
+}
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,27}[a-z0-9])?", re.ASCII)
 
 
 class ChannelSlug(Text):
-    """The second half of an integration."""
+    """The slug of a channel: the second part of an integration."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(max_length=29, min_length=1, **kwargs)
@@ -30,13 +36,13 @@ class ChannelSlug(Text):
         text = super().check(text)
         if not _SLUG.fullmatch(text):
             raise invalid(
-                "Use a-z, 0-9, - and _, beginning and ending with a letter or digit.",
+                "Use a-z, 0-9, - and _. Start and end with a letter or digit.",
             )
         return text
 
 
 class ChannelSettings(fields.Dict):
-    """The config of a channel; what belongs in it is for the channel to say."""
+    """The config of a channel; each kind has a schema of its own for it."""
 
     default_error_messages = {  # noqa: RUF012 - marshmallow's own way
         "required": Message("required", "This field is required."),
@@ -48,7 +54,7 @@ class ChannelSettings(fields.Dict):
 class PatchedChannelRequest(RequestSchema):
     """Some settings of a channel."""
 
-    name = Text(max_length=255, min_length=1)
+    name = Text(max_length=255, min_length=1, metadata={"description": "Name of the channel"})
     config = ChannelSettings(metadata=CONFIG)
     enabled = Flag(metadata=ENABLED)
 
@@ -56,9 +62,17 @@ class PatchedChannelRequest(RequestSchema):
 class ChannelRequest(PatchedChannelRequest):
     """A new channel."""
 
-    kind = Text(required=True, max_length=20, min_length=1, metadata={"example": "webhook"})
-    slug = ChannelSlug(required=True, metadata={"example": "ops"})
-    name = Text(max_length=255, min_length=1, metadata={"description": "Default: the slug."})
+    kind = Text(
+        required=True,
+        max_length=20,
+        min_length=1,
+        metadata={"description": "What receives the messages.", "example": "webhook"},
+    )
+    slug = ChannelSlug(
+        required=True,
+        metadata={"description": "The second part of the identifier in actions.", "example": "ops"},
+    )
+    name = Text(max_length=255, min_length=1, metadata={"description": "Defaults to the slug."})
     config = ChannelSettings(required=True, metadata=CONFIG)
 
 
@@ -66,53 +80,51 @@ class Channel(RequestSchema):
     """A channel as the API shows it, without its secrets."""
 
     integration = fields.String(required=True, metadata=INTEGRATION)
-    kind = fields.String(required=True)
-    slug = fields.String(required=True)
-    name = fields.String(required=True)
+    kind = fields.String(required=True, metadata={"description": "What receives the messages."})
+    slug = fields.String(
+        required=True, metadata={"description": "The second part of the identifier in actions."}
+    )
+    name = fields.String(required=True, metadata={"description": "Name of the channel"})
     config = fields.Dict(required=True, metadata=CONFIG)
     secrets = fields.List(
         fields.String(),
         required=True,
-        metadata={"description": "The names of the secrets that are set."},
+        metadata={"description": "Names of the secrets that are set."},
     )
     enabled = Flag(required=True, metadata=ENABLED)
     disabled = Moment(
-        required=True, allow_none=True, metadata={"description": "When it was turned off."}
+        required=True,
+        allow_none=True,
+        metadata={"description": "When the channel was turned off; null while it is on."},
     )
     failing_since = Moment(
         required=True,
         allow_none=True,
-        metadata={"description": "The first failure that no success has followed."},
+        metadata={"description": "First failure since the last success; null if there is none."},
     )
-    created = Moment(required=True)
-    updated = Moment(required=True)
+    created = Moment(required=True, metadata={"description": "When the channel was created."})
+    updated = Moment(required=True, metadata={"description": "When it was last changed."})
 
 
 class PaginatedChannelList(PageOfList):
     """A page of channels, oldest first."""
 
-    results = fields.List(fields.Nested(Channel), required=True)
+    results = fields.List(fields.Nested(Channel), required=True, metadata=RESULTS)
 
 
-class ChannelTest(RequestSchema):
-    """What became of a test message."""
+class ChannelTest(AttemptResult):
+    """The result of a test message."""
 
     delivery = fields.String(required=True, metadata={"description": "ID of the delivery"})
-    delivered = Flag(required=True)
-    status = fields.Integer(
-        required=True,
-        allow_none=True,
-        metadata={"description": "The receiver's HTTP status or SMTP reply code."},
+    delivered = Flag(
+        required=True, metadata={"description": "Whether the receiver accepted the message."}
     )
-    error_class = fields.String(required=True, allow_none=True)
-    error = fields.String(required=True, allow_none=True)
-    duration_ms = fields.Integer(required=True)
 
 
 def show_channel(
     channel: Any, *, config: Mapping[str, Any], secrets: Sequence[str]
 ) -> dict[str, Any]:
-    """Return what *Channel* describes; *config* has no secrets, *secrets* are their names."""
+    """Return what *Channel* describes; *config* has no secrets, *secrets* lists their names."""
     return {
         "integration": f"{channel.kind}:{channel.slug}",
         "kind": channel.kind,

@@ -1,7 +1,7 @@
-"""Plain marshmallow schemas, as channels have them, with the codes of the contract.
+"""Adds the codes of docs/contract.md#errors to plain marshmallow schemas, as channels use them.
 
-Fields and validators keep the messages that they raise, so the codes are put there beforehand:
-nobody has to tell errors apart by their texts. What is not listed here is ``invalid``.
+The messages of fields and validators are replaced by ones with a code before anything is loaded,
+so no error has to be recognized by its text. Every other error is ``invalid``.
 """
 
 import copy
@@ -20,7 +20,7 @@ _BLANK = Message("blank", "This field may not be blank.")
 
 
 def coded(schema: Schema) -> Schema:
-    """Return *schema*, an instance of the caller's own, with codes in its messages."""
+    """Add codes to the messages of *schema* and return it; it must not be shared."""
     for field in schema.fields.values():
         _give_codes(field)
     return schema
@@ -28,18 +28,20 @@ def coded(schema: Schema) -> Schema:
 
 def _give_codes(field: fields.Field[Any]) -> None:
     field.error_messages = {**field.error_messages, **_FIELD_MESSAGES}
-    field.validators = [made for one in field.validators for made in _coded_validators(one)]
+    field.validators = [
+        coded_one for validator in field.validators for coded_one in _coded_validators(validator)
+    ]
     for name in ("inner", "key_field", "value_field"):
         part = getattr(field, name, None)
         if isinstance(part, fields.Field):
-            # Not the part itself: all instances of the schema share it.
+            # A copy, because all instances of the schema share the part.
             own = copy.copy(part)
             setattr(field, name, own)
             _give_codes(own)
 
 
 def _coded_validators(validator: Callable[[Any], Any]) -> Iterator[Callable[[Any], Any]]:
-    """Yield what checks the same: bounds come apart, since each side has a code of its own."""
+    """Yield equivalent validators. Limits are split in two, because each has its own code."""
     custom = getattr(validator, "error", None)
     if isinstance(validator, validate.Length) and validator.equal is None:
         yield from _coded_length(validator, custom)

@@ -1,4 +1,4 @@
-"""Deliveries on the wire."""
+"""The API schemas of deliveries."""
 
 import json
 from collections.abc import Sequence
@@ -9,84 +9,137 @@ from marshmallow import fields
 from taskbadger.clock import to_wire
 from taskbadger.models.delivery import STATES
 from taskbadger.schemas.accounts import show_moment
-from taskbadger.schemas.actions import IntegrationField
+from taskbadger.schemas.actions import INTEGRATION, IntegrationField
 from taskbadger.schemas.fields import Choice, Moment, RequestSchema
-from taskbadger.schemas.pagination import PageOfList
+from taskbadger.schemas.pagination import RESULTS, PageOfList
 
 
 class Delivery(RequestSchema):
     """One message to one channel."""
 
-    id = fields.String(required=True)
-    kind = fields.String(required=True, metadata={"example": "task"})
-    integration = fields.String(required=True)
-    config = fields.Raw(required=True, metadata={"description": "The action's, or what is left."})
-    state = Choice(STATES, required=True)
-    tries = fields.Integer(
-        required=True, metadata={"description": "Attempts since it was queued, or replayed."}
+    id = fields.String(required=True, metadata={"description": "ID of the delivery"})
+    kind = fields.String(
+        required=True, metadata={"description": "What the message is about.", "example": "task"}
     )
-    next_attempt_at = Moment(required=True, allow_none=True)
-    error_class = fields.String(required=True, allow_none=True)
-    error = fields.String(required=True, allow_none=True)
+    integration = fields.String(required=True, metadata=INTEGRATION)
+    config = fields.Raw(
+        required=True,
+        metadata={
+            "description": "Config of the action; after a partial delivery, what is left of it."
+        },
+    )
+    state = Choice(
+        STATES,
+        required=True,
+        metadata={"description": "waiting, sending, delivered, dead (given up) or dismissed."},
+    )
+    tries = fields.Integer(
+        required=True, metadata={"description": "Attempts since it was queued or last replayed."}
+    )
+    next_attempt_at = Moment(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When it is tried next; null if it is not."},
+    )
+    error_class = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Kind of the last failure; null if there is none."},
+    )
+    error = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "What went wrong last; null if nothing did."},
+    )
     task = fields.String(
         required=True,
         allow_none=True,
         metadata={"description": "ID of the task, if any"},
     )
-    action = fields.Integer(required=True, allow_none=True)
-    global_action = fields.Integer(required=True, allow_none=True)
-    created = Moment(required=True)
-    finished = Moment(required=True, allow_none=True)
+    action = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "ID of the action, if any"}
+    )
+    global_action = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "ID of the global action, if any"}
+    )
+    created = Moment(required=True, metadata={"description": "When the message was queued."})
+    finished = Moment(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When it was delivered or given up; null before."},
+    )
 
 
-class DeliveryAttempt(RequestSchema):
-    """One try to deliver."""
+class AttemptResult(RequestSchema):
+    """What came of an attempt to deliver."""
 
-    number = fields.Integer(required=True)
-    started = Moment(required=True)
-    duration_ms = fields.Integer(required=True)
+    duration_ms = fields.Integer(
+        required=True, metadata={"description": "How long the attempt took, in milliseconds."}
+    )
     status = fields.Integer(
         required=True,
         allow_none=True,
         metadata={"description": "The receiver's HTTP status or SMTP reply code."},
     )
     error_class = fields.String(
-        required=True, allow_none=True, metadata={"description": "Null for a success."}
+        required=True,
+        allow_none=True,
+        metadata={"description": "Kind of failure; null on success."},
     )
-    error = fields.String(required=True, allow_none=True)
+    error = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "What went wrong; null on success."},
+    )
+
+
+class DeliveryAttempt(AttemptResult):
+    """One attempt to deliver."""
+
+    number = fields.Integer(required=True, metadata={"description": "1 for the first attempt."})
+    started = Moment(required=True, metadata={"description": "When the attempt began."})
 
 
 class DeliveryDetail(Delivery):
-    """One message to one channel, what it says, and all tries to deliver it."""
+    """One message to one channel, with its content and all attempts to deliver it."""
 
-    title = fields.String(required=True)
-    reasons = fields.List(fields.Raw(), required=True)
-    held_back = fields.Integer(
-        required=True, metadata={"description": "Firings that a quiet period held back before."}
+    title = fields.String(required=True, metadata={"description": "Title of the message"})
+    reasons = fields.List(
+        fields.Raw(), required=True, metadata={"description": "The points that were reached."}
     )
-    attempts = fields.List(fields.Nested(DeliveryAttempt), required=True)
+    held_back = fields.Integer(
+        required=True,
+        metadata={"description": "Firings that a quiet period held back before this one."},
+    )
+    attempts = fields.List(
+        fields.Nested(DeliveryAttempt),
+        required=True,
+        metadata={"description": "All attempts, oldest first."},
+    )
 
 
 class PaginatedDeliveryList(PageOfList):
     """A page of deliveries, newest first."""
 
-    results = fields.List(fields.Nested(Delivery), required=True)
+    results = fields.List(fields.Nested(Delivery), required=True, metadata=RESULTS)
 
 
 class ReplayRequest(RequestSchema):
-    """Whose dead deliveries to try again."""
+    """The channel whose dead deliveries are sent again."""
 
-    channel = IntegrationField(required=True)
+    channel = IntegrationField(required=True, metadata=INTEGRATION)
 
 
 class Replay(RequestSchema):
-    """How many deliveries are tried again."""
+    """How many deliveries are sent again."""
 
-    replayed = fields.Integer(required=True)
+    replayed = fields.Integer(
+        required=True, metadata={"description": "Number of deliveries that are sent again."}
+    )
 
 
 def show_delivery(delivery: Any, firing: Any) -> dict[str, Any]:
-    """Return what *Delivery* describes; *firing* is what set it off, or None."""
+    """Return what *Delivery* describes; *firing* is the firing that caused it, if any."""
     return {
         "id": delivery.id,
         "kind": delivery.kind,

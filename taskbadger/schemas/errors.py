@@ -1,20 +1,35 @@
-"""The shape of every error below ``/api/``; ``blueprints/errors.py`` writes it."""
+"""The body of every error below ``/api/``; ``blueprints/errors.py`` writes it."""
 
 from marshmallow import Schema, fields
 
-from taskbadger.schemas.fields import Choice
-
 
 class ErrorItem(Schema):
-    """One thing that is wrong."""
+    """One error; *attr* is the field, if it is about one."""
 
-    code = fields.String(required=True)
-    detail = fields.String(required=True)
-    attr = fields.String(required=True, allow_none=True)
+    code = fields.String(
+        required=True, metadata={"description": "A word for programs, such as not_found."}
+    )
+    detail = fields.String(required=True, metadata={"description": "A sentence for people."})
+    attr = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "The wrong field, with dots into nested values; null if there is none."
+        },
+    )
 
 
 class Error(Schema):
-    """What is answered with a status of 400 or more."""
+    """The body of a response with a status of 400 or more."""
 
-    type = Choice(("validation_error", "client_error", "server_error"), required=True)
-    errors = fields.List(fields.Nested(ErrorItem), required=True)
+    type = fields.String(
+        required=True,
+        metadata={
+            # flask-smorest describes this schema before `describe_fields` could add the words.
+            "enum": ["validation_error", "client_error", "server_error"],
+            "description": "validation_error lists wrong fields; the other two have one error.",
+        },
+    )
+    errors = fields.List(
+        fields.Nested(ErrorItem), required=True, metadata={"description": "What is wrong."}
+    )

@@ -1,4 +1,4 @@
-"""Fields whose messages carry the codes of the contract, section 3."""
+"""Fields whose error messages have the codes of docs/contract.md#errors."""
 
 import math
 import re
@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from email_validator import EmailNotValidError, validate_email
 from marshmallow import Schema, ValidationError, fields
 
 from taskbadger.domain import ids
+from taskbadger.domain.mail import InvalidAddress, read_recipients
 from taskbadger.errors import FieldError
 
 INT32_MAX = 2**31 - 1
@@ -29,21 +29,21 @@ class Message(str):
         return message
 
     def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]  # one more than str
-        """Let copies keep the code; fields are copied for each schema."""
+        """Keep the code in copies: marshmallow copies fields for each schema."""
         return self.code, str(self)
 
     def format(self, *args: object, **kwargs: object) -> "Message":
-        """Fill in the text; marshmallow calls this, and the code must survive it."""
+        """Format the text and keep the code. Marshmallow calls this."""
         return Message(self.code, super().format(*args, **kwargs))
 
 
 def invalid(text: str) -> ValidationError:
-    """Return the error for a value of the wrong kind."""
+    """Return an error with the code ``invalid``."""
     return ValidationError(Message("invalid", text))
 
 
 def field_errors(messages: Any, path: str = "") -> Iterator[FieldError]:
-    """Flatten marshmallow's nested *messages*: one FieldError each, ``attr`` dotted."""
+    """Yield a FieldError for each of marshmallow's nested *messages*; ``attr`` is dotted."""
     if isinstance(messages, Mapping):
         for name, inner in messages.items():
             at = path if name == "_schema" else f"{path}.{name}" if path else str(name)
@@ -64,7 +64,7 @@ _COMMON = {
 
 
 class RequestSchema(Schema):
-    """A request body: unknown fields are ignored, as old and new clients send some."""
+    """A request body. Unknown fields are ignored, because clients of other versions send some."""
 
     class Meta:
         unknown = "exclude"
@@ -75,9 +75,9 @@ class RequestSchema(Schema):
 
 
 class Text(fields.String):
-    """Text of a bounded length, trimmed unless said otherwise; no NUL, no lone surrogate.
+    """Text of limited length without NUL and lone surrogates, trimmed by default.
 
-    Where *numbers* may stand for text, they become it.
+    With *numbers*, it also accepts JSON numbers and loads them as text.
     """
 
     default_error_messages = {  # noqa: RUF012 - marshmallow's own way
@@ -115,12 +115,12 @@ class Text(fields.String):
             return self.check(value)
         if not self.numbers or isinstance(value, bool) or not isinstance(value, (int, float)):
             raise self.make_error("invalid")
-        if isinstance(value, float) and math.isinf(value):  # 1e400, which has no text here.
+        if isinstance(value, float) and math.isinf(value):  # 1e400: its digits are lost.
             raise self.make_error("invalid")
         return self.check(str(value))
 
     def check(self, text: str) -> str:
-        """Return *text* as it is kept; raises ValidationError."""
+        """Return *text* as it is stored; raises ValidationError."""
         if self.trim:
             text = text.strip()
         if not text and not self.blank:
@@ -146,7 +146,7 @@ class Text(fields.String):
 
 
 class WholeNumber(fields.Integer):
-    """An integer within bounds: a JSON integer, a float with no fraction, or a decimal string."""
+    """An integer within limits: a JSON integer, a float without fraction, or a decimal string."""
 
     default_error_messages = {  # noqa: RUF012 - marshmallow's own way
         **_COMMON,
@@ -183,13 +183,13 @@ _DECIMAL = re.compile(r"[+-]?[0-9]{1,40}")
 
 
 class Moment(fields.DateTime):
-    """A datetime: ISO 8601; without an offset it is UTC. Loads to an aware datetime in UTC."""
+    """An ISO 8601 datetime; without an offset it is UTC. Loads as an aware datetime in UTC."""
 
     default_error_messages = {  # noqa: RUF012 - marshmallow's own way
         **_COMMON,
         "invalid": Message(
             "invalid",
-            "Datetime has wrong format. Use ISO 8601, as in 2022-09-22T06:53:40.683555Z.",
+            "Datetime has wrong format. Use ISO 8601, e.g. 2022-09-22T06:53:40.683555Z.",
         ),
     }
 
@@ -206,9 +206,11 @@ _DATETIME = re.compile(
     re.ASCII,
 )
 
+_LOST_SIGN = re.compile(r"\d{2}:\d{2}\S* \d{2}(?::?\d{2})?$", re.ASCII)
+
 
 def parse_moment(text: str) -> datetime | None:
-    """Read an ISO 8601 date and time; None when it is none or leaves the years 1 to 9999 in UTC."""
+    """Read an ISO 8601 datetime; None if invalid or, in UTC, outside of the years 1 to 9999."""
     match = _DATETIME.fullmatch(text.strip())
     if match is None:
         return None
@@ -220,6 +222,14 @@ def parse_moment(text: str) -> datetime | None:
     except (ValueError, OverflowError):
         return None
     return moment.replace(microsecond=int((fraction or "").ljust(6, "0")[:6]))
+
+
+def explain_moment(text: str) -> str:
+    """Return the error for a *text* of a URL that is not a datetime."""
+    detail = "Datetime has wrong format. Use ISO 8601."
+    if _LOST_SIGN.search(text.strip()):
+        detail += " In a URL, write %2B for +, which stands for a space there."
+    return detail
 
 
 class Duration(fields.Field[timedelta]):
@@ -241,11 +251,11 @@ class Duration(fields.Field[timedelta]):
 
 
 _DURATION = re.compile(r"(?:(\d{1,9}) )?(\d{1,9}):([0-5]\d):([0-5]\d)(?:\.(\d{1,6}))?", re.ASCII)
-_MAX_SECONDS = 100_000_000 * 86_400  # What 64 bits of microseconds hold, with room to spare.
+_MAX_SECONDS = 100_000_000 * 86_400  # Fits in 64 bits of microseconds.
 
 
 def parse_duration(text: str) -> timedelta | None:
-    """Read a duration; None when it is none or longer than 100 million days."""
+    """Read a duration; None if it is invalid or longer than 100 million days."""
     match = _DURATION.fullmatch(text.strip())
     if match is None:
         return _parse_seconds(text)
@@ -269,7 +279,7 @@ def _parse_seconds(text: str) -> timedelta | None:
 
 
 class Choice(fields.String):
-    """One of a few words."""
+    """One of a fixed set of words."""
 
     default_error_messages = {  # noqa: RUF012 - marshmallow's own way
         **_COMMON,
@@ -294,12 +304,12 @@ def _short(value: Any) -> str:
 
 
 def printable(text: str) -> str:
-    """Return *text* so that it can be written as UTF-8 whatever it holds."""
+    """Return *text* with lone surrogates escaped, so that it can be encoded as UTF-8."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class TaskRef(fields.String):
-    """The id of another task; whether it exists is the service's question."""
+    """The id of another task. The service checks that it exists."""
 
     default_error_messages = {  # noqa: RUF012 - marshmallow's own way
         **_COMMON,
@@ -321,14 +331,14 @@ def no_such_task(value: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RawJSON:
-    """A JSON value with the text that it came as: what ``data`` keeps."""
+    """A JSON value, and the text that was sent, which ``data`` stores."""
 
     text: str
     value: Any
 
 
 class Verbatim(fields.Raw):
-    """Any JSON, loaded as the text that it came as, so that it goes back digit by digit."""
+    """Any JSON, loaded as the text that was sent, so that numbers keep all their digits."""
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
         return value.text if isinstance(value, RawJSON) else value
@@ -348,19 +358,9 @@ class Flag(fields.Boolean):
         return value
 
 
-def email_addresses(text: str, *, most: int = 5) -> list[str]:
-    """Read 1 to *most* comma-separated addresses; raises ValidationError."""
-    addresses = [part.strip() for part in text.split(",") if part.strip()]
-    if not addresses:
-        raise invalid("Give at least one e-mail address.")
-    if len(addresses) > most:
-        raise invalid(f"Give at most {most} e-mail addresses.")
-    return list(dict.fromkeys(_email_address(address) for address in addresses))
-
-
-def _email_address(text: str) -> str:
+def email_addresses(text: str) -> list[str]:
+    """Read the recipients of a mail, as people write them; raises ValidationError."""
     try:
-        checked = validate_email(text, check_deliverability=False, allow_smtputf8=False)
-    except EmailNotValidError as error:
-        raise invalid(f"“{printable(text)}” is not a valid e-mail address.") from error
-    return checked.normalized
+        return [address.text for address in read_recipients(text)]
+    except InvalidAddress as error:
+        raise invalid(printable(str(error))) from error

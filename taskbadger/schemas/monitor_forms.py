@@ -1,4 +1,4 @@
-"""The form of a monitor."""
+"""The form of a monitor, as submitted by the dashboard."""
 
 from typing import Any
 
@@ -9,20 +9,20 @@ from taskbadger.schemas.fields import Text
 from taskbadger.schemas.monitors import MonitorRequest
 
 UNITS = ((60, "minutes"), (3600, "hours"), (86_400, "days"), (1, "seconds"))
-"""What an interval is typed in: seconds, and words."""
+"""The units of an interval: seconds per unit, and its name."""
 _PLAIN = ("name", "type", "timezone", "failure_threshold", "recovery_threshold")
 _OPTIONAL = ("start_grace", "max_runtime", "early_margin")
 
 
 class MonitorForm(MonitorRequest):
-    """A monitor as it is typed; what belongs to the other type does not count."""
+    """A monitor as submitted; fields of the other type are ignored."""
 
     schedule = Text(max_length=255)
     timezone = Text(max_length=64)
 
     @pre_load
     def shape(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """Return the request that the fields make."""
+        """Return the fields of a MonitorRequest."""
         shaped: dict[str, Any] = {name: data[name] for name in _PLAIN if name in data}
         shaped |= {name: data.get(name, "").strip() or None for name in _OPTIONAL}
         if data.get("type") == CRON:
@@ -34,7 +34,7 @@ class MonitorForm(MonitorRequest):
 
 
 def seconds(number: str, unit: str) -> int | str:
-    """Return an interval in seconds; what is no number as it was typed."""
+    """Return an interval in seconds, or *number* unchanged if it is not a number."""
     sizes = {str(size) for size, _ in UNITS}
     number = number.strip()
     if number.isascii() and number.isdigit() and len(number) < 12 and unit in sizes:
@@ -43,7 +43,7 @@ def seconds(number: str, unit: str) -> int | str:
 
 
 def split_seconds(interval: int | None) -> tuple[str, str]:
-    """Return an interval as number and unit, in the largest unit that fits; both as texts."""
+    """Return an interval as number and unit, in the largest unit that divides it; both as text."""
     if interval is None:
         return "", str(UNITS[0][0])
     unit = max(size for size, _ in UNITS if interval % size == 0)

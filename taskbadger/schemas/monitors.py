@@ -1,18 +1,20 @@
-"""Monitors on the wire."""
+"""The API schemas of monitors."""
 
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from marshmallow import EXCLUDE, fields, validates_schema
+from marshmallow import EXCLUDE, fields
 
 from taskbadger.clock import to_wire
 from taskbadger.domain.monitors import ANCHORS, HEALTH, STATUSES, TYPES
 from taskbadger.domain.schedule import MAX_INTERVAL
 from taskbadger.domain.slots import SlotState
-from taskbadger.schemas.actions import Config, IntegrationField, checked_config
+from taskbadger.models import Incident as IncidentRow
+from taskbadger.models import Monitor as MonitorRow
+from taskbadger.models import Slot as SlotRow
+from taskbadger.schemas.actions import Target
 from taskbadger.schemas.fields import (
     INT32_MAX,
     Choice,
@@ -22,51 +24,51 @@ from taskbadger.schemas.fields import (
     Text,
     WholeNumber,
 )
+from taskbadger.schemas.pagination import RESULTS, PageOfList
 
-MAX_NOTICES = 10
+MAX_TARGETS = 10
 MAX_THRESHOLD = 720
 
 NAME = {"description": "Name of the monitor"}
+TYPE = {
+    "description": "cron: runs at the times of a schedule; interval: runs some seconds after each "
+    "other."
+}
 SCHEDULE = {
-    "description": "Type cron only: five fields as in a crontab, or @hourly, @daily, @weekly, "
+    "description": "Only for type cron: five crontab fields, or @hourly, @daily, @weekly, "
     "@monthly, @yearly.",
     "example": "30 2 * * *",
 }
-INTERVAL = {"description": "Type interval only: seconds between runs, 60 to one year."}
-ANCHOR = {"description": "Type interval only: counts from the start or the end of the last run."}
-TIMEZONE = {"description": "IANA name; UTC unless given.", "example": "Europe/Paris"}
+INTERVAL = {"description": "Only for type interval: seconds between runs, 60 to one year."}
+ANCHOR = {"description": "Only for type interval: count from the start or the end of the last run."}
+TIMEZONE = {"description": "IANA time zone name; defaults to UTC.", "example": "Europe/Paris"}
 START_GRACE = {
-    "description": "Seconds that a start may be late. Null for the default: 60, or a tenth of the "
-    "interval where that is more."
+    "description": "Seconds that a run may start late. Null for the default: 60, or a tenth of "
+    "the interval if that is longer."
 }
-MAX_RUNTIME = {"description": "Seconds that a run may take from its start; null for no limit."}
+MAX_RUNTIME = {"description": "Seconds that a run may take; null for no limit."}
 EARLY_MARGIN = {
-    "description": "Seconds that a run may come before its slot. Null for the default: a quarter "
-    "of the time between slots, 300 at most."
+    "description": "Seconds that a run may start early and still count for its slot. Null for "
+    "the default: a quarter of the time between slots, at most 300."
 }
-FAILURE_THRESHOLD = {"description": "Bad slots in a row that open an incident."}
-RECOVERY_THRESHOLD = {"description": "Good slots in a row that close an incident."}
+FAILURE_THRESHOLD = {"description": "Failed or missed slots in a row that open an incident."}
+RECOVERY_THRESHOLD = {"description": "Successful slots in a row that close an incident."}
 STATUS = {
-    "description": "active; paused: slots are skipped; muted: slots are recorded, nothing is sent."
+    "description": "active; paused: slots are skipped; muted: slots are recorded, but nobody is "
+    "notified until the mute ends."
 }
-MUTED_UNTIL = {"description": "Status muted only: when it is active again; null for never."}
-ACTION = {"description": "Where notices go: channels, as for any action."}
+MUTED_UNTIL = {
+    "description": "Only for status muted: when the monitor becomes active again; null for never."
+}
+ACTION = {"description": "Channels to notify, written as in an action."}
 
 
-class MonitorAction(RequestSchema):
-    """A channel that is told when the monitor fails and recovers."""
-
-    integration = IntegrationField(required=True)
-    config = Config(load_default=dict)
-
-    @validates_schema
-    def check_config(self, data: Mapping[str, Any], **_: Any) -> None:
-        """Check the config, once both fields are right by themselves."""
-        data["config"] = checked_config(data["integration"], data["config"])  # type: ignore[index] # a dict
+class MonitorAction(Target):
+    """A channel that is notified when the monitor fails and when it recovers."""
 
 
-class Notices(fields.List[Any]):
-    """The channels that are told."""
+class MonitorTargets(fields.List[Any]):
+    """The channels that are notified."""
 
     default_error_messages = {  # noqa: RUF012 - marshmallow's own way
         "invalid": Message("invalid", "Expected a list of channels."),
@@ -80,8 +82,8 @@ class Notices(fields.List[Any]):
         super().__init__(fields.Nested(MonitorAction, unknown=EXCLUDE), **kwargs)
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> list[Any]:
-        if isinstance(value, list) and len(value) > MAX_NOTICES:
-            raise self.make_error("max_length", max_length=MAX_NOTICES)
+        if isinstance(value, list) and len(value) > MAX_TARGETS:
+            raise self.make_error("max_length", max_length=MAX_TARGETS)
         return super()._deserialize(value, attr, data, **kwargs)
 
 
@@ -89,7 +91,10 @@ class PatchedMonitorRequest(RequestSchema):
     """Some fields of a monitor."""
 
     name = Text(max_length=255, min_length=1, metadata=NAME)
-    type = Choice(TYPES)
+    type = Choice(
+        TYPES,
+        metadata=TYPE,
+    )
     schedule = Text(max_length=255, allow_none=True, metadata=SCHEDULE)
     interval = WholeNumber(min_value=60, max_value=MAX_INTERVAL, allow_none=True, metadata=INTERVAL)
     anchor = Choice(ANCHORS, allow_none=True, metadata=ANCHOR)
@@ -107,24 +112,34 @@ class PatchedMonitorRequest(RequestSchema):
     )
     status = Choice(STATUSES, metadata=STATUS)
     muted_until = Moment(allow_none=True, metadata=MUTED_UNTIL)
-    action = Notices(metadata=ACTION)
+    action = MonitorTargets(metadata=ACTION)
 
 
 class MonitorRequest(PatchedMonitorRequest):
-    """A new monitor, or the whole of one."""
+    """A new monitor, or all fields of an existing one."""
 
     name = Text(required=True, max_length=255, min_length=1, metadata=NAME)
-    type = Choice(TYPES, required=True)
+    type = Choice(
+        TYPES,
+        required=True,
+        metadata=TYPE,
+    )
 
 
 class Monitor(RequestSchema):
     """A monitor as the API shows it."""
 
     id = fields.UUID(required=True, metadata={"description": "Monitor ID"})
-    organization = fields.String(required=True)
-    project = fields.String(required=True)
+    organization = fields.String(
+        required=True, metadata={"description": "Slug of the organization"}
+    )
+    project = fields.String(required=True, metadata={"description": "Slug of the project"})
     name = fields.String(required=True, metadata=NAME)
-    type = Choice(TYPES, required=True)
+    type = Choice(
+        TYPES,
+        required=True,
+        metadata=TYPE,
+    )
     schedule = fields.String(required=True, allow_none=True, metadata=SCHEDULE)
     interval = fields.Integer(required=True, allow_none=True, metadata=INTERVAL)
     anchor = Choice(ANCHORS, required=True, allow_none=True, metadata=ANCHOR)
@@ -145,83 +160,99 @@ class Monitor(RequestSchema):
     expected_at = Moment(
         required=True,
         allow_none=True,
-        metadata={"description": "When the next run is expected; null while none is."},
+        metadata={"description": "When the next run is expected; null when none is."},
     )
-    created = Moment(required=True)
-    updated = Moment(required=True)
+    created = Moment(required=True, metadata={"description": "When the monitor was created."})
+    updated = Moment(required=True, metadata={"description": "When it was last changed."})
 
 
 class MonitorSlot(RequestSchema):
-    """One expected run, newest first; the rest of a long gap is one entry."""
+    """One expected run, or the rest of a long gap as one entry."""
 
-    expected_at = Moment(required=True)
+    expected_at = Moment(required=True, metadata={"description": "When the run was expected."})
     last_expected_at = Moment(
-        required=True, metadata={"description": "Differs where the entry sums up several slots."}
+        required=True,
+        metadata={
+            "description": "Differs from expected_at when the entry stands for several slots."
+        },
     )
-    count = fields.Integer(required=True, metadata={"description": "How many slots it stands for."})
+    count = fields.Integer(
+        required=True, metadata={"description": "Number of slots that the entry stands for."}
+    )
     deadline_at = Moment(
         required=True,
         allow_none=True,
-        metadata={"description": "Until when it waits for a start, or for the end of the run."},
+        metadata={"description": "Deadline for the run to start or, once started, to end."},
     )
-    state = Choice(tuple(state.value for state in SlotState), required=True)
-    started_at = Moment(required=True, allow_none=True)
-    ended_at = Moment(required=True, allow_none=True)
+    state = Choice(
+        tuple(state.value for state in SlotState),
+        required=True,
+        metadata={"description": "How the run went."},
+    )
+    started_at = Moment(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When it started; null if it did not."},
+    )
+    ended_at = Moment(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When it ended; null if it did not."},
+    )
     task = fields.String(
         required=True, allow_none=True, metadata={"description": "ID of the first run's task"}
     )
-    extra_runs = fields.Integer(required=True)
-
-
-class MonitorIncident(RequestSchema):
-    """A time in which the monitor was failing."""
-
-    id = fields.Integer(required=True)
-    opened_at = Moment(required=True)
-    closed_at = Moment(required=True, allow_none=True)
-    bad_slots = fields.Integer(required=True)
-
-
-class ExpectedRun(RequestSchema):
-    """When a run is expected."""
-
-    expected_at = Moment(required=True)
-    local_time = fields.String(
-        required=True, metadata={"description": "The same in the zone of the monitor."}
+    extra_runs = fields.Integer(
+        required=True, metadata={"description": "Number of further runs that started in this slot."}
     )
 
 
-_NEXT = {"format": "uri"}
+class MonitorIncident(RequestSchema):
+    """A period in which the monitor was failing."""
+
+    id = fields.Integer(required=True, metadata={"description": "ID of the incident"})
+    opened_at = Moment(required=True, metadata={"description": "When the monitor began to fail."})
+    closed_at = Moment(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When it recovered; null while it is failing."},
+    )
+    bad_slots = fields.Integer(
+        required=True, metadata={"description": "Number of failed or missed slots."}
+    )
 
 
-class PaginatedMonitorList(RequestSchema):
+class ExpectedRun(RequestSchema):
+    """The time at which a run is expected."""
+
+    expected_at = Moment(required=True, metadata={"description": "When the run is expected."})
+    local_time = fields.String(
+        required=True, metadata={"description": "The same time in the monitor's time zone."}
+    )
+
+
+class PaginatedMonitorList(PageOfList):
     """A page of monitors, newest first."""
 
-    next = fields.String(allow_none=True, metadata=_NEXT)
-    previous = fields.String(allow_none=True, metadata=_NEXT)
-    results = fields.List(fields.Nested(Monitor), required=True)
+    results = fields.List(fields.Nested(Monitor), required=True, metadata=RESULTS)
 
 
-class PaginatedMonitorSlotList(RequestSchema):
+class PaginatedMonitorSlotList(PageOfList):
     """A page of slots, newest first."""
 
-    next = fields.String(allow_none=True, metadata=_NEXT)
-    previous = fields.String(allow_none=True, metadata=_NEXT)
-    results = fields.List(fields.Nested(MonitorSlot), required=True)
+    results = fields.List(fields.Nested(MonitorSlot), required=True, metadata=RESULTS)
 
 
-class PaginatedMonitorIncidentList(RequestSchema):
+class PaginatedMonitorIncidentList(PageOfList):
     """A page of incidents, newest first."""
 
-    next = fields.String(allow_none=True, metadata=_NEXT)
-    previous = fields.String(allow_none=True, metadata=_NEXT)
-    results = fields.List(fields.Nested(MonitorIncident), required=True)
+    results = fields.List(fields.Nested(MonitorIncident), required=True, metadata=RESULTS)
 
 
 def show_monitor(
-    monitor: Any, *, organization: str, project: str, status: str, health: str
+    monitor: MonitorRow, *, organization: str, project: str, status: str, health: str
 ) -> dict[str, Any]:
-    """Return what *Monitor* describes; *monitor* is a row of the table."""
+    """Return what *Monitor* describes."""
     muted = status == "muted"
     return {
         "id": str(monitor.id),
@@ -240,7 +271,7 @@ def show_monitor(
         "recovery_threshold": monitor.recovery_threshold,
         "status": status,
         "muted_until": _moment(monitor.muted_until) if muted else None,
-        "action": json.loads(monitor.action),
+        "action": json.loads(monitor.targets),
         "health": health,
         "expected_at": _moment(monitor.expected_at),
         "created": to_wire(monitor.created),
@@ -248,8 +279,8 @@ def show_monitor(
     }
 
 
-def show_slot(slot: Any, task: str | None) -> dict[str, Any]:
-    """Return what *MonitorSlot* describes; *task* is the id of its first run's."""
+def show_slot(slot: SlotRow, task: str | None) -> dict[str, Any]:
+    """Return what *MonitorSlot* describes; *task* is the id of its first run's task."""
     return {
         "expected_at": to_wire(slot.expected_at),
         "last_expected_at": to_wire(slot.last_expected_at or slot.expected_at),
@@ -263,7 +294,7 @@ def show_slot(slot: Any, task: str | None) -> dict[str, Any]:
     }
 
 
-def show_incident(incident: Any) -> dict[str, Any]:
+def show_incident(incident: IncidentRow) -> dict[str, Any]:
     """Return what *MonitorIncident* describes."""
     return {
         "id": incident.id,

@@ -1,16 +1,16 @@
-"""The forms about users, members and their organization."""
+"""The forms of users, members and invitations."""
 
 import re
 
 from taskbadger.domain.roles import ROLES
 from taskbadger.schemas.fields import Choice, RequestSchema, Text, WholeNumber, invalid
 
-MOST_PASSWORD = 1000
+MAX_PASSWORD = 1000
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
 
 
 class Address(Text):
-    """An e-mail address, in lower case: a name to sign in with, also on hosts without a domain."""
+    """An e-mail address in lower case, used to sign in. ``user@host`` without a dot is allowed."""
 
     def __init__(self) -> None:
         super().__init__(max_length=254, required=True)
@@ -23,19 +23,19 @@ class Address(Text):
 
 
 def password_field() -> Text:
-    """Return the field for a password, which is taken as it was typed."""
-    return Text(max_length=MOST_PASSWORD, trim=False, required=True)
+    """Return a field for a password. Spaces around it are kept."""
+    return Text(max_length=MAX_PASSWORD, trim=False, required=True)
 
 
 class SignInForm(RequestSchema):
-    """Who signs in. Whatever is wrong, the answer is the same."""
+    """A sign-in. The page shows the same message for every error."""
 
     email = Text(max_length=254, blank=True, load_default="")
-    password = Text(max_length=MOST_PASSWORD, trim=False, blank=True, load_default="")
+    password = Text(max_length=MAX_PASSWORD, trim=False, blank=True, load_default="")
 
 
 class SetUpForm(RequestSchema):
-    """The first owner."""
+    """The first owner, with an organization and a project."""
 
     name = Text(max_length=255, blank=True, load_default="")
     email = Address()
@@ -47,7 +47,7 @@ class SetUpForm(RequestSchema):
 
 
 class AcceptForm(RequestSchema):
-    """What an invited person says of themselves."""
+    """The name and password of an invited person."""
 
     name = Text(max_length=255, blank=True, load_default="")
     password = password_field()
@@ -73,7 +73,7 @@ class RoleForm(RequestSchema):
 
 
 class InvitationForm(RoleForm):
-    """Whom to invite, and for how many days the link works."""
+    """An invitation, and for how many days its link works."""
 
     email = Address()
     days = WholeNumber(min_value=1, max_value=30, load_default=7)

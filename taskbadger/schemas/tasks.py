@@ -1,7 +1,7 @@
-"""Tasks on the wire: the schemas, and the plain functions that write answers by them.
+"""The API schemas of tasks, and the functions that write responses as JSON.
 
-``write_task`` says in plain code what ``Task`` describes, because marshmallow's dump would be most
-of the cost of a list page; ``tests/schemas/test_tasks.py`` holds the two together.
+``write_row`` writes what ``Task`` describes without marshmallow, whose dump would be most of the
+cost of a list page. ``tests/schemas/test_tasks.py`` checks that the two agree.
 """
 
 import json
@@ -12,8 +12,9 @@ from typing import Any
 
 from marshmallow import EXCLUDE, ValidationError, fields
 
-from taskbadger.clock import to_wire
+from taskbadger.clock import duration_to_wire, to_wire
 from taskbadger.domain.status import STATUSES, value_percent
+from taskbadger.models.task_rows import EventRow, TaskState, WireTask
 from taskbadger.schemas.actions import ActionRequest
 from taskbadger.schemas.fields import (
     INT32_MAX,
@@ -66,7 +67,7 @@ TAGS = {"description": "Tags for the task represented as a mapping from 'namespa
 
 
 class Tags(fields.Dict):
-    """Tags: names to values; a null value, where allowed, removes the tag."""
+    """Tags as a mapping of names to values. If *removable*, null removes a tag."""
 
     default_error_messages = {  # noqa: RUF012 - marshmallow's own way
         "null": Message("null", "This field may not be null."),
@@ -101,14 +102,14 @@ class Tags(fields.Dict):
 
 
 def too_many_tags() -> ValidationError:
-    """Return the error for a task with more tags than it may have."""
+    """Return the error for a task with more than MAX_TAGS tags."""
     return ValidationError(
         Message("max_length", f"Ensure this field has no more than {MAX_TAGS} tags.")
     )
 
 
 class Actions(fields.List[Any]):
-    """Actions to add. Accepted, but not in the document: the SDK's models depend on that."""
+    """Actions to add. Not in the OpenAPI document: the SDK's models depend on that."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(fields.Nested(ActionRequest, unknown=EXCLUDE), **kwargs)
@@ -120,9 +121,9 @@ class Actions(fields.List[Any]):
 
 
 class TaskRequest(RequestSchema):
-    """A new task, or the whole of one."""
+    """A new task, or all fields of an existing one."""
 
-    # In this order, because that of a generated PatchedTaskRequest's arguments follows from it.
+    # The order determines that of the arguments of PatchedTaskRequest in generated clients.
     parent = TaskRef(allow_none=True, metadata=PARENT)
     name = Text(required=True, max_length=255, min_length=1, metadata=NAME)
     queue = Text(max_length=255, blank=True, metadata=QUEUE)
@@ -185,48 +186,92 @@ class Task(RequestSchema):
 class TaskEventActor(RequestSchema):
     """Who made a change."""
 
-    type = Choice(("key", "user", "server"), required=True)
-    name = fields.String(required=True)
+    type = Choice(
+        ("key", "user", "server"),
+        required=True,
+        metadata={"description": "An API key, a user of the dashboard, or the server itself."},
+    )
+    name = fields.String(
+        required=True, metadata={"description": "Name of the key, or e-mail address of the user."}
+    )
 
 
 class TaskEvent(RequestSchema):
     """An entry of a task's history; status and value are those after the change."""
 
-    id = fields.Integer(required=True)
-    type = Choice(("created", "status", "progress"), required=True)
-    created = Moment(required=True)
-    status = Choice(STATUSES, required=True)
-    value = WholeNumber(required=True, allow_none=True)
-    value_max = WholeNumber(required=True)
+    id = fields.Integer(required=True, metadata={"description": "ID of the event"})
+    type = Choice(
+        ("created", "status", "progress"),
+        required=True,
+        metadata={"description": "created, a change of status, or progress."},
+    )
+    created = Moment(required=True, metadata={"description": "When it happened."})
+    status = Choice(STATUSES, required=True, metadata={"description": "Status after the change."})
+    value = WholeNumber(
+        required=True, allow_none=True, metadata={"description": "Value after the change."}
+    )
+    value_max = WholeNumber(
+        required=True, metadata={"description": "Maximum value after the change."}
+    )
     actor = fields.Nested(TaskEventActor, required=True)
 
 
-def write_task(task: Any, place: "Place") -> str:
-    """Write a row of the task table as the JSON that *Task* describes.
+def write_task(task: TaskState, place: "Place") -> str:
+    """Return a task that was locked or written as the JSON that *Task* describes."""
+    columns = (getattr(task, name) for name in WireTask._fields)
+    return write_row(WireTask._make(map(_as_wire, columns)), place)
 
-    *task* is a Task or a row with its columns; ``data`` and ``tags`` are JSON text already.
+
+def _as_wire(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return to_wire(value)
+    return duration_to_wire(value) if isinstance(value, timedelta) else value
+
+
+def write_row(task: WireTask, place: "Place") -> str:
+    """Return a task that was read for a response as the JSON that *Task* describes.
+
+    Its ``data`` and ``tags`` are stored as JSON text.
     """
-    identity = task.id
-    percent = value_percent(task.value, task.value_max)
-    parent = task.parent
+    # A list writes a hundred of these, so most fields are written without a call.
+    (
+        identity,
+        parent,
+        name,
+        queue,
+        external_id,
+        status,
+        value,
+        value_max,
+        data,
+        tags,
+        created,
+        updated,
+        start_time,
+        end_time,
+        time_to_start,
+        max_runtime,
+        stale_timeout,
+    ) = task
+    percent = None if value is None else value_percent(value, value_max)
     return (
-        f'{{"id":"{identity}",{place.slugs},"name":{quote(task.name)},'
-        f'"parent":{_quoted(parent)},"queue":{quote(task.queue)},'
-        f'"external_id":{quote(task.external_id)},"status":"{task.status}",'
-        f'"value":{_number(task.value)},"value_max":{task.value_max},'
-        f'"value_percent":{_number(percent)},"data":{task.data or "null"},'
-        f'"created":"{_wire(task.created)}","updated":"{_wire(task.updated)}",'
-        f'"start_time":{_moment(task.start_time)},"end_time":{_moment(task.end_time)},'
-        f'"time_to_start":{_duration(task.time_to_start)},'
-        f'"max_runtime":{_number(task.max_runtime)},'
-        f'"stale_timeout":{_number(task.stale_timeout)},'
+        f'{{"id":"{identity}",{place.slugs},"name":{quote(name)},'
+        f'"parent":{_NULL if parent is None else quote(parent)},"queue":{quote(queue)},'
+        f'"external_id":{quote(external_id)},"status":"{status}",'
+        f'"value":{_NULL if value is None else value},"value_max":{value_max},'
+        f'"value_percent":{_NULL if percent is None else percent},"data":{data or _NULL},'
+        f'"created":"{created}","updated":"{updated}",'
+        f'"start_time":{_quoted(start_time)},"end_time":{_quoted(end_time)},'
+        f'"time_to_start":{_quoted(time_to_start)},'
+        f'"max_runtime":{_NULL if max_runtime is None else max_runtime},'
+        f'"stale_timeout":{_NULL if stale_timeout is None else stale_timeout},'
         f'"url":{place.url_start}{identity}/","public_url":{place.public_start}{identity}/",'
-        f'"tags":{task.tags}}}'
+        f'"tags":{tags}}}'
     )
 
 
 class Place:
-    """What all tasks of a project share in an answer, written once."""
+    """The parts of the JSON that all tasks of a project share, written once."""
 
     def __init__(self, organization: str, project: str, base_url: str) -> None:
         self.slugs = f'"organization":{quote(organization)},"project":{quote(project)}'
@@ -235,15 +280,15 @@ class Place:
 
 
 def write_page(results: Iterable[str], *, next_url: str | None, previous_url: str | None) -> str:
-    """Write one page of a list from its written *results*."""
+    """Return a page of a list as JSON; *results* are JSON text."""
     return (
         f'{{"next":{_quoted(next_url)},"previous":{_quoted(previous_url)},'
         f'"results":[{",".join(results)}]}}'
     )
 
 
-def write_event(event: Any) -> str:
-    """Write a row of the history as the JSON that *TaskEvent* describes."""
+def write_event(event: EventRow) -> str:
+    """Return an entry of the history as the JSON that *TaskEvent* describes."""
     return (
         f'{{"id":{event.id},"type":"{event.type}","created":"{to_wire(event.created)}",'
         f'"status":"{event.status}","value":{_number(event.value)},'
@@ -253,36 +298,19 @@ def write_event(event: Any) -> str:
 
 
 def write_tags(tags: Mapping[str, str]) -> str:
-    """Write tags as they are kept with the task: JSON, sorted by name."""
-    return json.dumps(dict(sorted(tags.items())), ensure_ascii=False, separators=(",", ":"))
+    """Return tags as they are stored with the task: JSON, sorted by name."""
+    return _write_json(dict(sorted(tags.items())))
 
 
-def write_duration(duration: timedelta) -> str:
-    """Write a duration as ``[D ]HH:MM:SS[.ffffff]``."""
-    minutes, seconds = divmod(duration.seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    text = f"{hours:02d}:{minutes:02d}:{seconds:02d}"
-    if duration.days:
-        text = f"{duration.days} {text}"
-    return f"{text}.{duration.microseconds:06d}" if duration.microseconds else text
+_write_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+_NULL = "null"
 
 
 def _quoted(text: str | None) -> str:
-    return "null" if text is None else quote(text)
+    return _NULL if text is None else quote(text)
 
 
 def _number(value: int | None) -> str:
-    return "null" if value is None else str(value)
-
-
-def _moment(value: datetime | str | None) -> str:
-    return "null" if value is None else f'"{_wire(value)}"'
-
-
-def _wire(value: datetime | str) -> str:
-    """Write a time; the rows of a page have it as text already."""
-    return value if type(value) is str else to_wire(value)  # type: ignore[arg-type]
-
-
-def _duration(value: timedelta | None) -> str:
-    return "null" if value is None else f'"{write_duration(value)}"'
+    return _NULL if value is None else str(value)

@@ -1,34 +1,38 @@
-"""Our own outages: the worker notes that it looks at the clock, and misses alarm nobody.
+"""Our own outages: detects our downtime, so that deadlines missed because of it raise no alarm.
 
-A task that could not report because we were down has done nothing wrong. So where the last tick
-is too old, every deadline in the gap moves by the gap, before anything is judged by it.
+The worker records the time, a tick, every few seconds. If the last tick is too old, tasks could not
+report in the meantime. Then every deadline inside the gap moves by its length before anything is
+decided by it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import cast
 
-from sqlalchemy import Table, bindparam, select, update
+from sqlalchemy import Row, Table, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from taskbadger.extensions import db
 from taskbadger.models import Task, WorkerTick
-from taskbadger.services import claims, slot_sweep
+from taskbadger.services.delivery import claims
+from taskbadger.services.monitors import sweep
 
 TICK = timedelta(seconds=2)
-"""How often the worker notes the time."""
+"""How often the worker records the time."""
 
 GAP = 3 * TICK
-"""A longer silence is an outage."""
+"""A longer time without a tick is an outage."""
 
-_STEP_BACK = timedelta(seconds=2)
-"""A tick so far in the future says that the clock was set back."""
+_MAX_AHEAD = timedelta(seconds=2)
+"""A last tick further in the future means that the clock was set back."""
+
+_ROWS_AT_ONCE = 500
 
 _TASKS = cast(Table, Task.__table__)
 
 
 def extend_task_deadlines(start: datetime, end: datetime) -> None:
-    """Move when tasks go stale or overdue by the length of the gap, where it lies in the gap."""
+    """Extend the stale and overdue deadlines of tasks inside the gap by its length."""
     for name in ("stale_at", "overdue_at"):
         column = _TASKS.c[name]
         due = db.session.execute(
@@ -38,52 +42,59 @@ def extend_task_deadlines(start: datetime, end: datetime) -> None:
             .with_for_update()
         ).all()
         if due:
-            _move(name, due, end - start)
+            _extend(name, due, by=end - start)
 
 
-def _move(name: str, due: Any, by: timedelta) -> None:
+def _extend(name: str, due: "Sequence[Row[str, datetime]]", *, by: timedelta) -> None:
     column = _TASKS.c[name]
     statement = (
         update(_TASKS)
         .where(_TASKS.c.id == bindparam("task_id"), column == bindparam("old"))
         .values({name: bindparam("new")})
     )
-    parameters = [{"task_id": row.id, "old": row[1], "new": row[1] + by} for row in due]
-    db.session.connection().execute(statement, parameters)
+    parameters = [
+        {"task_id": task_id, "old": deadline, "new": deadline + by} for task_id, deadline in due
+    ]
+    # Many at once are one wait for the database, which has a deadline.
+    for start in range(0, len(parameters), _ROWS_AT_ONCE):
+        db.session.connection().execute(statement, parameters[start : start + _ROWS_AT_ONCE])
 
 
-EXTENDERS: list[Callable[[datetime, datetime], None]] = [
+EXTENDERS: tuple[Callable[[datetime, datetime], None], ...] = (
     extend_task_deadlines,
-    slot_sweep.extend_deadlines,
-]
-"""What to call with the start and the end of an outage."""
+    sweep.extend_deadlines,
+)
+"""Called with the start and the end of an outage."""
 
 
 def is_due(*, now: datetime) -> bool:
-    """Say whether it is time for a tick. Only reads."""
+    """Say whether it is time for a tick. Read-only."""
     last = last_tick()
-    return last is None or not now - TICK < last <= now + _STEP_BACK
+    return last is None or not now - TICK < last <= now + _MAX_AHEAD
 
 
-def tick(*, now: datetime) -> bool:
-    """Note the time, and make up for an outage that just ended; the caller commits.
+def tick(*, now: datetime, ahead: timedelta = timedelta()) -> bool:
+    """Record the time, and extend deadlines after an outage; say whether anything was written.
 
-    Everything that judges a deadline calls this first, in an earlier or the same transaction.
-    Returns whether anything was written.
+    *ahead* is by how much the clock has jumped, so that this much of the time since the last tick
+    never passed. To be called before any decision by a deadline, in the same or an earlier
+    transaction.
     """
     last = last_tick()
     if last is None:
-        return _note_first(now)
-    # The row again, now locked: another worker may have been faster.
+        return _record_first(now)
+    # Read again under a lock: another worker may have been faster.
     last = db.session.scalars(
         select(WorkerTick.at).where(WorkerTick.id == 1).with_for_update()
     ).one()
-    if now - TICK < last <= now + _STEP_BACK:
+    if now - TICK < last <= now + _MAX_AHEAD:
         return False
     if last > now:
         claims.step_back(last - now, now=now)
-        slot_sweep.rewind(now=now)
+        sweep.rewind(now=now)
     elif now - last > GAP:
+        if ahead:
+            claims.extend_leases(ahead, since=last)
         for extend in EXTENDERS:
             extend(last, now)
     db.session.execute(
@@ -96,11 +107,11 @@ def tick(*, now: datetime) -> bool:
 
 
 def last_tick() -> datetime | None:
-    """Return when the worker last noted the time; None when there never was one."""
+    """Return when a worker last recorded the time; None for never."""
     return db.session.scalar(select(WorkerTick.at).where(WorkerTick.id == 1))
 
 
-def _note_first(now: datetime) -> bool:
+def _record_first(now: datetime) -> bool:
     dialect = postgresql if db.engine.dialect.name == "postgresql" else sqlite
     db.session.execute(dialect.insert(WorkerTick).values(id=1, at=now).on_conflict_do_nothing())
     return True

@@ -1,4 +1,4 @@
-"""Counting requests in the database, so that a limit holds for all workers together."""
+"""Counts requests in the database, so that a limit applies to all workers together."""
 
 from datetime import datetime
 
@@ -10,9 +10,10 @@ from taskbadger.models import RequestCount
 
 
 def count(subject: str, *, limit: int, seconds: int, now: datetime) -> int:
-    """Count one request of *subject*, of which *limit* are allowed per window of *seconds*.
+    """Count one request of *subject*; *limit* requests are allowed per window of *seconds*.
 
-    Returns how many seconds to wait when there were more, else 0. The caller commits in any case.
+    Returns the seconds to wait if this request exceeds the limit, else 0. The caller commits in
+    both cases.
     """
     moment = int(now.timestamp())
     window = moment - moment % seconds
@@ -30,7 +31,7 @@ def count(subject: str, *, limit: int, seconds: int, now: datetime) -> int:
 
 
 def take(subject: str, *, until: datetime) -> bool:
-    """Say whether nobody took *subject* before; remembered at least *until* then."""
+    """Take *subject*; return False if it was taken before. Remembered at least *until* then."""
     dialect = postgresql if db.engine.dialect.name == "postgresql" else sqlite
     statement = (
         dialect.insert(RequestCount)
@@ -42,8 +43,13 @@ def take(subject: str, *, until: datetime) -> bool:
 
 
 def forget(subject: str) -> None:
-    """Begin to count *subject* anew."""
+    """Reset the counters of *subject*."""
     db.session.execute(delete(RequestCount).where(RequestCount.subject == subject))
+
+
+def forget_all(prefix: str) -> None:
+    """Reset the counters of all subjects that start with *prefix*, which has no wildcard."""
+    db.session.execute(delete(RequestCount).where(RequestCount.subject.startswith(prefix)))
 
 
 def purge(*, now: datetime) -> None:

@@ -1,1 +1,1 @@
-"""The background worker: steps that know no engine, and two engines that run them."""
+"""The background worker: steps that work under any engine, and two engines that run them."""

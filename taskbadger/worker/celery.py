@@ -1,8 +1,7 @@
-"""The distributed engine: the same steps as Celery tasks, for teams that run Celery already.
+"""The distributed engine: the steps as Celery tasks, for teams that already run Celery.
 
-``python -m taskbadger.worker.celery worker`` and ``… beat``. The broker carries hints: a message
-names a delivery, and the worker claims it in the database. What the broker loses is published
-again, so nothing depends on it.
+``python -m taskbadger.worker.celery worker`` and ``… beat``. A message only names a delivery; the
+worker claims it in the database. Deliveries whose messages the broker loses are published again.
 """
 
 import hashlib
@@ -16,26 +15,25 @@ from flask import Flask
 from flask.cli import ScriptInfo
 
 from taskbadger.errors import SettingsError
-from taskbadger.services import deliveries
-from taskbadger.services.claims import Claimed
+from taskbadger.process import SendHint
+from taskbadger.services.delivery.claims import Claimed
 from taskbadger.worker import steps
-from taskbadger.worker.embedded import MOST_SLOW
 
 log = logging.getLogger(__name__)
 
 PUBLISH_SECONDS = 1.0
-"""How often deliveries are looked for that no worker was told of."""
+"""How often to publish the deliveries that are due but unclaimed."""
 
-_MOST_SECONDS = 20.0
-"""How long one message keeps a worker's thread, if there is that much to deliver."""
+_MAX_SECONDS = 20.0
+"""How long one message may occupy a worker's thread, if there is that much to deliver."""
 
 _SWEEPS = {step.__name__: (step, seconds) for step, seconds in steps.SWEEPS}
 
 
 def make_celery(app: Flask) -> Celery:
-    """Return the Celery application that belongs to *app*; its setting BROKER_URL names the broker.
+    """Return the Celery application for *app*, with the broker from its setting BROKER_URL.
 
-    The settings were tried with workers killed at random: docs/decisions.md.
+    ``tests/faults`` tests these settings with workers killed at random.
     """
     celery = Celery("taskbadger", broker=app.config["BROKER_URL"], set_as_current=False)
     celery.conf.update(
@@ -64,7 +62,7 @@ def make_celery(app: Flask) -> Celery:
 
 
 def _queue_name(app: Flask) -> str:
-    """Return a name of this installation's own: several may share a broker."""
+    """Return a queue name unique to this installation, because several may share a broker."""
     key = f"taskbadger queue {app.config['SECRET_KEY']}"
     return f"taskbadger-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 
@@ -117,29 +115,29 @@ def _add_tasks(celery: Celery, app: Flask) -> None:
     @celery.task(name="taskbadger.publish", shared=False)
     def publish() -> None:
         with app.app_context():
-            for delivery_id in steps.run_safely(steps.publish) or []:
+            for delivery_id in steps.run_safely(steps.take_for_publishing) or []:
                 deliver.delay(delivery_id)
-            # And a hand with what was published before, to a worker that is no more.
-            _go_on(steps.run_safely(steps.claim, 1))
+            # Deliveries published earlier, to a worker that has died since.
+            _send_and_claim_more(steps.run_safely(steps.claim, 1))
 
 
 def _deliver(delivery_id: str) -> None:
-    """Send one delivery, and go on with whatever else is due for a while."""
-    _go_on(steps.run_safely(steps.claim_one, delivery_id))
+    """Send one delivery, then whatever else is due, for up to _MAX_SECONDS."""
+    _send_and_claim_more(steps.run_safely(steps.claim_one, delivery_id))
 
 
-def _go_on(claimed: list[Claimed] | None) -> None:
-    deadline = time.monotonic() + _MOST_SECONDS
+def _send_and_claim_more(claimed: list[Claimed] | None) -> None:
+    deadline = time.monotonic() + _MAX_SECONDS
     while claimed:
-        for one in claimed:
-            steps.run_safely(steps.send, one)
+        for delivery in claimed:
+            steps.run_safely(steps.send, delivery)
         if time.monotonic() > deadline:
             return
         claimed = steps.run_safely(steps.claim, 1)
 
 
-def make_publisher(app: Flask) -> deliveries.Poke:
-    """Return the function that gives ids to the broker; it raises when there is none."""
+def make_publisher(app: Flask) -> SendHint:
+    """Return the function that sends ids to the broker; it raises if the broker is unreachable."""
     task: Task[Any, Any] = make_celery(app).tasks["taskbadger.deliver"]
 
     def publish(delivery_ids: list[str]) -> None:
@@ -150,10 +148,10 @@ def make_publisher(app: Flask) -> deliveries.Poke:
 
 
 def main(arguments: list[str]) -> None:
-    """Run ``worker`` or ``beat``, with further options of Celery's own."""
+    """Run ``worker`` or ``beat``; further arguments go to Celery."""
     try:
-        # By name, as ``flask --app taskbadger`` does: the application stands above its worker.
-        app = ScriptInfo(app_import_path="taskbadger:create_app").load_app()
+        # By name, because the worker may not import the module of the application.
+        app = ScriptInfo(app_import_path="taskbadger.app:create_app").load_app()
     except SettingsError as error:
         sys.exit(f"Error: {error}")
     if not app.config["BROKER_URL"]:
@@ -161,14 +159,14 @@ def main(arguments: list[str]) -> None:
     celery = make_celery(app)
     command, *options = arguments or ["worker"]
     if command == "worker":
-        threads = app.config["WORKER_THREADS"] * MOST_SLOW
+        threads = app.config["WORKER_THREADS"] * steps.MAX_THREAD_FACTOR
         defaults = ["--pool=threads", f"--concurrency={threads}", "--loglevel=WARNING"]
         quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
         celery.worker_main(["worker", *defaults, *quiet, *options])
     elif command == "beat":
         celery.start(["beat", "--loglevel=WARNING", "--pidfile=", *options])
     else:
-        sys.exit(f"Error: {command!r} is neither worker nor beat")
+        sys.exit(f"Error: {command!r} is not a command: use worker or beat")
 
 
 if __name__ == "__main__":

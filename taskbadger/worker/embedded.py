@@ -1,7 +1,7 @@
-"""The embedded engine: one process, a loop that claims deliveries, and threads that send them.
+"""The embedded engine: a process with a loop that claims deliveries and threads that send them.
 
-Any number of them may run at once, beside the web server or on other machines; over SQLite, on
-the same machine.
+Any number of these processes may run at once, next to the web server or on other machines (with
+SQLite, only on the same machine).
 """
 
 import logging
@@ -16,9 +16,10 @@ from typing import TypeVar, TypeVarTuple
 
 from flask import Flask
 
-from taskbadger.services.claims import Claimed
+from taskbadger.services.delivery.claims import Claimed
 from taskbadger.worker import steps
-from taskbadger.worker.wakeup import Listener
+from taskbadger.worker.hints import Listener
+from taskbadger.worker.outage_log import outages
 
 log = logging.getLogger(__name__)
 
@@ -26,17 +27,17 @@ Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
 
 SLOW_AFTER_SECONDS = 0.5
-"""A delivery that takes longer gets a thread of its own, and another may begin in its place."""
+"""A delivery that takes longer no longer counts as one of WORKER_THREADS, so another may begin."""
 
-MOST_SLOW = 8
-"""How many times WORKER_THREADS there may be of both kinds."""
+_RETRY_SECONDS = 1.0
+"""When a sweep is tried again during an outage of the database."""
 
 _GRACE_SECONDS = 25.0
-"""How long the deliveries that are under way may take when the worker is asked to stop."""
+"""How long deliveries in progress may take once the worker is asked to stop."""
 
 
 def run(app: Flask) -> None:
-    """Work until SIGTERM or SIGINT; what is under way is then brought to its end."""
+    """Work until SIGTERM or SIGINT, then finish the deliveries in progress."""
     worker = Worker(app)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())
@@ -62,18 +63,20 @@ class Worker:
         self._wake.set()
 
     def wake(self) -> None:
-        """Tell the worker that there may be something to deliver."""
+        """Let the worker look for deliveries now."""
         self._wake.set()
 
     def run(self) -> None:
         """Work until `stop`."""
-        pool = ThreadPoolExecutor(self.threads * MOST_SLOW, thread_name_prefix="deliver")
+        pool = ThreadPoolExecutor(
+            self.threads * steps.MAX_THREAD_FACTOR, thread_name_prefix="deliver"
+        )
         sweeper = threading.Thread(target=self._sweep, name="sweep", daemon=True)
         with ExitStack() as stack:
             stack.enter_context(Listener(self.app, self.wake))
             sweeper.start()
             while not self._stopping.is_set():
-                self._turn(pool)
+                self._claim_and_send(pool)
         sweeper.join(_GRACE_SECONDS)
         deadline = time.monotonic() + _GRACE_SECONDS
         while self._sending and time.monotonic() < deadline:
@@ -81,23 +84,25 @@ class Worker:
             time.sleep(0.02)
         pool.shutdown(wait=False, cancel_futures=True)
 
-    def _turn(self, pool: ThreadPoolExecutor) -> None:
+    def _claim_and_send(self, pool: ThreadPoolExecutor) -> None:
         self._wake.clear()
-        free = self._free()
+        free = self._count_free()
         claimed = self._in_context(steps.claim, free) if free else []
-        for one in claimed or ():
-            self._sending[pool.submit(self._send, one)] = time.monotonic()
+        for delivery in claimed or ():
+            self._sending[pool.submit(self._send, delivery)] = time.monotonic()
         if not free:
             self._wake.wait(min(self.poll_seconds, SLOW_AFTER_SECONDS / 2))
         elif not claimed:
             self._wake.wait(self.poll_seconds)
 
-    def _free(self) -> int:
+    def _count_free(self) -> int:
         """Return how many deliveries may begin."""
         self._forget_finished()
         recent = time.monotonic() - SLOW_AFTER_SECONDS
         quick = sum(1 for began in self._sending.values() if began > recent)
-        return min(self.threads - quick, self.threads * MOST_SLOW - len(self._sending))
+        return min(
+            self.threads - quick, self.threads * steps.MAX_THREAD_FACTOR - len(self._sending)
+        )
 
     def _forget_finished(self) -> None:
         for future in [future for future in self._sending if future.done()]:
@@ -108,14 +113,18 @@ class Worker:
         self._wake.set()
 
     def _sweep(self) -> None:
-        """Run each sweep when its time has come, and at once again while there is more to do."""
+        """Run each sweep when it is due.
+
+        One with an interval above one second runs again at once while there is more to do.
+        """
         due = {step: 0.0 for step, _ in steps.SWEEPS}
         while not self._stopping.is_set():
             for step, seconds in steps.SWEEPS:
                 if time.monotonic() < due[step] or self._stopping.is_set():
                     continue
                 more = self._in_context(step)
-                due[step] = 0.0 if more and seconds > 1 else time.monotonic() + seconds
+                pause = min(seconds, _RETRY_SECONDS) if outages.is_on else seconds
+                due[step] = 0.0 if more and seconds > 1 else time.monotonic() + pause
             self._stopping.wait(min(1.0, self.poll_seconds) / 2)
 
     def _in_context(

@@ -1,6 +1,6 @@
-"""The jobs of the background worker. They know no engine: each claims, works and commits.
+"""The steps of the background worker: each claims, works and commits, under either engine.
 
-All of them may run at once, in any number of threads, processes and machines. Each needs an
+Any step may run in any number of threads, processes and machines at once. Each needs an
 application context.
 """
 
@@ -12,28 +12,28 @@ from typing import TypeVar, TypeVarTuple
 
 from flask import current_app
 from sqlalchemy import func, select
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import SQLAlchemyError
 
 from taskbadger.channels import DeliveryError
 from taskbadger.clock import utcnow
-from taskbadger.extensions import db, reading, set_read_only
-from taskbadger.services import (
-    channels,
-    claims,
-    deliveries,
-    idempotency,
-    outage,
-    outcomes,
-    run_stats,
-    sending,
-    slot_sweep,
-    sweeps,
-    tasks,
-    throttle,
+from taskbadger.domain.identity import ProjectRef
+from taskbadger.extensions import (
+    db,
+    end_session,
+    is_outage,
+    reading,
+    roll_back,
+    set_transactions,
 )
-from taskbadger.services.accounts import ProjectRef
-from taskbadger.services.claims import Claimed
+from taskbadger.process import current_process
+from taskbadger.services import outage, throttle
+from taskbadger.services.delivery import channels, claims, outbox, outcomes, sending
+from taskbadger.services.delivery.claims import Claimed
+from taskbadger.services.monitors import sweep
+from taskbadger.services.stats import runs
+from taskbadger.services.tasks import deadlines, idempotency, retention, write
+from taskbadger.worker.clock_jumps import jumps
+from taskbadger.worker.outage_log import outages
 
 log = logging.getLogger(__name__)
 
@@ -41,28 +41,48 @@ Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
 
 BATCH = 100
-"""Tasks that one turn of a sweep looks at."""
+"""Tasks per run of a sweep."""
 
 MONITOR_BATCH = 20
-"""Monitors whose slots one transaction closes: SQLite has but one writer at a time."""
+"""Monitors per transaction of `close_slots`; few, because SQLite has one writer at a time."""
 
-_FINISH_PAUSES = (0.2, 1.0, 3.0, 8.0)
-"""Seconds between the tries to write an outcome down; in all less than the rest of a lease."""
+MAX_THREAD_FACTOR = 8
+"""Limit of deliveries in progress, slow ones included, as a multiple of WORKER_THREADS."""
+
+_FINISH_PAUSES = (0.2, 1.0, *(3.0 for _ in range(9)))
+"""Seconds between attempts to record an outcome; together less than what is left of a lease."""
 
 
 def database_now() -> datetime:
-    """Return the time: the database's where it has a clock, so that all workers agree."""
+    """Return the time of the database, so that all workers agree; with SQLite, of this machine."""
+    began = time.monotonic()
+    now = _read_clock()
+    jumps.note(now, began, time.monotonic())
+    return now
+
+
+def _read_clock() -> datetime:
     if db.engine.dialect.name != "postgresql":
         return utcnow()
     moment: datetime = db.session.execute(select(func.clock_timestamp())).scalar_one()
     return moment
 
 
-def claim(limit: int) -> list[Claimed]:
-    """Take up to *limit* deliveries that are due; whoever calls this sends them."""
-    # First without SQLite's write lock: most turns find nothing.
+def _now_for_claims() -> datetime:
+    """Return the time of the database, after the leases have followed its jumps."""
     with reading():
-        receivers = claims.list_receivers(now=database_now())
+        now = database_now()
+    if jumps.ahead:
+        tick()
+    return now
+
+
+def claim(limit: int) -> list[Claimed]:
+    """Claim up to *limit* deliveries that are due; the caller sends them."""
+    now = _now_for_claims()
+    # First without SQLite's write lock: most calls find nothing.
+    with reading():
+        receivers = claims.list_receivers(now=now)
     if not receivers:
         return []
     claimed = claims.claim(receivers, limit, now=database_now(), lease=_lease())
@@ -71,8 +91,9 @@ def claim(limit: int) -> list[Claimed]:
 
 
 def claim_one(delivery_id: str) -> list[Claimed]:
-    """Take one delivery, if it may be sent now; a list of one, or none."""
-    claimed = claims.claim_one(delivery_id, now=database_now(), lease=_lease())
+    """Claim one delivery if it may be sent now; return a list of one or none."""
+    now = _now_for_claims()
+    claimed = claims.claim_one(delivery_id, now=now, lease=_lease())
     db.session.commit()
     return claimed
 
@@ -81,20 +102,12 @@ def _lease() -> timedelta:
     return timedelta(seconds=current_app.config["WORKER_LEASE_SECONDS"])
 
 
-def deliver(limit: int = 1) -> bool:
-    """Claim and send up to *limit* deliveries, one after the other; say if there may be more."""
-    claimed = claim(limit)
-    for one in claimed:
-        send(one)
-    return bool(claimed)
-
-
 def send(claimed: Claimed) -> None:
-    """Send what was claimed, and write down how it ended. No transaction is open meanwhile."""
+    """Send a claimed delivery and record the outcome. No transaction is open while sending."""
     began = time.monotonic()
     with reading():
         target = channels.find_target(claimed.organization_id, claimed.integration)
-    error = sending.attempt(claimed, target, sending.send_context())
+    error = sending.attempt(claimed, target, current_process().send_context)
     _finish(claimed, error, timedelta(seconds=time.monotonic() - began))
 
 
@@ -105,9 +118,9 @@ def _finish(claimed: Claimed, error: DeliveryError | None, took: timedelta) -> N
             written = outcomes.finish(claimed, error, started=now - took, now=now)
             db.session.commit()
             break
-        except (OperationalError, PoolTimeout):
-            db.session.rollback()
-            if pause is None:
+        except SQLAlchemyError as error_of_database:
+            roll_back()
+            if pause is None or not is_outage(error_of_database):
                 raise
             time.sleep(pause)
     _log_outcome(claimed, error, written=written)
@@ -116,17 +129,18 @@ def _finish(claimed: Claimed, error: DeliveryError | None, took: timedelta) -> N
 def _log_outcome(claimed: Claimed, error: DeliveryError | None, *, written: bool) -> None:
     extra = {"delivery": claimed.id, "attempt": claimed.attempts}
     if not written:
-        log.warning("a delivery's lease was lost", extra=extra)
+        log.warning("delivery lease lost", extra=extra)
     elif error is None:
         log.info("delivered", extra=extra)
     else:
         log.info("delivery failed", extra={**extra, "error_class": error.error_class})
 
 
-def publish(limit: int = 100) -> list[str]:
-    """Return the ids of deliveries that are due, for a broker to carry to a worker."""
+def take_for_publishing(limit: int = 100) -> list[str]:
+    """Mark due deliveries as published and return their ids for the broker."""
+    now = _now_for_claims()
     with reading():
-        receivers = claims.list_receivers(now=database_now())
+        receivers = claims.list_receivers(now=now)
     if not receivers:
         return []
     published = claims.take_for_publishing(receivers, limit, now=database_now())
@@ -135,24 +149,27 @@ def publish(limit: int = 100) -> list[str]:
 
 
 def tick() -> bool:
-    """Note the time, and make up for an outage that just ended."""
+    """Record that the worker is running; extend deadlines after an outage that just ended."""
     with reading():
         idle = not outage.is_due(now=database_now())
     if idle:
+        # Another worker has seen the same jump.
+        jumps.settle()
         return False
-    written = outage.tick(now=database_now())
+    written = outage.tick(now=database_now(), ahead=jumps.ahead)
     db.session.commit()
+    jumps.settle()
     return written
 
 
 def mark_stale() -> bool:
-    """Let tasks go stale that have had no update for too long."""
-    return _sweep(sweeps.list_stale, tasks.mark_stale)
+    """Mark tasks stale that have had no update for their stale_timeout."""
+    return _sweep(deadlines.list_stale, write.mark_stale)
 
 
 def mark_overdue() -> bool:
-    """End tasks that have run for longer than their max_runtime."""
-    return _sweep(sweeps.list_overdue, tasks.mark_overdue)
+    """End tasks that have run for longer than their max_runtime, as errors."""
+    return _sweep(deadlines.list_overdue, write.mark_overdue)
 
 
 def _sweep(
@@ -162,56 +179,61 @@ def _sweep(
     now = database_now()
     with reading():
         due = list_due(now=now, limit=BATCH)
-    marked = 0
+    marked, base_url = 0, current_process().base_url
     for project, task_id in due:
-        # A transaction for each: a task that cannot be marked stops no other.
+        # One transaction per task, so that a task that cannot be marked does not stop the others.
         try:
-            marked += mark(project, task_id, now=now)
+            marked += mark(project, task_id, now=now, base_url=base_url)
             db.session.commit()
-        except Exception:
-            db.session.rollback()
-            log.exception("a task could not be marked", extra={"task": task_id})
+        except Exception as error:
+            roll_back()
+            if is_outage(error):
+                raise
+            log.exception("task not marked", extra={"task": task_id})
     return len(due) == BATCH and marked > 0
 
 
 def close_slots() -> bool:
-    """Give expected runs their outcomes where their deadlines have passed."""
+    """Close the slots whose deadlines have passed; send the notices that mutes have deferred."""
     tick()
     now = database_now()
     with reading():
-        idle = not slot_sweep.has_due_slots(now=now)
+        idle = not sweep.is_due(now=now)
     if idle:
         return False
-    closed = slot_sweep.close_due_slots(now=now, limit=MONITOR_BATCH)
+    base_url = current_process().base_url
+    closed = sweep.close_due_slots(now=now, limit=MONITOR_BATCH, base_url=base_url)
     db.session.commit()
-    return closed == MONITOR_BATCH
+    notified = sweep.send_deferred_notices(now=now, limit=MONITOR_BATCH, base_url=base_url)
+    db.session.commit()
+    return MONITOR_BATCH in (closed, notified)
 
 
 def count_runs() -> bool:
-    """Count the runs that ended, for the charts and the names."""
+    """Count the runs that ended, for the statistics of each name."""
     now = database_now()
     with reading():
-        batch = run_stats.read_batch(now=now)
+        batch = runs.read_batch(now=now)
     if batch is None:
         return False
-    run_stats.count_batch(batch, now=now)
+    runs.count_batch(batch, now=now)
     db.session.commit()
     return batch.is_full
 
 
 def purge() -> bool:
-    """Delete what is too old to matter, a small batch of each kind."""
+    """Delete expired rows, a small batch of each kind; say whether there may be more."""
     now = database_now()
     throttle.purge(now=now)
     db.session.commit()
     found = idempotency.purge(now=now)
     db.session.commit()
-    run_stats.forget_old(now=now)
+    runs.forget_old(now=now)
     db.session.commit()
-    found += deliveries.purge(now=now)
+    found += outbox.purge(now=now)
     db.session.commit()
-    for project_id, days in sweeps.projects_with_retention():
-        found += sweeps.purge_tasks(project_id, days, now=now)
+    for project in retention.list_retentions():
+        found += retention.purge_tasks(project, now=now)
         db.session.commit()
     db.session.rollback()
     return found > 0
@@ -225,17 +247,22 @@ SWEEPS: tuple[tuple[Callable[[], bool], float], ...] = (
     (close_slots, 1.0),
     (purge, 60.0),
 )
-"""What has to be done again and again, and after how many seconds."""
+"""The steps that run periodically, each with its interval in seconds."""
 
 
 def run_safely(step: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result | None:
-    """Run a step, whatever happens in it; return what it returns, or None when it failed."""
+    """Run a step and return its result; log any exception and return None."""
     try:
-        return step(*arguments)
-    except Exception:
-        db.session.rollback()
-        log.exception("a step of the worker failed", extra={"step": step.__name__})
+        result = step(*arguments)
+    except Exception as error:
+        if is_outage(error):
+            outages.failed(step.__name__, error)
+        else:
+            log.exception("worker step failed", extra={"step": step.__name__})
         return None
+    else:
+        outages.succeeded(step.__name__)
+        return result
     finally:
-        set_read_only(False)
-        db.session.remove()
+        set_transactions(read_only=False)
+        end_session()

@@ -10,15 +10,16 @@ from typing import Any
 
 import flask_migrate
 import httpx2
-from conftest import settings
+from conftest import FIXTURES, settings
 from flask import Flask
 from processes import gunicorn
 
-from taskbadger import create_app
+from taskbadger.app import create_app
 from taskbadger.clock import utcnow
-from taskbadger.domain import keys
+from taskbadger.domain.identity import SERVER
+from taskbadger.domain.keys import parse_token
 from taskbadger.extensions import db
-from taskbadger.services import accounts
+from taskbadger.services.organizations import keys, organizations, projects
 
 _TIMES = ("created", "updated", "start_time", "end_time")
 _numbers = itertools.count(1)
@@ -45,7 +46,7 @@ class LiveProject:
     @property
     def secret(self) -> str:
         """The last part of the project key: what the SDK sends."""
-        token = keys.parse_token(self.key)
+        token = parse_token(self.key)
         assert token is not None
         return token.secret
 
@@ -103,10 +104,12 @@ class LiveServer:
         organization, slug = f"org-{number}", f"project-{number}"
         with self.app.app_context():
             now = utcnow()
-            parent = accounts.ensure_organization(organization, now=now)
-            project = accounts.ensure_project(parent, slug, now=now)
-            _, key = accounts.create_key(parent, project, name="sdk", now=now)
-            _, organization_key = accounts.create_key(parent, None, name="legacy", now=now)
+            parent = organizations.ensure_organization(organization, actor=FIXTURES, now=now)
+            project = projects.ensure_project(parent, slug, actor=FIXTURES, now=now)
+            _, key = keys.create_key(parent, project, actor=SERVER, name="sdk", now=now)
+            _, organization_key = keys.create_key(
+                parent, None, actor=SERVER, name="legacy", now=now
+            )
             db.session.commit()
             db.session.remove()
         with httpx2.Client(

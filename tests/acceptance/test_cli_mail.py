@@ -8,6 +8,8 @@ from acceptance.live import LiveProject, LiveServer
 from processes import run_module
 from receivers import SmtpReceiver
 
+from taskbadger.process import process_of
+
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -16,9 +18,7 @@ def test_action_of_the_command_line_ends_in_the_inbox(
 ) -> None:
     with SmtpReceiver() as receiver:
         variables = {
-            "TASKBADGER_DATABASE_URL": live_server.app.extensions[
-                "taskbadger_settings"
-            ].DATABASE_URL,
+            "TASKBADGER_DATABASE_URL": process_of(live_server.app).settings.DATABASE_URL,
             "TASKBADGER_SMTP_URL": receiver.url,
             "TASKBADGER_PLUGINS": "false",
         }

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from acceptance.background import running
 from acceptance.live import LiveProject
 from acceptance.sdks import LATEST, REQUIREMENTS, ROOT, Sdk, clean_environment
 from processes import wait_until
@@ -96,30 +97,10 @@ class Reader:
             yield
             return
         [block] = blocks
-        log = self.home / "worker.log"
-        # env, so that the shell becomes the worker and a signal reaches it.
+        # env, so that the shell becomes the worker.
         text = f"{self.variables}exec env {self._adapt(block.text)}"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                ["sh", "-euc", text],
-                cwd=self.home,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-            )
-        try:
+        with running(["sh", "-euc", text], self.home, self.environment):
             yield
-        except BaseException as error:
-            error.add_note(log.read_text())
-            raise
-        finally:
-            process.terminate()
-            try:
-                process.wait(30)
-            finally:
-                process.kill()
-                process.wait()
 
 
 @pytest.fixture

@@ -1,13 +1,13 @@
 """A real Celery worker on a real Redis, with the SDK's Celery integration."""
 
-import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from acceptance.background import running
 from acceptance.live import LiveProject, LiveServer
 from acceptance.sdks import LATEST, SCRIPTS, Sdk, clean_environment, run_script
 from processes import wait_until
@@ -15,32 +15,11 @@ from processes import wait_until
 TERMINAL = {"success", "error", "cancelled"}
 
 
-@contextmanager
-def worker(sdk: Sdk, home: Path, variables: dict[str, str]) -> Iterator[None]:
-    """Run a Celery worker until the block ends; raises what it said when the block fails."""
-    log = home / "worker.log"
+def worker(sdk: Sdk, home: Path, variables: dict[str, str]) -> AbstractContextManager[None]:
+    """Run a Celery worker until the block ends."""
     options = ("--concurrency", "2", "--without-gossip", "--without-mingle", "--loglevel", "INFO")
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sdk.python, "-I", SCRIPTS / "celery_jobs.py", "worker", *options],
-            cwd=home,
-            env=clean_environment(**variables),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        yield
-    except Exception as error:
-        error.add_note(log.read_text())
-        raise
-    finally:
-        process.terminate()
-        try:
-            process.wait(30)
-        finally:
-            process.kill()
-            process.wait()
+    command = [sdk.python, "-I", SCRIPTS / "celery_jobs.py", "worker", *options]
+    return running(command, home, clean_environment(**variables))
 
 
 @dataclass

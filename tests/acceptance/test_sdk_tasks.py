@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 from acceptance.live import LiveProject, LiveServer, with_times
+from conftest import FIXTURES
 from sqlalchemy import select
 
 from taskbadger.clock import utcnow
+from taskbadger.domain.identity import SERVER
 from taskbadger.extensions import db
 from taskbadger.models import ChannelConfig, Organization
-from taskbadger.services import accounts
+from taskbadger.services.organizations import keys, organizations, projects
 
 
 def part(task: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -139,9 +141,11 @@ def add_monitor(server: LiveServer, live: LiveProject) -> str:
     """Make a monitor as an administrator; return its id."""
     with server.app.app_context():
         now = utcnow()
-        organization = accounts.ensure_organization(live.organization, now=now)
-        project = accounts.ensure_project(organization, live.slug, now=now)
-        _, key = accounts.create_key(organization, project, name="admin", now=now, scopes="admin")
+        organization = organizations.ensure_organization(live.organization, actor=FIXTURES, now=now)
+        project = projects.ensure_project(organization, live.slug, actor=FIXTURES, now=now)
+        _, key = keys.create_key(
+            organization, project, actor=SERVER, name="admin", now=now, scopes="admin"
+        )
         db.session.commit()
         db.session.remove()
     made = live.request(

@@ -4,22 +4,21 @@ import html
 import os
 import re
 import shutil
-import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from acceptance.background import running
 from acceptance.live import LiveProject, LiveServer
 from acceptance.sdks import LATEST, REQUIREMENTS, Sdk, clean_environment
 from packaging.requirements import Requirement
 from people import make_member, session_cookie
 from processes import wait_until
 
-from taskbadger.blueprints.dashboard.access import COOKIE
+from taskbadger.blueprints.dashboard.visit import COOKIE
 from taskbadger.extensions import db, writing
 
 # What is printed does not depend on the database.
@@ -126,9 +125,9 @@ def test_page_of_a_new_key_prints_the_same(visitor: Visitor, first: dict[str, st
     assert another == {title: text.replace(key, new_key) for title, text in first.items()}
     assert list(first) == [
         "Python",
-        "Celery: an application whose tasks are all sent",
-        "Celery: a worker for it, and a task",
-        "Command line: any command",
+        "Celery: report all tasks of an application",
+        "Celery: start a worker and run a task",
+        "Command line: run any command",
         "curl",
     ]
 
@@ -155,7 +154,7 @@ def test_python_snippet_works(first: dict[str, str], run: Run, live: LiveProject
 
 
 def test_command_line_snippet_works(first: dict[str, str], run: Run, live: LiveProject) -> None:
-    succeed(run(first["Command line: any command"]))
+    succeed(run(first["Command line: run any command"]))
 
     assert held(live) == [("disk space", "success")]
 
@@ -169,40 +168,6 @@ def test_curl_snippet_works(first: dict[str, str], run: Run, live: LiveProject) 
     assert live.statuses(task["id"]) == ["processing", "success"]
 
 
-@contextmanager
-def shell(text: str, home: Path, environment: dict[str, str]) -> Iterator[None]:
-    """Paste a text into a shell and leave what it starts running until the block ends."""
-    log = home / "shell.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            ["/bin/sh", "-c", text],
-            cwd=home,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    try:
-        yield
-    except BaseException as error:
-        error.add_note(log.read_text())
-        raise
-    finally:
-        # The worker outlives its shell; it waits for its own children.
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
-        wait_until(lambda: not _is_alive(process.pid), "the end of the worker")
-
-
-def _is_alive(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def test_celery_snippets_work(
     first: dict[str, str],
     live: LiveProject,
@@ -211,13 +176,15 @@ def test_celery_snippets_work(
     redis_url: str,
     key_prefix: str,
 ) -> None:
-    (tmp_path / "jobs.py").write_text(first["Celery: an application whose tasks are all sent"])
+    (tmp_path / "jobs.py").write_text(first["Celery: report all tasks of an application"])
     # Celery's own ways to say so from outside, so that the text stays as it is.
     apart = {"global_keyprefix": f"{key_prefix}{live.slug}:"}
     (tmp_path / "apart.py").write_text(f"broker_transport_options = {apart}\n")
     variables = {"CELERY_BROKER_URL": redis_url, "CELERY_CONFIG_MODULE": "apart"}
 
-    with shell(first["Celery: a worker for it, and a task"], tmp_path, environment | variables):
+    pasted = ["/bin/sh", "-c", first["Celery: start a worker and run a task"]]
+
+    with running(pasted, tmp_path, environment | variables):
         wait_until(lambda: held(live) == [("jobs.add", "success")], "the end of the task")
 
 

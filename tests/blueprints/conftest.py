@@ -5,7 +5,7 @@ from conftest import ApiClient
 from flask import Flask
 from managing import manager
 
-from taskbadger.services.accounts import ProjectRef
+from taskbadger.domain.identity import ProjectRef
 
 
 @pytest.fixture

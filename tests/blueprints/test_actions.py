@@ -1,4 +1,4 @@
-"""The action endpoints (the contract, section 5)."""
+"""The action endpoints (docs/contract.md#actions)."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -8,9 +8,9 @@ from answers import NOT_FOUND, assert_problem, assert_wrong
 from conftest import ApiClient
 
 from taskbadger.clock import utcnow
+from taskbadger.domain.identity import ProjectRef
 from taskbadger.extensions import db
 from taskbadger.models import ChannelConfig
-from taskbadger.services.accounts import ProjectRef
 
 TO = {"to": "a@example.com"}
 EMAIL: dict[str, Any] = {"trigger": "success", "integration": "email", "config": TO}
@@ -113,7 +113,7 @@ def test_channel_of_the_organization_takes_an_empty_config(
                 (
                     "integration",
                     "invalid",
-                    "Use “email”, or “kind:slug” of a channel, as in “webhook:ops”.",
+                    "Use “email”, or the “kind:slug” of a channel, e.g. “webhook:ops”.",
                 )
             ],
         ),
@@ -142,7 +142,7 @@ def test_channel_of_the_organization_takes_an_empty_config(
                 (
                     "config",
                     "invalid",
-                    'Expected an object, as in {"to": "a@example.com,b@example.com"}.',
+                    'Expected an object, e.g. {"to": "a@example.com,b@example.com"}.',
                 )
             ],
         ),
@@ -193,7 +193,7 @@ def test_number_that_no_answer_could_show_is_refused(
 
     answer = api.open("POST", path, data=body, content_type="application/json")
 
-    assert_wrong(answer, ("config", "invalid", "A number in it is too large."))
+    assert_wrong(answer, ("config", "invalid", "It contains a number that is too large."))
 
 
 def test_patch_changes_what_it_names(api: ApiClient, path: str) -> None:

@@ -1,22 +1,37 @@
 """Who gets in: the three spellings of a token, and how soon a key stops working."""
 
 import base64
+import time
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import time_machine
 from answers import AUTHENTICATION_FAILED, NOT_AUTHENTICATED, NOT_FOUND, assert_problem
-from conftest import ApiClient, count_queries, make_key, make_project
+from conftest import FIXTURES, ApiClient, count_queries, make_key, make_project, settings
 from flask import Flask
 from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
+from taskbadger import caches
 from taskbadger.clock import utcnow
+from taskbadger.domain.identity import Access, Actor
 from taskbadger.extensions import db
 from taskbadger.models import ApiKey
-from taskbadger.services import accounts
-from taskbadger.services.accounts import KEY_CACHE_SECONDS, KeyCache
+from taskbadger.process import KEY_SECONDS, ProcessState, process_of
+from taskbadger.services.organizations import keys
+
+ACCESS = Access(
+    key_id=1,
+    actor=Actor("key", "ci"),
+    organization_id=1,
+    organization="acme",
+    project=None,
+    scopes=frozenset({"read"}),
+    digest="digest",
+    last_used=None,
+)
 
 
 def secret_of(key: str) -> str:
@@ -126,59 +141,57 @@ def test_key_in_the_query_string_is_none(api: ApiClient, where: str) -> None:
 
 def revoke_all() -> None:
     for key in db.session.scalars(select(ApiKey)):
-        accounts.revoke_key(key.id, now=utcnow())
+        keys.revoke_key(key, actor=FIXTURES, now=utcnow())
     db.session.commit()
 
 
-def test_revoked_key_stops_working_when_a_worker_forgets_it(app: Flask, api: ApiClient) -> None:
-    kept: KeyCache = app.extensions["taskbadger_keys"]
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The clock of all caches, in seconds; it stands still unless a test moves it."""
+    now = [time.monotonic()]
+    monkeypatch.setattr(caches, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    return now
+
+
+def test_revoked_key_stops_working_when_a_worker_forgets_it(
+    app: Flask, api: ApiClient, clock: list[float]
+) -> None:
     assert api.get().status_code == 200
     revoke_all()
 
-    kept.seconds = 0
-    kept._known = {name: (0.0, value) for name, (_, value) in kept._known.items()}
-    try:
-        assert_refused(api.get(), *AUTHENTICATION_FAILED)
-    finally:
-        kept.seconds = KEY_CACHE_SECONDS
+    clock[0] += KEY_SECONDS - 0.001
+    assert api.get().status_code == 200
+    clock[0] += 0.001
+    assert_refused(api.get(), *AUTHENTICATION_FAILED)
 
 
 def test_worker_trusts_what_it_knows_of_a_key_for_less_than_five_seconds(
-    monkeypatch: pytest.MonkeyPatch,
+    clock: list[float],
 ) -> None:
-    clock = [100.0]
-    monkeypatch.setattr("taskbadger.services.accounts.time.monotonic", lambda: clock[0])
-    kept = KeyCache()
-    kept.put("digest", "access")
+    state = ProcessState(settings())
+    state.keys.put("digest", ACCESS)
 
-    clock[0] += KEY_CACHE_SECONDS
-    assert kept.get("digest") == "access"
+    clock[0] += KEY_SECONDS - 0.001
+    assert state.keys.get("digest") is ACCESS
     clock[0] += 0.001
-    assert kept.get("digest") is None
-    assert KEY_CACHE_SECONDS < 5
+    assert state.keys.get("digest") is None
+    assert KEY_SECONDS < 5
 
 
-def test_use_does_not_prolong_what_a_worker_knows(app: Flask, api: ApiClient) -> None:
-    known = app.extensions["taskbadger_keys"]._known
+def test_use_does_not_prolong_what_a_worker_knows(
+    app: Flask, api: ApiClient, clock: list[float]
+) -> None:
     api.get()
-    before = {name: until for name, (until, _) in known.items()}
+    revoke_all()
 
-    api.get()
+    clock[0] += KEY_SECONDS - 0.001
     with time_machine.travel(utcnow() + timedelta(minutes=2), tick=False):
         api.post(json={"name": "job"})  # Notes the use of the key.
+    used = last_used()
+    clock[0] += 0.001
 
-    assert last_used() > utcnow() + timedelta(minutes=1)
-    assert {name: until for name, (until, _) in known.items()} == before
-
-
-def test_cache_does_not_grow_without_end() -> None:
-    kept = KeyCache(most=10)
-
-    for number in range(100):
-        kept.put(number, number)
-
-    assert len(kept._known) <= 10
-    assert kept.get(99) == 99
+    assert used > utcnow() + timedelta(minutes=1)
+    assert_refused(api.get(), *AUTHENTICATION_FAILED)
 
 
 def last_used() -> Any:
@@ -188,7 +201,7 @@ def last_used() -> Any:
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_use_of_a_key_is_noted_once_a_minute(app: Flask, api: ApiClient, method: str) -> None:
     def use() -> Any:
-        app.extensions["taskbadger_keys"]._known.clear()
+        process_of(app).keys.clear()
         assert api.open(method, json={"name": "job"}).status_code in (200, 201)
         used = last_used()
         db.session.rollback()
@@ -217,10 +230,10 @@ def test_note_of_another_worker_is_not_overwritten_within_the_minute(api: ApiCli
     earlier = now - timedelta(seconds=30)
     db.session.execute(update(ApiKey).values(last_used=earlier))
     db.session.commit()
-    known = KeyCache()
-    access = accounts.authenticate(api.key or "", known, now=now)
+    known = ProcessState(settings()).keys
+    access = keys.authenticate(api.key or "", known, now=now)
 
-    accounts.touch_key(access, known, now=now)
+    keys.touch_key(access, known, now=now)
     db.session.commit()
 
     assert last_used() == earlier

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from answers import wrong
 from conftest import ApiClient, count_queries, make_key
 from flask import Flask
-from managing import DENIED, NOT_FOUND, audited, conflict, manager, walk, without, wrong
+from managing import DENIED, NOT_FOUND, audited, conflict, manager, walk, without
 from receivers import HttpReceiver, SmtpReceiver
 from receivers import answer as reply
 from sqlalchemy import select
@@ -213,7 +214,7 @@ def test_second_channel_of_the_same_name_is_a_conflict(admin: ApiClient) -> None
 
     assert (again.status_code, again.json) == (
         409,
-        conflict("There is a channel of this kind with this slug already."),
+        conflict("A channel of this kind already has this slug."),
     )
     assert len(admin.get("/channels/").json["results"]) == 1
 
@@ -243,7 +244,11 @@ def test_second_channel_of_the_same_name_is_a_conflict(admin: ApiClient) -> None
         ),
         (
             {"config": {"url": "https://example.com", "secret": "short"}},
-            ("config.secret", "invalid", "A secret is whsec_ and the base64 of 24 to 64 bytes."),
+            (
+                "config.secret",
+                "invalid",
+                "A secret is whsec_ followed by 24 to 64 bytes in base64.",
+            ),
         ),
         ({"kind": "pigeon"}, ("kind", "invalid_choice", '"pigeon" is not a valid choice.')),
         (
@@ -251,7 +256,7 @@ def test_second_channel_of_the_same_name_is_a_conflict(admin: ApiClient) -> None
             (
                 "slug",
                 "invalid",
-                "Use a-z, 0-9, - and _, beginning and ending with a letter or digit.",
+                "Use a-z, 0-9, - and _. Start and end with a letter or digit.",
             ),
         ),
         ({"name": " "}, ("name", "blank", "This field may not be blank.")),
@@ -345,19 +350,19 @@ def test_list_is_walked_with_as_many_queries_for_one_as_for_a_hundred(admin: Api
     assert walk(admin, "/channels/", "slug") == [f"c{number}" for number in range(100)]
 
 
-def test_test_message_is_sent_at_once_and_its_outcome_told(make_app: Callable[..., Flask]) -> None:
+def test_test_message_is_sent_at_once_and_its_outcome_shown(make_app: Callable[..., Flask]) -> None:
     with HttpReceiver() as http:
         admin = manager(make_app(OUTBOUND_ALLOW=("127.0.0.0/8",)))
         admin.post("/channels/", {**OPS, "config": {"url": http.url}})
 
-        told = admin.post("/channels/webhook:ops/test/")
+        shown = admin.post("/channels/webhook:ops/test/")
 
-        assert (told.status_code, without(told.json, "delivery", "duration_ms")) == (
+        assert (shown.status_code, without(shown.json, "delivery", "duration_ms")) == (
             200,
             {"delivered": True, "status": None, "error_class": None, "error": None},
         )
         assert [json.loads(one.body)["type"] for one in http.requests] == ["channel.test"]
-        delivery = admin.get(f"/deliveries/{told.json['delivery']}/").json
+        delivery = admin.get(f"/deliveries/{shown.json['delivery']}/").json
         assert (delivery["kind"], delivery["state"], len(delivery["attempts"])) == (
             "test",
             "delivered",
@@ -370,24 +375,24 @@ def test_failed_test_says_what_went_wrong(make_app: Callable[..., Flask]) -> Non
         admin = manager(make_app(OUTBOUND_ALLOW=("127.0.0.0/8",)))
         admin.post("/channels/", {**OPS, "config": {"url": http.url}})
 
-        told = admin.post("/channels/webhook:ops/test/").json
+        shown = admin.post("/channels/webhook:ops/test/").json
 
-        assert without(told, "delivery", "duration_ms") == {
+        assert without(shown, "delivery", "duration_ms") == {
             "delivered": False,
             "status": 500,
             "error_class": "http_status",
             "error": "The receiver answered 500.",
         }
-        assert admin.get(f"/deliveries/{told['delivery']}/").json["state"] == "dead"
+        assert admin.get(f"/deliveries/{shown['delivery']}/").json["state"] == "dead"
         assert admin.get("/channels/webhook:ops/").json["failing_since"] is None
 
 
 def test_test_by_mail_needs_a_mail_server(app: Flask, admin: ApiClient) -> None:
     admin.post("/channels/", {"kind": "email", "slug": "team", "config": {"to": "a@example.com"}})
 
-    told = admin.post("/channels/email:team/test/").json
+    shown = admin.post("/channels/email:team/test/").json
 
-    assert (told["delivered"], told["error"]) == (
+    assert (shown["delivered"], shown["error"]) == (
         False,
         "Set TASKBADGER_SMTP_URL to send e-mails.",
     )
@@ -399,9 +404,9 @@ def test_test_by_mail_arrives(make_app: Callable[..., Flask]) -> None:
         body = {"kind": "email", "slug": "team", "config": {"to": "a@example.com"}}
         admin.post("/channels/", body)
 
-        told = admin.post("/channels/email:team/test/").json
+        shown = admin.post("/channels/email:team/test/").json
 
-        assert told["delivered"] is True
+        assert shown["delivered"] is True
         assert [mail.recipients for mail in smtp.mails] == [["a@example.com"]]
 
 
@@ -418,7 +423,7 @@ def test_two_tests_at_once_are_refused(admin: ApiClient) -> None:
 
     assert (refused.status_code, refused.json) == (
         409,
-        conflict("Another test of this channel is under way. Try again in a minute."),
+        conflict("This channel is already being tested. Try again in a minute."),
     )
 
 

@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from answers import wrong
 from conftest import ApiClient, count_queries
 from flask import Flask
-from managing import DENIED, NOT_FOUND, audited, conflict, manager, walk, without, wrong
+from managing import DENIED, NOT_FOUND, audited, conflict, manager, walk, without
 from sqlalchemy import select
 
 from taskbadger.clock import to_wire
@@ -18,7 +19,7 @@ EMAIL = {"trigger": "error", "integration": "email", "config": {"to": "a@example
 
 @pytest.fixture
 def task(api: ApiClient) -> dict[str, Any]:
-    """A task that failed, of which one mail waits to tell."""
+    """A task that failed, about which one mail waits."""
     return fail(api)
 
 
@@ -126,7 +127,7 @@ def test_list_is_narrowed(api: ApiClient, admin: ApiClient) -> None:
     ("query", "error"),
     [
         ("state=dad", ("state", "invalid_choice", '"dad" is not a valid choice.')),
-        ("task=x", ("task", "invalid", "“x” is not a task id.")),
+        ("task=x", ("task", "invalid", "“x” is not a valid task ID.")),
         ("since=today", ("since", "invalid", "Datetime has wrong format. Use ISO 8601.")),
         ("channel=%00", ("channel", "invalid", "Null characters are not allowed.")),
         ("page_size=0", ("page_size", "invalid", "A whole number above 0 is required.")),
@@ -171,7 +172,7 @@ def test_dead_delivery_is_replayed(admin: ApiClient, task: dict[str, Any]) -> No
     again = admin.post(f"{path}replay/")
     assert (again.status_code, again.json) == (
         409,
-        conflict("Only a delivery that was given up can be replayed."),
+        conflict("Only a dead or dismissed delivery can be replayed."),
     )
     assert [entry[2] for entry in audited()] == ["delivery.replay"]
 
@@ -222,5 +223,5 @@ def test_delivery_of_no_task_is_shown(admin: ApiClient) -> None:
     assert (shown["kind"], shown["task"], shown["title"]) == (
         "test",
         None,
-        "Test of the channel a",
+        "Test message for channel a",
     )

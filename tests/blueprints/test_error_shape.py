@@ -1,7 +1,7 @@
 """Every answer below ``/api/`` with a status of 400 or more has one shape:
 
 ``{"type", "errors": [{"code", "detail", "attr"}]}``, as ``application/json``. Here is a test per
-row of the table in the contract, section 3, and one per neighbouring pair of the order of checks.
+row of the table in docs/contract.md#errors, and one per neighbouring pair of the order of checks.
 """
 
 import io
@@ -23,7 +23,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
-from taskbadger.services import tasks
+from taskbadger.services.tasks import reads
 
 MakeApp = Callable[..., Flask]
 SOME_ID = "A" * 22
@@ -99,7 +99,7 @@ def test_400_lists_every_wrong_field(api: ApiClient) -> None:
         (
             "start_time",
             "invalid",
-            "Datetime has wrong format. Use ISO 8601, as in 2022-09-22T06:53:40.683555Z.",
+            "Datetime has wrong format. Use ISO 8601, e.g. 2022-09-22T06:53:40.683555Z.",
         ),
         (
             "time_to_start",
@@ -280,7 +280,7 @@ def test_409_for_an_idempotency_key_with_another_body(api: ApiClient) -> None:
 
     answer = api.post(json={"name": "two"}, headers=headers)
 
-    detail = "This Idempotency-Key was used with another request body."
+    detail = "This Idempotency-Key was already used with a different request body."
     assert_problem(answer, 409, "conflict", detail)
 
 
@@ -396,7 +396,7 @@ def test_500_tells_nothing_of_what_went_wrong(
     def fail(*_args: Any, **_options: Any) -> None:
         raise RuntimeError("a secret of the inside")
 
-    monkeypatch.setattr(tasks, "get_task", fail)
+    monkeypatch.setattr(reads, "get_wire_task", fail)
     client = ApiClient(make_app(TESTING=False).test_client(), api.key)
 
     answer = client.get(f"/tasks/{SOME_ID}/")

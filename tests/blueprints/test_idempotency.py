@@ -1,6 +1,5 @@
 """``Idempotency-Key``: the same request twice is answered twice, but done once."""
 
-import threading
 from datetime import timedelta
 from typing import Any
 
@@ -8,15 +7,16 @@ import pytest
 from answers import assert_problem, assert_wrong
 from conftest import ApiClient, make_key, make_project
 from flask import Flask
+from simultaneous import at_once
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from taskbadger.extensions import db
 from taskbadger.models import IdempotencyRecord
-from taskbadger.services import idempotency
+from taskbadger.services.tasks import idempotency
 
 KEY = {"Idempotency-Key": "5f0c"}
-REUSED = ("conflict", "This Idempotency-Key was used with another request body.")
+REUSED = ("conflict", "This Idempotency-Key was already used with a different request body.")
 
 
 def post(api: ApiClient, body: str = '{"name":"job"}', **headers: str) -> TestResponse:
@@ -154,7 +154,7 @@ def test_key_is_in_use_while_the_first_request_runs(api: ApiClient, backend: str
     answer = post(api)
     other.close()
 
-    detail = "A request with this Idempotency-Key is still running."
+    detail = "Another request with this Idempotency-Key is still in progress."
     assert_problem(answer, 409, "conflict", detail)
     assert post(api).headers["Idempotency-Replayed"] == "true"
 
@@ -162,21 +162,14 @@ def test_key_is_in_use_while_the_first_request_runs(api: ApiClient, backend: str
 def test_sixteen_equal_requests_at_once_make_one_task(app: Flask, api: ApiClient) -> None:
     assert api.get().status_code == 200
     answers: list[tuple[int, Any]] = []
-    start = threading.Barrier(16)
 
     def send() -> None:
         client = app.test_client()
         headers = {**KEY, "Authorization": f"Bearer {api.key}"}
-        start.wait()
         answer = client.post("/api/acme/web/tasks/", json={"name": "job"}, headers=headers)
         answers.append((answer.status_code, (answer.json or {}).get("id")))
 
-    threads = [threading.Thread(target=send) for _ in range(16)]
-    db.session.rollback()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(app, *[send] * 16)
 
     made = {task_id for status, task_id in answers if status == 201}
     assert len(answers) == 16

@@ -3,9 +3,10 @@
 import logging
 
 import pytest
+from answers import wrong
 from conftest import ApiClient, count_queries, make_key, make_project
 from flask import Flask
-from managing import NOT_FOUND, audited, manager, walk, without, wrong
+from managing import NOT_FOUND, audited, manager, walk, without
 
 TIMES = ("id", "created", "last_used", "prefix")
 

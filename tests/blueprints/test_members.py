@@ -1,8 +1,9 @@
 """The endpoints of members."""
 
+from answers import wrong
 from conftest import ApiClient, count_queries
 from flask import Flask
-from managing import DENIED, NOT_FOUND, audited, manager, walk, without, wrong
+from managing import DENIED, NOT_FOUND, audited, manager, walk, without
 from people import make_member
 
 
@@ -11,7 +12,7 @@ def ids(admin: ApiClient) -> dict[str, int]:
 
 
 def refusal(role: str) -> dict[str, object]:
-    detail = f"Your role, admin, cannot give or take the role {role}."
+    detail = f"Your role (admin) cannot grant or remove the role {role}."
     return {**DENIED, "errors": [{"code": "permission_denied", "detail": detail, "attr": None}]}
 
 

@@ -3,12 +3,14 @@
 from typing import Any
 
 import pytest
+from answers import wrong
 from conftest import ApiClient, count_queries, make_key, make_project
 from flask import Flask
+from managing import NOT_FOUND
 from watching import Watch, sweep
 
 from taskbadger.clock import utcnow
-from taskbadger.services.accounts import ProjectRef
+from taskbadger.domain.identity import ProjectRef
 
 HOURLY = {"name": "hourly", "type": "cron", "schedule": "0 * * * *"}
 EVERY_TEN = {"name": "queue", "type": "interval", "interval": 600}
@@ -26,19 +28,6 @@ def created(admin: ApiClient, **fields: Any) -> dict[str, Any]:
     assert response.status_code == 201, response.text
     monitor: dict[str, Any] = response.json
     return monitor
-
-
-def error(code: str, detail: str, attr: str) -> dict[str, Any]:
-    return {
-        "type": "validation_error",
-        "errors": [{"code": code, "detail": detail, "attr": attr}],
-    }
-
-
-NOT_FOUND = {
-    "type": "client_error",
-    "errors": [{"code": "not_found", "detail": "Not found.", "attr": None}],
-}
 
 
 # Create, read, change, delete
@@ -193,7 +182,7 @@ REFUSED = [
     (
         {"schedule": "0 25 * * *"},
         "invalid",
-        'hour: "25" is not valid; it takes 0 to 23.',
+        'hour: "25" is not valid; use 0 to 23.',
         "schedule",
     ),
     (
@@ -206,22 +195,22 @@ REFUSED = [
     (
         {"schedule": "0 0 31 2 *"},
         "invalid",
-        'day-of-month: "31" never comes with month "2" and day-of-week "*".',
+        'day-of-month: "31" never occurs with month "2" and day-of-week "*".',
         "schedule",
     ),
     (
         {"timezone": "Mars/Olympus"},
         "invalid",
-        'timezone: "Mars/Olympus" is unknown; it takes an IANA name such as Europe/Paris or UTC.',
+        'timezone: "Mars/Olympus" is unknown; use an IANA name such as Europe/Paris or UTC.',
         "timezone",
     ),
     ({"type": "daily"}, "invalid_choice", '"daily" is not a valid choice.', "type"),
-    ({"interval": 60}, "invalid", "Only for monitors of type interval.", "interval"),
-    ({"anchor": "end"}, "invalid", "Only for monitors of type interval.", "anchor"),
+    ({"interval": 60}, "invalid", "Only valid for monitors of type interval.", "interval"),
+    ({"anchor": "end"}, "invalid", "Only valid for monitors of type interval.", "anchor"),
     (
         {"type": "interval", "interval": 60},
         "invalid",
-        "Only for monitors of type cron.",
+        "Only valid for monitors of type cron.",
         "schedule",
     ),
     ({"type": "interval", "schedule": None}, "required", "This field is required.", "interval"),
@@ -267,7 +256,7 @@ REFUSED = [
     (
         {"muted_until": "2999-01-01T00:00:00Z"},
         "invalid",
-        "Only for the status muted.",
+        "Only valid with the status muted.",
         "muted_until",
     ),
     (
@@ -305,7 +294,7 @@ def test_wrong_field_is_named(
 ) -> None:
     refused = admin.post("/monitors/", json={**HOURLY, **fields})
 
-    assert (refused.status_code, refused.json) == (400, error(code, detail, attr))
+    assert (refused.status_code, refused.json) == (400, wrong((attr, code, detail)))
 
 
 def test_all_wrong_fields_are_named(admin: ApiClient) -> None:
@@ -518,8 +507,8 @@ def test_count_of_expected_runs_is_checked(
 ) -> None:
     path = f"/monitors/{Watch(project).monitor.id}/expected/?count={count}"
 
-    assert admin.get(path).json == error(
-        "invalid", "A whole number, 1 to 100, is required.", "count"
+    assert admin.get(path).json == wrong(
+        ("count", "invalid", "A whole number, 1 to 100, is required.")
     )
 
 
@@ -575,11 +564,8 @@ def test_header_that_names_no_monitor_is_refused(api: ApiClient) -> None:
     for name in (other, "00000000-0000-0000-0000-000000000000", "nonsense", ""):
         refused = run(api, name)
         assert refused.status_code == 400
-        assert refused.json == error(
-            "does_not_exist",
-            f"There is no monitor “{name}” in this project.",
-            "X-TASKBADGER-MONITOR",
-        )
+        detail = f"There is no monitor “{name}” in this project."
+        assert refused.json == wrong(("X-TASKBADGER-MONITOR", "does_not_exist", detail))
     assert api.get().json["results"] == []
 
 

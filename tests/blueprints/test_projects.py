@@ -1,9 +1,10 @@
 """The endpoints of projects."""
 
 import pytest
+from answers import wrong
 from conftest import ApiClient, count_queries, make_project
 from flask import Flask
-from managing import DENIED, NOT_FOUND, audited, manager, walk, without, wrong
+from managing import DENIED, NOT_FOUND, audited, manager, walk, without
 
 WEB = {
     "organization": "acme",
@@ -80,14 +81,14 @@ def test_change_of_nothing_is_not_in_the_audit_log(admin: ApiClient) -> None:
                 (
                     "slug",
                     "invalid",
-                    "“-” is not a slug: use 1 to 50 of a-z, 0-9, - and _, beginning and ending "
+                    "“-” is not a valid slug. Use 1 to 50 of a-z, 0-9, - and _; start and end "
                     "with a letter or digit.",
                 )
             ),
         ),
         (
             {"slug": "web", "name": "Web"},
-            wrong(("slug", "invalid", "This organization has a project “web” already.")),
+            wrong(("slug", "invalid", "This organization already has a project “web”.")),
         ),
     ],
 )

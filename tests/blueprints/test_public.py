@@ -11,10 +11,10 @@ from people import WebClient, browser_for
 from sqlalchemy import update
 
 from taskbadger.clock import utcnow
+from taskbadger.domain.identity import Actor, ProjectRef
 from taskbadger.extensions import db
 from taskbadger.models import Project
-from taskbadger.services import tasks
-from taskbadger.services.accounts import Actor, ProjectRef
+from taskbadger.services.tasks import write
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>]]>&\x1b"
 CI = Actor("key", "secret key name")
@@ -22,7 +22,7 @@ MISSING = "AZHAkAAAcACAAAAAAAAAAA"
 
 
 def make_task(project: ProjectRef, name: str = "import", **data: Any) -> str:
-    task = tasks.create_task(project, {"name": name, **data}, now=utcnow(), actor=CI)
+    task = write.create_task(project, {"name": name, **data}, now=utcnow(), actor=CI)
     db.session.commit()
     return str(task.id)
 
@@ -107,7 +107,7 @@ def test_open_page_is_live_and_learns_when_it_is_closed(
         return anyone.get(url, headers={"X-Live": "1", "If-None-Match": etag})
 
     assert ask().status_code == 304
-    tasks.update_task(project, task_id, {"value": 77}, now=utcnow(), actor=CI)
+    write.update_task(project, task_id, {"value": 77}, now=utcnow(), actor=CI)
     db.session.commit()
     assert '<progress value="77"' in ask().text
     show(project, public_pages=False)

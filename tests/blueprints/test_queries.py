@@ -37,14 +37,14 @@ ENDPOINTS: dict[str, tuple[Call, int]] = {
     "task_cancel": (call("DELETE", "/tasks/{task}/"), 4),
     "task_events": (call("GET", "/tasks/{task}/events/"), 2),
     "action_list": (call("GET", "/tasks/{task}/actions/"), 2),
-    "action_create": (call("POST", "/tasks/{task}/actions/", json=EMAIL), 3),
+    "action_create": (call("POST", "/tasks/{task}/actions/", json=EMAIL), 2),
     "action_get": (call("GET", "/tasks/{task}/actions/{action}/"), 2),
-    "action_update": (call("PUT", "/tasks/{task}/actions/{action}/", json=EMAIL), 4),
+    "action_update": (call("PUT", "/tasks/{task}/actions/{action}/", json=EMAIL), 3),
     "action_partial_update": (
         call("PATCH", "/tasks/{task}/actions/{action}/", json={"trigger": "error"}),
-        4,
+        3,
     ),
-    "action_cancel": (call("DELETE", "/tasks/{task}/actions/{action}/"), 4),
+    "action_cancel": (call("DELETE", "/tasks/{task}/actions/{action}/"), 3),
 }
 
 

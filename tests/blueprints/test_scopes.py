@@ -3,22 +3,13 @@
 import pytest
 from conftest import ApiClient, make_key, settings
 from flask import Flask
+from managing import DENIED
 
-from taskbadger import create_app
+from taskbadger.app import create_app
 from taskbadger.blueprints.api import ApiBlueprint
+from taskbadger.domain.identity import ProjectRef
 from taskbadger.models.account import SCOPES
-from taskbadger.services.accounts import ProjectRef
 
-DENIED = {
-    "type": "client_error",
-    "errors": [
-        {
-            "code": "permission_denied",
-            "detail": "You do not have permission to perform this action.",
-            "attr": None,
-        }
-    ],
-}
 OPEN = {f"/api/{path}{slash}" for path in ("schema.json", "docs") for slash in ("", "/")}
 """What answers without a key."""
 
@@ -31,17 +22,19 @@ def test_every_route_of_the_api_says_which_scope_changes_ask_for(app: Flask) -> 
     without = sorted(
         rule.rule
         for rule in app.url_map.iter_rules()
-        if rule.rule.startswith("/api/") and rule.rule not in OPEN and _changes(app, rule) is None
+        if rule.rule.startswith("/api/")
+        and rule.rule not in OPEN
+        and _write_scope(app, rule) is None
     )
 
     assert without == []
 
 
-def _changes(app: Flask, rule: object) -> str | None:
+def _write_scope(app: Flask, rule: object) -> str | None:
     blueprint = app.blueprints.get(str(rule.endpoint).partition(".")[0])  # type: ignore[attr-defined]
     if not isinstance(blueprint, ApiBlueprint):
         return None
-    return blueprint.changes if blueprint.changes in SCOPES else None
+    return blueprint.write_scope if blueprint.write_scope in SCOPES else None
 
 
 def test_blueprint_that_names_no_scope_asks_for_admin(app: Flask) -> None:

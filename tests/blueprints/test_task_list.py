@@ -9,15 +9,15 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 from answers import assert_problem, assert_wrong
-from conftest import ApiClient
+from conftest import ApiClient, count_queries
 from flask import Flask
 from sqlalchemy import event, text, update
 
 from taskbadger.clock import to_wire
 from taskbadger.domain import ids
+from taskbadger.domain.identity import ProjectRef
 from taskbadger.extensions import db
 from taskbadger.models import Task
-from taskbadger.services.accounts import ProjectRef
 
 EMPTY = {"next": None, "previous": None, "results": []}
 
@@ -242,6 +242,37 @@ def test_filter(api: ApiClient, query: str, expected: list[str]) -> None:
     assert names(api, f"?{query}") == expected
 
 
+def test_filters_find_names_with_signs_in_them(api: ApiClient) -> None:
+    signs = {"a": "Smith, Sons & Co", "b": "Smith", "c": "C:\\jobs", "d": "a\\,b", "e": "*"}
+    for letter, sign in signs.items():
+        api.create(name=sign, queue=f"{letter}:{sign}", tags={f"{letter}:{sign}": sign})
+
+    def found(parameter: str, *values: str) -> list[str]:
+        query = "&".join(f"{parameter}={quote(value)}" for value in values)
+        return [key for key, sign in signs.items() if sign in names(api, f"?{query}")]
+
+    assert found("name", r"Smith\, Sons & Co") == ["a"]
+    assert found("name", "Smith, Sons & Co") == ["b"]
+    assert found("name", r"C:\jobs, a\\\,b,*") == ["c", "d", "e"]
+    assert found("queue", r"a:Smith\, Sons & Co", r"c\:C\:\jobs") == ["a", "c"]
+    assert found("tag", r"a\:Smith, Sons & Co:Smith, Sons & Co") == ["a"]
+    assert found("tag", r"c\:C\:\jobs:C:\jobs") == ["c"]
+    assert found("tag", r"e\:*:*") == ["e"]
+
+
+def test_value_that_is_asked_for_often_counts_once(api: ApiClient) -> None:
+    made = api.create(tags={"a": "b"})
+    url = f"/tasks/?{'&'.join(['tag=a:b'] * 490)}"
+    many = "&".join(f"tag=a:{number}" for number in range(51))
+
+    with count_queries() as statements:
+        assert page(api, url)["results"] == [made]
+
+    assert statements[-1].count("FROM task_tag") == 1
+    detail = "Ensure this filter has no more than 50 different values."
+    assert_wrong(api.get(f"/tasks/?{many}"), ("tag", "max_length", detail))
+
+
 def test_filter_by_parent(api: ApiClient, several: dict[str, dict[str, Any]]) -> None:
     a, b = several["a"]["id"], several["b"]["id"]
 
@@ -281,6 +312,7 @@ def test_filtered_walk_keeps_its_filter(api: ApiClient) -> None:
 
 
 MOMENT = "Datetime has wrong format. Use ISO 8601."
+PLUS = "In a URL, write %2B for +, which stands for a space there."
 
 
 @pytest.mark.parametrize(
@@ -289,15 +321,16 @@ MOMENT = "Datetime has wrong format. Use ISO 8601."
         ("status", "foo", "invalid_choice", '"foo" is not a valid choice.'),
         ("status", "pending,", "invalid_choice", '"" is not a valid choice.'),
         ("status", "PENDING", "invalid_choice", '"PENDING" is not a valid choice.'),
-        ("parent", "x", "invalid", "“x” is not a task id."),
+        ("parent", "x", "invalid", "“x” is not a valid task ID."),
         ("monitor", "x", "invalid", "“x” is not a valid UUID."),
         ("tag", "env", "invalid", "Use name:value."),
         ("tag", ":x", "invalid", "Use name:value."),
         ("tag", "env:", "invalid", "Use name:value."),
         ("created_after", "now", "invalid", MOMENT),
         ("created_before", "2026-13-01T00:00:00Z", "invalid", MOMENT),
-        ("updated_after", "0001-01-01T00:00:00+01:00", "invalid", MOMENT),
+        ("updated_after", "0001-01-01T00:00:00%2B01:00", "invalid", MOMENT),
         ("updated_before", "", "invalid", MOMENT),
+        ("created_after", "2026-01-01T00:00:00+02:00", "invalid", f"{MOMENT} {PLUS}"),
         ("search", "%00", "invalid", "Null characters are not allowed."),
         ("name", "a%00", "invalid", "Null characters are not allowed."),
         ("queue", "%00", "invalid", "Null characters are not allowed."),
@@ -319,8 +352,8 @@ def test_every_wrong_parameter_is_listed(api: ApiClient) -> None:
         ("status", "invalid_choice", '"foo" is not a valid choice.'),
         ("created_after", "invalid", MOMENT),
         ("page_size", "invalid", "A whole number above 0 is required."),
-        ("parent", "invalid", "“x” is not a task id."),
-        ("parent", "invalid", "“y” is not a task id."),
+        ("parent", "invalid", "“x” is not a valid task ID."),
+        ("parent", "invalid", "“y” is not a valid task ID."),
     )
 
 

@@ -210,7 +210,7 @@ SCALARS = ("name", "queue", "external_id", "status", "value_max", "tags")
                 field,
                 sent,
                 "invalid",
-                "Datetime has wrong format. Use ISO 8601, as in 2022-09-22T06:53:40.683555Z.",
+                "Datetime has wrong format. Use ISO 8601, e.g. 2022-09-22T06:53:40.683555Z.",
             )
             for field, sent in [
                 ("start_time", '"soon"'),

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 from answers import AUTHENTICATION_FAILED, NOT_AUTHENTICATED, NOT_FOUND, problem
-from conftest import ApiClient, make_key, make_project
+from conftest import FIXTURES, ApiClient, make_key, make_project
 from flask import Flask
 from sqlalchemy import func, select
 
 from taskbadger.clock import utcnow
 from taskbadger.extensions import db
 from taskbadger.models import Action, ApiKey, Task, TaskEvent
-from taskbadger.services import accounts
+from taskbadger.services.organizations import keys
 
 OPEN = ("/api/schema.json", "/api/docs")
 """What anyone may read."""
@@ -73,7 +73,7 @@ def bad_key(kind: str) -> str | None:
     if kind == "revoked":
         key = make_key(name="revoked")
         row = db.session.scalars(select(ApiKey).where(ApiKey.name == "revoked")).one()
-        accounts.revoke_key(row.id, now=now)
+        keys.revoke_key(row, actor=FIXTURES, now=now)
         db.session.commit()
         return key
     return {"none": None, "malformed": "a/b c", "unknown": "0123456789ab.secret"}[kind]

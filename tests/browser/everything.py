@@ -6,25 +6,20 @@ from datetime import timedelta
 from typing import Any
 
 from acceptance.live import LiveProject, LiveServer
-from people import make_member, session_cookie
+from conftest import FIXTURES
+from people import invite, make_member, session_cookie
 
 from taskbadger.channels import SendContext
 from taskbadger.clock import utcnow
+from taskbadger.domain.identity import SERVER, Actor, ProjectRef
 from taskbadger.extensions import db, writing
 from taskbadger.models import Delivery, DeliveryAttempt
-from taskbadger.services import (
-    accounts,
-    audit,
-    channels,
-    invitations,
-    monitors,
-    rules,
-    run_stats,
-    saved_views,
-    slot_sweep,
-    tasks,
-)
-from taskbadger.services.accounts import Actor, ProjectRef
+from taskbadger.services.alerts import global_actions
+from taskbadger.services.delivery import channels
+from taskbadger.services.monitors import manage, sweep
+from taskbadger.services.organizations import audit, keys, organizations, projects
+from taskbadger.services.stats import runs
+from taskbadger.services.tasks import saved_views, write
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 MAIL = {"integration": "email", "config": {"to": "ops@example.com,dev@example.com"}}
@@ -42,7 +37,7 @@ class Everything:
     project: str
     task: str
     monitor: str
-    rule: str
+    global_action: str
     delivery: str
     for_newcomer: str
     """The token of an invitation of somebody without an account."""
@@ -92,17 +87,17 @@ def _make_story(live: LiveProject) -> str:
 
 def _fill(live: LiveProject, task: str) -> Everything:
     now = utcnow()
-    organization = accounts.ensure_organization(live.organization, now=now)
-    project = accounts.ensure_project(organization, live.slug, now=now)
+    organization = organizations.ensure_organization(live.organization, actor=FIXTURES, now=now)
+    project = projects.ensure_project(organization, live.slug, actor=FIXTURES, now=now)
     project.name = "Web shop"
-    ref = accounts.project_ref(project, organization)
-    empty = accounts.ensure_organization(f"{live.organization}-empty", now=now)
-    accounts.ensure_project(empty, "web", now=now)
+    ref = projects.project_ref(project, organization)
+    empty = organizations.ensure_organization(f"{live.organization}-empty", actor=FIXTURES, now=now)
+    projects.ensure_project(empty, "web", actor=FIXTURES, now=now)
     email = f"owner@{live.organization}.example"
     make_member(email, "owner", empty.slug)
     owner = make_member(email, "owner", live.organization)
     _make_runs(ref)
-    rule = _make_alerts(organization.id)
+    global_action = make_alerts(organization.id)
     _make_settings(organization)
     found = Everything(
         org=live.organization,
@@ -110,17 +105,19 @@ def _fill(live: LiveProject, task: str) -> Everything:
         project=live.slug,
         task=task,
         monitor=_make_monitors(ref),
-        rule=rule,
+        global_action=global_action,
         delivery="",
-        for_newcomer=_invite(organization, "newcomer@example.org"),
-        for_owner=_invite(accounts.ensure_organization("neighbour", now=now), email),
+        for_newcomer=invite(organization, "newcomer@example.org"),
+        for_owner=invite(
+            organizations.ensure_organization("neighbour", actor=FIXTURES, now=now), email
+        ),
         owner=session_cookie(owner),
         outsider=session_cookie(make_member(f"outsider@{live.organization}.example", None)),
     )
     db.session.commit()
     # Only now, when there is a global action, does a task that fails set one off.
-    tasks.create_task(ref, {"name": HOSTILE, "status": "error"}, now=utcnow(), actor=ACTOR)
-    found.delivery = _give_up()
+    write.create_task(ref, {"name": HOSTILE, "status": "error"}, now=utcnow(), actor=ACTOR)
+    found.delivery = give_up()
     db.session.commit()
     return found
 
@@ -132,31 +129,40 @@ def _make_runs(ref: ProjectRef) -> None:
         end = utcnow() - timedelta(seconds=chance.uniform(0, 86_000))
         start = end - timedelta(seconds=chance.lognormvariate(2, 1.2))
         data = {"name": "import customers", "status": "processing"}
-        task = tasks.create_task(ref, data, now=start, actor=ACTOR)
+        task = write.create_task(ref, data, now=start, actor=ACTOR)
         status = chance.choices(("success", "error", "cancelled"), (20, 2, 1))[0]
-        tasks.update_task(ref, task.id, {"status": status}, now=end, actor=ACTOR)
+        write.update_task(ref, task.id, {"status": status}, now=end, actor=ACTOR)
     db.session.commit()
-    while (batch := run_stats.read_batch(now=utcnow())) is not None:
-        run_stats.count_batch(batch, now=utcnow())
+    while (batch := runs.read_batch(now=utcnow())) is not None:
+        runs.count_batch(batch, now=utcnow())
         db.session.commit()
 
 
-def _make_alerts(organization_id: int) -> str:
+def make_alerts(organization_id: int) -> str:
     """Make channels and global actions; return the id of one."""
     now = utcnow()
     for slug, name in (("ops", "Operations"), ("old", HOSTILE)):
         config = {"url": "https://hooks.example.com/badger"}
-        made = channels.create_channel(
-            organization_id, "webhook", slug, name, config, context=SendContext(), now=now
+        channels.create_channel(
+            organization_id,
+            "webhook",
+            slug,
+            name,
+            config,
+            actor=SERVER,
+            context=SendContext(),
+            now=now,
+            enabled=slug == "ops",
         )
-        channels.set_enabled(made, enabled=slug == "ops", now=now)
-    rule = None
+    global_action = None
     for name, trigger in ((HOSTILE, "*/25%"), ("failures", "error,stale")):
         data = {"name": name, "trigger": trigger, "channels": [MAIL], "quiet_period": 600}
-        rule = rules.create_rule(organization_id, data, now=now)
+        global_action = global_actions.create_global_action(
+            organization_id, data, actor=SERVER, now=now
+        )
     db.session.flush()
-    assert rule is not None
-    return str(rule.id)
+    assert global_action is not None
+    return str(global_action.id)
 
 
 def _make_monitors(ref: ProjectRef) -> str:
@@ -166,7 +172,7 @@ def _make_monitors(ref: ProjectRef) -> str:
 
     def make(name: str, **fields: Any) -> Any:
         data = {"name": name, "type": "cron", "schedule": "0 * * * *", "action": [MAIL], **fields}
-        return monitors.create_monitor(ref, data, now=since, actor=ACTOR)
+        return manage.create_monitor(ref, data, now=since, actor=ACTOR)
 
     hourly = make("hourly import", timezone="America/New_York")
     make("stock sync", type="interval", schedule=None, interval=600)
@@ -176,19 +182,21 @@ def _make_monitors(ref: ProjectRef) -> str:
         start = since + timedelta(hours=hour)
         if status:
             data = {"name": "import", "status": "processing"}
-            run = tasks.create_task(ref, data, now=start, actor=ACTOR, monitor_id=hourly.id)
+            run = write.create_task(ref, data, now=start, actor=ACTOR, monitor_id=hourly.id)
             if status != "processing":
                 end = start + timedelta(seconds=90 + hour)
-                tasks.update_task(ref, run.id, {"status": status}, now=end, actor=ACTOR)
-        slot_sweep.close_due_slots(now=start + timedelta(minutes=30))
+                write.update_task(ref, run.id, {"status": status}, now=end, actor=ACTOR)
+        sweep.close_due_slots(now=start + timedelta(minutes=30))
     return str(hourly.id)
 
 
 def _make_settings(organization: Any) -> None:
     now = utcnow()
-    hostile = accounts.ensure_project(organization, "hostile", now=now, name=HOSTILE)
-    accounts.create_key(organization, None, name=HOSTILE, scopes="read,admin", now=now)
-    old, _ = accounts.create_key(organization, hostile, name="old laptop", now=now)
+    hostile = projects.ensure_project(
+        organization, "hostile", actor=FIXTURES, now=now, name=HOSTILE
+    )
+    keys.create_key(organization, None, actor=SERVER, name=HOSTILE, scopes="read,admin", now=now)
+    old, _ = keys.create_key(organization, hostile, actor=SERVER, name="old laptop", now=now)
     old.revoked = now
     make_member("grace@example.org", "admin", organization.slug).name = "Grace Hopper"
     saved_views.save_view(organization.id, "What failed", "status:error", "", actor=ACTOR, now=now)
@@ -199,19 +207,7 @@ def _make_settings(organization: Any) -> None:
         )
 
 
-def _invite(organization: Any, email: str) -> str:
-    return invitations.invite(
-        organization,
-        email=email,
-        role="member",
-        lasting=timedelta(days=1),
-        actor=ACTOR,
-        actor_role="owner",
-        now=utcnow(),
-    )
-
-
-def _give_up() -> str:
+def give_up() -> str:
     """Let the latest delivery have failed for good; return its id."""
     now = utcnow()
     dead = db.session.query(Delivery).order_by(Delivery.created.desc()).first()

@@ -9,10 +9,10 @@ from acceptance.live import LiveProject, LiveServer, serve
 from people import make_member, session_cookie
 from playwright.sync_api import Page
 
-from taskbadger.blueprints.dashboard.access import COOKIE
+from taskbadger.blueprints.dashboard.visit import COOKIE
 from taskbadger.clock import utcnow
 from taskbadger.extensions import db, writing
-from taskbadger.services import run_stats
+from taskbadger.services.stats import runs
 
 LOOPBACK = "127.0.0.0/8"
 """Where our own receivers listen, to which servers send nothing unless they are told to."""
@@ -47,8 +47,8 @@ class Team:
     def count(self) -> None:
         """Count the runs that have ended, as the background worker does."""
         with self.server.app.app_context(), writing():
-            while (batch := run_stats.read_batch(now=utcnow())) is not None:
-                run_stats.count_batch(batch, now=utcnow())
+            while (batch := runs.read_batch(now=utcnow())) is not None:
+                runs.count_batch(batch, now=utcnow())
                 db.session.commit()
             db.session.remove()
 

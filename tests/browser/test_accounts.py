@@ -63,7 +63,7 @@ def test_user_signs_in_and_out(team: Team, page: Page) -> None:
     page.get_by_label("E-mail address").fill(email)
     page.get_by_label("Password").fill("wrong")
     page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_text("Address or password is wrong.")).to_be_visible()
+    expect(page.get_by_text("Wrong e-mail or password.")).to_be_visible()
 
     page.get_by_label("Password").fill(PASSWORD)
     page.keyboard.press("Enter")
@@ -96,10 +96,12 @@ def test_invited_person_joins(
 ) -> None:
     page = team.open("settings/members/")
     page.get_by_label("E-mail address").fill(f"grace@{team.project.organization}.example")
-    page.get_by_role("button", name="Make the link").click()
+    page.get_by_role("button", name="Create invitation link").click()
     axe(page)
     screenshot(page, "invitation-made")
     link = page.locator("figure.code code").inner_text()
+    assert link.startswith(f"{team.server.host}/invitation?token=")
+    expect(page.locator("figure.code [data-copy]")).to_have_attribute("data-copy", link)
 
     guest = new_page()
     guest.goto(link)
@@ -108,7 +110,7 @@ def test_invited_person_joins(
 
     expect(guest).to_have_url(team.home)
     guest.goto(f"{team.home}settings/keys/")
-    expect(guest.get_by_text("This needs the role admin; yours is member.")).to_be_visible()
+    expect(guest.get_by_text("This requires the role admin; yours is member.")).to_be_visible()
     axe(guest)
     screenshot(guest, "problem")
 
@@ -132,3 +134,25 @@ def test_provider_signs_a_user_in_by_one_click(
 
         expect(page).to_have_url(f"{url}/account")
         expect(page.locator("main")).to_contain_text("ada@example.org")
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True, scope="session")
+def test_visitor_over_http_learns_why_they_are_not_kept_signed_in(
+    make_app: Callable[..., Flask],
+    serve: Callable[[Flask], str],
+    page: Page,
+    expected_problems: list[str],
+) -> None:
+    make_member("ada@example.org")
+    url = serve(make_app(BASE_URL="https://tasks.example.com"))
+    expected_problems.append("insecure.test")
+    told = page.get_by_text("This page came over http")
+
+    page.goto(f"{url}/sign-in")
+    expect(page.get_by_label("Password")).to_be_visible()
+    expect(told).to_be_hidden()
+    page.goto(f"{url}/sign-in".replace("127.0.0.1", "insecure.test"))
+
+    expect(told).to_be_visible()
+    link = page.get_by_role("link", name="https://tasks.example.com")
+    expect(link).to_have_attribute("href", "https://tasks.example.com")

@@ -5,16 +5,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from browser.everything import give_up, make_alerts
 from browser.team import LOOPBACK, Team
+from conftest import FIXTURES
 from playwright.sync_api import Page, expect
 from processes import run_module, wait_until
 from receivers import HttpReceiver, SmtpReceiver, answer
 
-from taskbadger.channels import SendContext
 from taskbadger.clock import utcnow
 from taskbadger.extensions import db, writing
-from taskbadger.models import Delivery, DeliveryAttempt
-from taskbadger.services import accounts, channels, rules
+from taskbadger.process import process_of
+from taskbadger.services.organizations import organizations
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 
@@ -29,7 +30,7 @@ def hook() -> Iterator[HttpReceiver]:
 @pytest.fixture
 def mailbox(team: Team, tmp_path: Path) -> Iterator[SmtpReceiver]:
     """A mail server, and a worker of the live server that sends to it."""
-    database_url = team.server.app.extensions["taskbadger_settings"].DATABASE_URL
+    database_url = process_of(team.server.app).settings.DATABASE_URL
     with SmtpReceiver() as receiver:
         variables = {
             "TASKBADGER_DATABASE_URL": database_url,
@@ -41,45 +42,18 @@ def mailbox(team: Team, tmp_path: Path) -> Iterator[SmtpReceiver]:
             yield receiver
 
 
-def fill(team: Team) -> str:
-    """Make a bit of everything; return the id of a delivery that was given up."""
-    now = utcnow()
+def give_up_a_delivery(team: Team) -> str:
+    """Make a task fail, and the delivery about it too; return the id of the delivery."""
     with team.server.app.app_context(), writing():
-        organization = accounts.ensure_organization(team.project.organization, now=now)
-        project = accounts.ensure_project(organization, team.project.slug, now=now)
-        accounts.project_ref(project, organization)
-        for slug, name in (("ops", "Operations"), ("old", HOSTILE)):
-            config = {"url": "https://hooks.example.com/badger"}
-            made = channels.create_channel(
-                organization.id, "webhook", slug, name, config, context=SendContext(), now=now
-            )
-            channels.set_enabled(made, enabled=slug == "ops", now=now)
-        mail = {"integration": "email", "config": {"to": "ops@example.com,dev@example.com"}}
-        for name, trigger in (("failures", "error,stale"), (HOSTILE, "*/25%")):
-            data = {"name": name, "trigger": trigger, "channels": [mail], "quiet_period": 600}
-            rules.create_rule(organization.id, data, now=now)
+        organization = organizations.ensure_organization(
+            team.project.organization, actor=FIXTURES, now=utcnow()
+        )
+        make_alerts(organization.id)
         db.session.commit()
         db.session.remove()
-    for name in ("import customers", "nightly backup", HOSTILE):
-        team.project.create(name=name, status="error")
+    team.project.create(name="nightly backup", status="error")
     with team.server.app.app_context(), writing():
-        dead = db.session.query(Delivery).order_by(Delivery.id.desc()).first()
-        assert dead is not None
-        dead.state, dead.finished, dead.next_attempt_at, dead.attempts = "dead", now, None, 2
-        dead.error = "The mail server refused all addresses: 550 no such user."
-        for number in (1, 2):
-            db.session.add(
-                DeliveryAttempt(
-                    delivery_id=dead.id,
-                    number=number,
-                    started=now,
-                    duration_ms=340,
-                    status=550,
-                    error_class="smtp",
-                    error=dead.error,
-                )
-            )
-        found = dead.id
+        found = give_up()
         db.session.commit()
         db.session.remove()
     return found
@@ -101,35 +75,35 @@ def test_channel_and_action_are_made_by_clicking_and_their_messages_arrive(
     page.get_by_label("URL").fill(hook.url)
     axe(page)
     page.get_by_role("button", name="Create channel").click()
-    expect(page.get_by_text("webhook:ops is set up.")).to_be_visible()
-    page.get_by_role("button", name="Send a test").click()
-    expect(page.get_by_text("The test was delivered in")).to_be_visible()
+    expect(page.get_by_text("webhook:ops created.")).to_be_visible()
+    page.get_by_role("button", name="Send a test message").click()
+    expect(page.get_by_text("Test message delivered in")).to_be_visible()
     assert [json.loads(one.body)["type"] for one in hook.requests] == ["channel.test"]
-    page.get_by_role("link", name="Global actions").click()
+    page.get_by_role("link", name="Alert rules").click()
 
-    page.get_by_role("button", name="New global action").first.click()
+    page.get_by_role("button", name="New alert rule").first.click()
     dry_run = page.locator("#dry-run")
     expect(dry_run).to_contain_text("Would have fired 1 time in the last 7 days")
     page.get_by_label("Name", exact=True).fill("failures")
     page.get_by_label("stale", exact=True).check()
     page.get_by_label("Number").fill("25")
     page.get_by_role("button", name="Add").click()
-    expect(page.get_by_label("Fires on")).to_have_value("error,stale,*/25%")
+    expect(page.get_by_label("When")).to_have_value("error,stale,*/25%")
     page.get_by_role("button", name="Remove */25%").click()
-    page.get_by_label("Only names with").fill("^mail")
-    expect(dry_run).to_contain_text("none would have set it off")
-    page.get_by_label("Fires on").fill("error, soon")
+    page.get_by_label("Task name").fill("^mail")
+    expect(dry_run).to_contain_text("none would have triggered it")
+    page.get_by_label("When").fill("error, soon")
     expect(dry_run).to_contain_text("is not a trigger point")
-    page.get_by_label("Fires on").fill("error")
+    page.get_by_label("When").fill("error")
     expect(page.get_by_label("stale", exact=True)).not_to_be_checked()
-    page.get_by_label("Only names with").fill("^nightly")
+    page.get_by_label("Task name").fill("^nightly")
     page.get_by_label("E-mail addresses").fill("night@example.com")
     page.get_by_label("Operations").check()
     expect(dry_run).to_contain_text("Would have fired 1 time")
     page.evaluate("scrollTo(0, 0)")  # The bar covers what is scrolled below it.
     axe(page)
     screenshot(page, "alert-edit")
-    page.get_by_role("button", name="Create global action").click()
+    page.get_by_role("button", name="Create alert rule").click()
     expect(page.locator("[data-row]")).to_have_count(1)
 
     team.project.create(name="nightly backup", status="error")
@@ -153,7 +127,7 @@ def test_monitor_is_made_by_clicking_and_its_mail_arrives(
 ) -> None:
     page = team.open("monitors/new/")
     page.get_by_label("Name").fill("hourly import")
-    page.get_by_label("again and again").check()
+    page.get_by_label("At a fixed interval").check()
     page.get_by_label("Every").fill("1")
     page.get_by_label("Unit").select_option("hours")
     page.get_by_label("E-mail addresses").fill("monitors@example.com")
@@ -173,21 +147,21 @@ def test_monitor_is_made_by_clicking_and_its_mail_arrives(
 
 
 def test_dead_message_is_tried_again_by_clicking(team: Team) -> None:
-    dead = fill(team)
+    dead = give_up_a_delivery(team)
     page = team.open(f"alerts/deliveries/{dead}/")
 
-    page.get_by_role("button", name="Try again").click()
+    page.get_by_role("button", name="Retry").click()
 
-    expect(page.get_by_text("It is tried again.")).to_be_visible()
-    expect(page.get_by_text("was given up")).to_have_count(0)
-    expect(page.get_by_role("button", name="Try again")).to_have_count(0)
+    expect(page.get_by_text("Queued for another attempt.")).to_be_visible()
+    expect(page.get_by_text("could not be delivered")).to_have_count(0)
+    expect(page.get_by_role("button", name="Retry")).to_have_count(0)
 
 
 def test_dry_run_reads_without_scripts(team: Team) -> None:
     team.project.create(name="job", status="error")
     page = team.open("alerts/new/", java_script_enabled=False)
 
-    page.get_by_label("Fires on").fill("stale")
+    page.get_by_label("When").fill("stale")
     page.get_by_role("button", name="Preview").click()
 
-    expect(page.locator("#dry-run")).to_contain_text("none would have set it off")
+    expect(page.locator("#dry-run")).to_contain_text("none would have triggered it")

@@ -10,7 +10,7 @@ from browser.everything import HOSTILE, Everything, fill
 from flask import Flask
 from playwright.sync_api import Error, Page, expect
 
-from taskbadger.blueprints.dashboard.access import COOKIE
+from taskbadger.blueprints.dashboard.visit import COOKIE
 from taskbadger.extensions import db
 
 # How pages look does not depend on the database.
@@ -36,20 +36,20 @@ class Visit:
 
 PATHS: dict[str, list[Visit]] = {
     "dashboard.set_up": [
-        Visit("/set-up", "You will be its owner.", who="first"),
+        Visit("/set-up", "You will become its owner.", who="first"),
         Visit("/set-up", "This field", "wrong", who="first", press="Create"),
     ],
     "dashboard.sign_in": [
         Visit("/sign-in", "E-mail address", who="nobody"),
-        Visit("/sign-in", "Address or password is wrong.", "wrong", "nobody", "Sign in"),
+        Visit("/sign-in", "Wrong e-mail or password.", "wrong", "nobody", "Sign in"),
     ],
     "dashboard.invitation": [
         Visit("/invitation?token={for_newcomer}", "Your name", who="nobody"),
         Visit("/invitation?token={for_newcomer}", "This field", "wrong", "nobody", "Join"),
-        Visit("/invitation?token={for_owner}", "There is an account", "known", "nobody"),
+        Visit("/invitation?token={for_owner}", "An account with this address", "known", "nobody"),
         Visit("/invitation?token={for_owner}", "Join as", "own"),
         Visit("/invitation?token={for_newcomer}", "Sign out first", "not-yours"),
-        Visit("/invitation?token=gone", "Ask for another one.", "gone", "nobody"),
+        Visit("/invitation?token=gone", "Ask for a new one.", "gone", "nobody"),
     ],
     "dashboard.start": [Visit("/", "No organization yet", who="outsider")],
     "dashboard.account": [
@@ -85,12 +85,12 @@ PATHS: dict[str, list[Visit]] = {
     ],
     "dashboard.alert_list": [
         Visit("/a/{org}/alerts/", HOSTILE),
-        Visit("/a/{empty}/alerts/", "No global actions yet", "empty"),
+        Visit("/a/{empty}/alerts/", "No alert rules yet", "empty"),
     ],
-    "dashboard.edit_alert": [Visit("/a/{org}/alerts/{rule}/", "Edit failures")],
+    "dashboard.edit_alert": [Visit("/a/{org}/alerts/{global_action}/", "Edit failures")],
     "dashboard.new_alert": [
-        Visit("/a/{org}/alerts/new/", "New global action"),
-        Visit("/a/{org}/alerts/new/", "This field", "wrong", press="Create global action"),
+        Visit("/a/{org}/alerts/new/", "New alert rule"),
+        Visit("/a/{org}/alerts/new/", "This field", "wrong", press="Create alert rule"),
     ],
     "dashboard.channel_list": [
         Visit("/a/{org}/alerts/channels/", "webhook:ops"),
@@ -103,22 +103,22 @@ PATHS: dict[str, list[Visit]] = {
     ],
     "dashboard.delivery_list_page": [
         Visit("/a/{org}/alerts/deliveries/", "550 no such user"),
-        Visit("/a/{empty}/alerts/deliveries/", "Nothing was sent yet", "empty"),
+        Visit("/a/{empty}/alerts/deliveries/", "Nothing sent yet", "empty"),
     ],
     "dashboard.delivery": [Visit("/a/{org}/alerts/deliveries/{delivery}/", "550 no such user")],
     "dashboard.settings": [Visit("/a/{org}/settings/", "Web shop")],
     "dashboard.project_settings": [Visit("/a/{org}/settings/projects/{project}/", "Public pages")],
-    "dashboard.keys": [
+    "dashboard.keys_page": [
         Visit("/a/{org}/settings/keys/", "old laptop"),
         Visit("/a/{org}/settings/keys/", "This field", "wrong", press="Create key"),
         Visit("/a/{empty}/settings/keys/", "No keys yet", "empty"),
     ],
     "dashboard.members_page": [Visit("/a/{org}/settings/members/", "newcomer@example.org")],
     "dashboard.audit_log": [Visit("/a/{org}/settings/audit/", "project.change")],
-    "dashboard.organization": [Visit("/a/{org}/settings/organization/", "Its addresses and keys")],
+    "dashboard.organization": [Visit("/a/{org}/settings/organization/", "URLs and keys stay")],
     "public.task": [
         Visit("/public/tasks/{task}/", "import customers", who="nobody"),
-        Visit("/public/tasks/x/", "Nothing to see here", "missing", "nobody"),
+        Visit("/public/tasks/x/", "Page not found", "missing", "nobody"),
     ],
     "docs.page": [
         Visit("/api/docs/", "List Tasks", who="nobody", plainly="This page needs JavaScript.")

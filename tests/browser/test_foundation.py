@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 from browser.conftest import broken_rules
 from flask import Flask, Response
 from flask_wtf import CSRFProtect
 from playwright.sync_api import Page, expect
 
 from taskbadger.blueprints import assets, dashboard, docs
+from taskbadger.blueprints.dashboard import formats
 from taskbadger.blueprints.dashboard.formats import machine, relative
 from taskbadger.blueprints.dashboard.frame import Frame, Link
 from taskbadger.blueprints.live import live_anchor, render_live
-from taskbadger.domain.run_times import BREADTH_NAMES
+from taskbadger.domain.run_times import BAR_NAMES
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -93,7 +95,7 @@ class Sink:
             "fresh": first,
             "now": now,
             "x": x,
-            "breadths": BREADTH_NAMES,
+            "bars": BAR_NAMES,
             "throughput": [
                 {"label": "success", "tone": "ok", "values": [20 + h % 7 * 5 for h in range(24)]},
                 {"label": "error", "tone": "bad", "values": [h % 5 for h in range(24)]},
@@ -222,7 +224,7 @@ def test_page_of_all_parts_meets_wcag_and_is_pictured(
     words = page.evaluate("words")
     assert words["progress"] == [":00", "11-23 13:00", ":01", ":02", ":03", "0", "1"]
     assert words["runtime"][-3:] == ["0 s", "10 min", "20 min"]
-    assert " ".join(words["histogram"]) == " ".join([*BREADTH_NAMES, "0", "50"])
+    assert " ".join(words["histogram"]) == " ".join([*BAR_NAMES, "0", "50"])
     assert page.evaluate("points.size") == 1
 
     axe(page)
@@ -256,6 +258,43 @@ def test_dialogs_menus_and_the_bulk_bar_meet_wcag(
     expect(page.locator("#help")).to_be_visible()
     axe(page)
     screenshot(page, "foundation-help", full_page=False)
+
+
+NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
+SPANS = sorted(
+    {0, 0.4, 0.0123, 1, 1.5, 9.94, 42.7, 86_400 * 12_345}
+    | {edge + step for edge in (60, 600, 3600, 86_400, 172_800) for step in (-1, 0, 1, 61)}
+)
+WORDS_OF_SCRIPTS = """
+async ([now, spans]) => {
+  const times = await import("/assets/times.js");
+  return spans.map((span) => [
+    times.relative(now - span * 1000, now),
+    times.relative(now + span * 1000, now),
+    times.elapsed(now - span * 1000, now),
+    times.about(span || null),
+  ]);
+}
+"""
+
+
+def words_of_server(span: float) -> list[str]:
+    ago, ahead = NOON - timedelta(seconds=span), NOON + timedelta(seconds=span)
+    return [
+        formats.relative(ago, now=NOON),
+        formats.relative(ahead, now=NOON),
+        formats.elapsed(ago),
+        formats.about(span or None),
+    ]
+
+
+def test_scripts_write_times_as_the_server_does(page: Page, sink: Sink) -> None:
+    page.goto(sink.url)
+
+    words = page.evaluate(WORDS_OF_SCRIPTS, [NOON.timestamp() * 1000, SPANS])
+
+    with time_machine.travel(NOON, tick=False):
+        assert words == [words_of_server(span) for span in SPANS]
 
 
 def test_hostile_text_stays_text(page: Page, sink: Sink) -> None:
@@ -405,12 +444,12 @@ def test_server_that_goes_away_is_announced(
 
     page.route(f"{sink.url}/", lambda route: route.abort())
     waits(page, 1)
-    expect(page.locator(".live")).to_have_text(re.compile(r"^no answer, last \d+ s ago$"))
+    expect(page.locator(".live")).to_have_text(re.compile(r"^offline, updated \d+ s ago$"))
     expect(page.locator("main")).to_have_attribute("data-unanswered", "")
     assert page.locator("#tasks").evaluate("one => getComputedStyle(one).filter") == "grayscale(1)"
     expect(page.locator(".toast")).to_have_count(0)
     waits(page, 1)
-    expect(page.locator(".toast")).to_have_text("The server does not answer. Trying again.")
+    expect(page.locator(".toast")).to_have_text("The server is not responding. Trying again.")
 
     page.unroute(f"{sink.url}/")
     waits(page, 1)

@@ -7,11 +7,15 @@ from typing import Any
 
 import pytest
 from browser.team import Team
+from conftest import FIXTURES
 from playwright.sync_api import Page, Route, expect
 
 from taskbadger.clock import utcnow
+from taskbadger.domain.identity import Actor
 from taskbadger.extensions import db, writing
-from taskbadger.services import accounts, monitors, slot_sweep, tasks
+from taskbadger.services.monitors import manage, sweep
+from taskbadger.services.organizations import organizations, projects
+from taskbadger.services.tasks import write
 
 # How pages look does not depend on the database.
 pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True, scope="session")
@@ -22,17 +26,19 @@ MAIL = [{"integration": "email", "config": {"to": "ops@example.com"}}]
 
 def fill(team: Team) -> str:
     """Make monitors with a past; return the id of the one that runs every hour."""
-    actor, now = accounts.Actor("key", "ci"), utcnow()
+    actor, now = Actor("key", "ci"), utcnow()
     since = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=len(OUTCOMES))
     with team.server.app.app_context(), writing():
-        organization = accounts.ensure_organization(team.project.organization, now=now)
-        project = accounts.ensure_project(organization, team.project.slug, now=now)
-        ref = accounts.project_ref(project, organization)
+        organization = organizations.ensure_organization(
+            team.project.organization, actor=FIXTURES, now=now
+        )
+        project = projects.ensure_project(organization, team.project.slug, actor=FIXTURES, now=now)
+        ref = projects.project_ref(project, organization)
 
         def make(name: str, **fields: Any) -> Any:
             data = {"name": name, "type": "cron", "schedule": "0 * * * *", "action": MAIL}
             data |= {"interval": None, **fields}
-            return monitors.create_monitor(ref, data, now=since, actor=actor)
+            return manage.create_monitor(ref, data, now=since, actor=actor)
 
         hourly = make("hourly import", timezone="America/New_York")
         make("nightly backup", schedule="30 2 * * *", timezone="Europe/Paris")
@@ -44,11 +50,11 @@ def fill(team: Team) -> str:
             start = since + timedelta(hours=hour)
             if status:
                 data = {"name": "import", "status": "processing"}
-                task = tasks.create_task(ref, data, now=start, actor=actor, monitor_id=hourly.id)
+                task = write.create_task(ref, data, now=start, actor=actor, monitor_id=hourly.id)
                 end = start + timedelta(seconds=90 + hour)
                 if status != "processing":
-                    tasks.update_task(ref, task.id, {"status": status}, now=end, actor=actor)
-            slot_sweep.close_due_slots(now=start + timedelta(minutes=30))
+                    write.update_task(ref, task.id, {"status": status}, now=end, actor=actor)
+            sweep.close_due_slots(now=start + timedelta(minutes=30))
         db.session.commit()
         db.session.remove()
     return number
@@ -71,15 +77,15 @@ def test_monitor_is_made_by_clicking_and_explained_while_typing(
         page.get_by_label("Name").fill("nightly")
     expect(preview).to_have_attribute("aria-busy", "true")
     held[0].abort()
-    expect(preview).to_have_text("There is no preview at the moment.")
+    expect(preview).to_have_text("No preview is available.")
     expect(preview).not_to_have_attribute("aria-busy", "true")
     page.unroute("**/monitors/preview?**")
     expect(page.get_by_label("Time zone")).to_have_value("Europe/Berlin")
 
     page.get_by_label("Name").fill("nightly backup")
-    page.get_by_label("Schedule").press_sequentially("30 2 * *")
+    page.get_by_label("Schedule", exact=True).press_sequentially("30 2 * *")
     expect(preview).to_contain_text("day-of-week: the field is missing")
-    page.get_by_label("Schedule").press_sequentially(" 1-5")
+    page.get_by_label("Schedule", exact=True).press_sequentially(" 1-5")
     page.get_by_label("Time zone").fill("Europe/Paris")
     expect(preview).to_contain_text("At 02:30 on Monday through Friday in Europe/Paris")
     expect(preview.locator("li")).to_have_count(5)
@@ -90,12 +96,12 @@ def test_monitor_is_made_by_clicking_and_explained_while_typing(
     page.evaluate("scrollTo(0, 0)")  # The bar covers what is scrolled below it.
     axe(page)
     screenshot(page, "monitor-edit")
-    page.get_by_label("again and again").check()
-    expect(page.get_by_label("Schedule")).to_be_hidden()
+    page.get_by_label("At a fixed interval").check()
+    expect(page.get_by_label("Schedule", exact=True)).to_be_hidden()
     page.get_by_label("Every").fill("2")
     page.get_by_label("Unit").select_option("hours")
     expect(preview).to_contain_text("Every 2 hours after the last run's start")
-    page.get_by_label("at certain times").check()
+    page.get_by_label("On a schedule (cron)").check()
     page.get_by_role("button", name="Create monitor").click()
 
     expect(page.locator("h1")).to_have_text("nightly backup")
@@ -124,7 +130,7 @@ def test_monitor_is_paused_muted_and_deleted_by_clicking(team: Team) -> None:
     page.get_by_role("button", name="Resume").click()
     expect(page.locator("#head")).not_to_contain_text("paused")
     page.get_by_role("button", name="Mute").click()
-    expect(page.locator("#standing")).to_contain_text("Nothing is sent until")
+    expect(page.locator("#standing")).to_contain_text("Muted until")
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("button", name="Continue").click()
 
@@ -150,7 +156,7 @@ def test_pages_read_and_preview_without_scripts(team: Team) -> None:
     expect(page.locator("[data-row]")).to_have_count(5)
 
     page.goto(f"{team.home}monitors/{number}/edit/")
-    page.get_by_label("Schedule").fill("15 4 * * *")
+    page.get_by_label("Schedule", exact=True).fill("15 4 * * *")
     page.get_by_role("button", name="Preview").click()
 
     expect(page.locator("#preview")).to_contain_text("At 04:15 every day")

@@ -5,11 +5,18 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from browser.team import Team
+from conftest import FIXTURES
 from playwright.sync_api import Page, expect
+from sqlalchemy import update
 
+from taskbadger.channels import Message
 from taskbadger.clock import utcnow
+from taskbadger.domain.identity import Actor
 from taskbadger.extensions import db, writing
-from taskbadger.services import accounts, tasks
+from taskbadger.models import Delivery
+from taskbadger.services.delivery import outbox
+from taskbadger.services.organizations import organizations, projects
+from taskbadger.services.tasks import write
 
 NAMES = ("import customers", "send newsletter", "nightly backup", "resize images", "sync stock")
 
@@ -27,20 +34,23 @@ HOLE = """
 def fill(team: Team, number: int = 240) -> None:
     """Let tasks run through the last day."""
     random.seed(7)
-    actor = accounts.Actor("key", "ci")
+    actor = Actor("key", "ci")
     with team.server.app.app_context(), writing():
-        organization = accounts.ensure_organization(team.project.organization, now=utcnow())
-        project = accounts.ensure_project(organization, team.project.slug, now=utcnow())
-        ref = accounts.project_ref(project, organization)
+        now = utcnow()
+        organization = organizations.ensure_organization(
+            team.project.organization, actor=FIXTURES, now=now
+        )
+        project = projects.ensure_project(organization, team.project.slug, actor=FIXTURES, now=now)
+        ref = projects.project_ref(project, organization)
         for _ in range(number):
             end = utcnow() - timedelta(seconds=random.uniform(0, 86_000))
             start = end - timedelta(seconds=random.lognormvariate(2, 1.2))
             name = random.choice(NAMES)
-            task = tasks.create_task(
+            task = write.create_task(
                 ref, {"name": name, "status": "processing"}, now=start, actor=actor
             )
             status = random.choices(("success", "error", "cancelled"), (20, 2, 1))[0]
-            tasks.update_task(ref, task.id, {"status": status}, now=end, actor=actor)
+            write.update_task(ref, task.id, {"status": status}, now=end, actor=actor)
         db.session.commit()
         db.session.remove()
     for value in (15, 62, 90):
@@ -112,14 +122,14 @@ def test_line_turns_green_when_the_first_task_arrives(
     expect(page.locator("#arrival")).to_contain_text("Waiting for the first task")
     axe(page)
     screenshot(page, "welcome")
-    page.get_by_role("button", name="Make a key").click()
+    page.get_by_role("button", name="Create a key").click()
     key = page.locator(".code", has_text="Key").first.locator("code").inner_text()
     expect(page.locator(".code", has_text="curl")).to_contain_text(key)
     expect(page.locator(".code", has_text="curl")).to_contain_text(team.server.host)
 
     team.project.create(name="first")
 
-    expect(page.locator("#arrival .ok")).to_contain_text("Your task is here: first")
+    expect(page.locator("#arrival .ok")).to_contain_text("Your task has arrived: first")
     expect(page.locator(".code", has_text="curl")).to_contain_text(key)
     axe(page)
     screenshot(page, "welcome-arrived", themes=("light",))
@@ -152,3 +162,32 @@ def test_names_meet_wcag_and_are_pictured(
     expect(page.locator(".uplot")).to_have_count(3)
     axe(page)
     screenshot(page, "name")
+
+
+def test_undelivered_alerts_are_readable_beside_a_long_channel(team: Team) -> None:
+    with team.server.app.app_context(), writing():
+        organization = organizations.ensure_organization(
+            team.project.organization, actor=FIXTURES, now=utcnow()
+        )
+        message = Message(
+            id="", kind="task", created=utcnow(), organization=organization.slug, title="Hello"
+        )
+        outbox.queue(
+            message,
+            organization_id=organization.id,
+            integration="webhook:operations-team-europe-and-africa-on-call",
+            config={},
+            now=utcnow(),
+        )
+        error = "The receiver answered 500 Internal Server Error, for the third time today."
+        spoiled = {"state": "dead", "finished": utcnow(), "next_attempt_at": None, "error": error}
+        mine = Delivery.organization_id == organization.id
+        db.session.execute(update(Delivery).where(mine).values(**spoiled))
+        db.session.commit()
+        db.session.remove()
+    team.project.create(name="sync stock")
+
+    page = team.open(viewport={"width": 1280, "height": 860})
+    width = page.locator("#dead td.wrap").evaluate("cell => cell.getBoundingClientRect().width")
+
+    assert width > 200

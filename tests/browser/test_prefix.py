@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 import pytest
+from conftest import FIXTURES
 from flask import Flask
 from people import PASSWORD, make_member
 from playwright.sync_api import Page, expect
@@ -19,9 +20,12 @@ from watching import Watch
 
 from taskbadger.channels import SendContext
 from taskbadger.clock import utcnow
+from taskbadger.domain.identity import SERVER, Actor, ProjectRef
 from taskbadger.extensions import db
-from taskbadger.services import accounts, channels, rules, tasks
-from taskbadger.services.accounts import Actor, ProjectRef
+from taskbadger.services.alerts import global_actions
+from taskbadger.services.delivery import channels
+from taskbadger.services.organizations import keys, organizations, projects
+from taskbadger.services.tasks import write
 
 # Where links lead does not depend on the database.
 pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True, scope="session")
@@ -90,21 +94,21 @@ def fill() -> None:
     """Make an owner and a bit of everything."""
     now, ci = utcnow(), Actor("key", "ci")
     make_member()
-    organization = accounts.ensure_organization("acme", now=now)
-    web = accounts.ensure_project(organization, "web", now=now)
+    organization = organizations.ensure_organization("acme", actor=FIXTURES, now=now)
+    web = projects.ensure_project(organization, "web", actor=FIXTURES, now=now)
     project = ProjectRef(web.id, web.slug, organization.id, "acme")
-    accounts.create_key(organization, web, name="ci", now=now)
+    keys.create_key(organization, web, actor=SERVER, name="ci", now=now)
     mail = {"integration": "email", "config": {"to": "ops@example.com"}}
-    rule = {"name": "failures", "trigger": "error", "channels": [mail]}
-    rules.create_rule(organization.id, rule, now=now)
+    global_action = {"name": "failures", "trigger": "error", "channels": [mail]}
+    global_actions.create_global_action(organization.id, global_action, actor=SERVER, now=now)
     hook = {"url": "https://hooks.example.com/x"}
     channels.create_channel(
-        organization.id, "webhook", "ops", "Ops", hook, context=SendContext(), now=now
+        organization.id, "webhook", "ops", "Ops", hook, actor=SERVER, context=SendContext(), now=now
     )
     Watch(project).run("12:00", "error")
     for status in ("processing", "success", "error"):
         fields = {"name": "job", "status": status, "value": 40, "tags": {"env": "prod"}}
-        tasks.create_task(project, fields, now=now, actor=ci)
+        write.create_task(project, fields, now=now, actor=ci)
     db.session.commit()
 
 
@@ -162,7 +166,7 @@ def test_no_page_leads_out_of_the_prefix(page: Page, proxy: Proxy) -> None:
     page.locator("[data-theme-toggle]").click()
     assert {cookie["path"].rstrip("/") for cookie in page.context.cookies()} == {PREFIX}
     page.goto(f"{proxy.url}/a/acme/monitors/new/")
-    page.get_by_label("Schedule").fill("@daily")
+    page.get_by_label("Schedule", exact=True).fill("@daily")
     expect(page.locator("#preview")).to_contain_text("At 00:00 every day")
     page.goto(f"{proxy.url}/a/acme/alerts/new/")
     with page.expect_response(f"{proxy.url}/a/acme/alerts/dry-run?*"):

@@ -71,7 +71,7 @@ def test_sdk_moves_the_bar_until_its_key_is_revoked(team: Team, tmp_path: Path) 
         page.goto(f"{team.home}settings/keys/")
         page.get_by_role("button", name="Revoke sdk").click()
         page.get_by_role("button", name="Continue").click()
-        expect(page.get_by_text("is revoked.")).to_be_visible()
+        expect(page.get_by_text("has been revoked.")).to_be_visible()
         give_up = time.monotonic() + 6
         while (answer := tell(process, 80)) == "done" and time.monotonic() < give_up:
             time.sleep(0.5)

@@ -4,16 +4,17 @@ from collections.abc import Callable
 from urllib.parse import urljoin
 
 import pytest
+from conftest import FIXTURES
 from flask import Flask
 from people import make_member, session_cookie
 from playwright.sync_api import Page, expect
 
-from taskbadger.blueprints.dashboard.access import COOKIE
+from taskbadger.blueprints.dashboard.visit import COOKIE
 from taskbadger.clock import utcnow
+from taskbadger.domain.identity import SERVER, Actor
 from taskbadger.extensions import db
 from taskbadger.models import Organization
-from taskbadger.services import accounts, audit
-from taskbadger.services.accounts import Actor
+from taskbadger.services.organizations import audit, keys, organizations, projects
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 # How pages look does not depend on the database.
@@ -25,7 +26,7 @@ def url(app: Flask, serve: Callable[[Flask], str]) -> str:
     """The settings of an organization with a bit of everything."""
     now = utcnow()
     make_member()
-    organization = accounts.ensure_organization("acme", now=now)
+    organization = organizations.ensure_organization("acme", actor=FIXTURES, now=now)
     fill(organization)
     return f"{serve(app)}/a/acme/settings/"
 
@@ -33,11 +34,11 @@ def url(app: Flask, serve: Callable[[Flask], str]) -> str:
 def fill(organization: Organization) -> None:
     now = utcnow()
     organization.name = "Acme"
-    web = accounts.ensure_project(organization, "web", now=now, name="Web shop")
-    accounts.ensure_project(organization, "hostile", now=now, name=HOSTILE)
-    accounts.create_key(organization, web, name="web server", now=now)
-    accounts.create_key(organization, None, name=HOSTILE, scopes="read,admin", now=now)
-    old, _ = accounts.create_key(organization, web, name="old laptop", now=now)
+    web = projects.ensure_project(organization, "web", actor=FIXTURES, now=now, name="Web shop")
+    projects.ensure_project(organization, "hostile", actor=FIXTURES, now=now, name=HOSTILE)
+    keys.create_key(organization, web, actor=SERVER, name="web server", now=now)
+    keys.create_key(organization, None, actor=SERVER, name=HOSTILE, scopes="read,admin", now=now)
+    old, _ = keys.create_key(organization, web, actor=SERVER, name="old laptop", now=now)
     old.revoked = now
     make_member("grace@example.org", "admin").name = "Grace Hopper"
     make_member("linus@example.org", "viewer").name = HOSTILE
@@ -72,13 +73,13 @@ def test_key_is_made_shown_once_and_revoked(
     axe(page)
     screenshot(page, "settings-key-made")
     page.reload()
-    expect(page.get_by_text("The key was made already")).to_be_visible()
+    expect(page.get_by_text("The key was already created")).to_be_visible()
     page.get_by_role("button", name="Revoke worker").click()
     expect(page.locator("#confirm")).to_be_visible()
     axe(page)
     page.get_by_role("button", name="Continue").click()
 
-    expect(page.get_by_text("The key worker is revoked.")).to_be_visible()
+    expect(page.get_by_text("The key worker has been revoked.")).to_be_visible()
     row = page.get_by_role("row").filter(has_text="worker")
     expect(row.get_by_text("revoked")).to_be_visible()
 

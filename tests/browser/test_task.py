@@ -64,7 +64,9 @@ def test_page_with_much_data_stays_short(team: Team, axe: Callable[[Page], None]
     task = team.project.create(data={"log": "a line\n" * 9000, "rows": list(range(9000))})
     page = team.open(f"tasks/{task['id']}/")
 
-    expect(page.locator("#data")).to_contain_text("This is not all of it. All of it, as JSON")
+    expect(page.locator("#data")).to_contain_text(
+        "Only part of the data is shown. Full data as JSON"
+    )
     assert page.evaluate("document.documentElement.scrollHeight") < 2000
     axe(page)
 
@@ -100,6 +102,8 @@ def test_task_is_cancelled_after_a_question(team: Team) -> None:
     task = team.project.create(status="processing")
     page = team.open(f"tasks/{task['id']}/")
     page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#confirm-text")).to_have_text("Mark this task as cancelled?")
+    expect(page.locator("#confirm button")).to_have_text(["Keep running", "Cancel task"])
     page.locator("[data-confirm-yes]").click()
 
     expect(page.locator("#head .badge")).to_have_text("cancelled")
@@ -150,7 +154,7 @@ def test_public_page_fits_a_phone_and_a_missing_one_is_calm(
     screenshot(phone, "public-phone", themes=("light",))
 
     phone.goto(f"{team.server.host}/public/tasks/AZHAkAAAcACAAAAAAAAAAA/")
-    expect(phone.locator("h1")).to_have_text("Nothing to see here")
+    expect(phone.locator("h1")).to_have_text("Page not found")
     axe(phone)
 
 

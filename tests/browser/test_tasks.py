@@ -9,9 +9,9 @@ from pathlib import Path
 from browser.team import Team
 from playwright.sync_api import Page, expect
 
-from taskbadger.blueprints.dashboard.access import COOKIE
+from taskbadger.blueprints.dashboard.visit import COOKIE
 from taskbadger.extensions import db, writing
-from taskbadger.services import sessions
+from taskbadger.services.people import sessions
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 
@@ -24,7 +24,7 @@ for value in range(10, 101, 10):
         f"{url}/tasks/{task}/", json.dumps(body).encode(), method="PATCH",
         headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"})
     urllib.request.urlopen(request).close()
-    time.sleep(0.5)
+    time.sleep(1)
 """
 
 
@@ -233,7 +233,9 @@ def test_all_that_match_are_cancelled(team: Team) -> None:
     late = team.project.create(name="job, too late")
     expect(page.locator(".newcomers")).to_have_text("1 new — show")
     page.locator("[data-bulk-bar] .danger").click()
-    expect(page.locator("#confirm-text")).to_contain_text("Cancel all 60 matching tasks?")
+    expect(page.locator("#confirm-text")).to_contain_text(
+        "Mark all 60 matching tasks as cancelled?"
+    )
     page.locator("[data-confirm-yes]").click()
 
     expect(page.locator(".flash")).to_contain_text("Cancelled 60 tasks")
@@ -256,7 +258,7 @@ def test_view_is_saved_used_and_deleted(team: Team) -> None:
     page.locator("summary", has_text="Views").click()
     page.get_by_role("button", name="Delete the view").click()
     page.locator("[data-confirm-yes]").click()
-    expect(page.locator(".flash")).to_contain_text("is deleted")
+    expect(page.locator(".flash")).to_contain_text("has been deleted")
 
 
 def test_export_is_downloaded(team: Team, tmp_path: Path) -> None:
@@ -272,7 +274,7 @@ def test_export_is_downloaded(team: Team, tmp_path: Path) -> None:
     expect(page.locator("details[open]")).to_have_count(0)
     page.locator("[data-select]").check()
     with page.expect_download() as download:
-        page.get_by_role("button", name="Export JSON lines").click()
+        page.get_by_role("button", name="Export JSON Lines").click()
     download.value.save_as(tmp_path / "tasks.jsonl")
     assert '"name": "=1+1"' in (tmp_path / "tasks.jsonl").read_text()
 

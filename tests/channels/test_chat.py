@@ -127,7 +127,7 @@ def test_slack_gets_blocks_and_a_fallback() -> None:
                     "*Progress:* 62 % (62 of 100)\n*Created:* 2026-11-23 17:00:00 UTC\n"
                     "*When:* 2026-11-23 19:10:00 UTC\n"
                     "The status changed from pending to error.\n"
-                    "1 notice was held back since the last message.",
+                    "1 alert was held back since the last message.",
                 },
             },
             {
@@ -197,7 +197,7 @@ def test_teams_gets_an_adaptive_card() -> None:
         "Created: 2026-11-23 17:00:00 UTC",
         "When: 2026-11-23 19:10:00 UTC",
         "The status changed from pending to error.",
-        "1 notice was held back since the last message.",
+        "1 alert was held back since the last message.",
     ]
 
 
@@ -232,7 +232,7 @@ def test_discord_gets_an_embed_that_pings_nobody() -> None:
                     {"name": "When", "value": "2026\\-11\\-23 19\\:10\\:00 UTC", "inline": True},
                 ],
                 "description": "The status changed from pending to error.\n"
-                "1 notice was held back since the last message.",
+                "1 alert was held back since the last message.",
                 "url": LINK,
             }
         ],
@@ -276,7 +276,7 @@ def test_telegram_gets_html() -> None:
         "<b>Created:</b> 2026-11-23 17:00:00 UTC\n"
         "<b>When:</b> 2026-11-23 19:10:00 UTC\n"
         "The status changed from pending to error.\n"
-        "1 notice was held back since the last message.\n"
+        "1 alert was held back since the last message.\n"
         f'<a href="{html.escape(LINK)}">Open</a>',
         "parse_mode": "HTML",
         "link_preview_options": {"is_disabled": True},
@@ -336,7 +336,7 @@ def test_ntfy_gets_json_at_the_root() -> None:
         "message": "Where: demo/shop\nTask: import\nStatus: error\nProgress: 62 % (62 of 100)\n"
         "Created: 2026-11-23 17:00:00 UTC\nWhen: 2026-11-23 19:10:00 UTC\n"
         "The status changed from pending to error.\n"
-        "1 notice was held back since the last message.",
+        "1 alert was held back since the last message.",
         "priority": 4,
         "tags": ["rotating_light"],
         "click": LINK,
@@ -392,7 +392,7 @@ def test_pagerduty_gets_a_trigger() -> None:
                 "Created": "2026-11-23 17:00:00 UTC",
                 "When": "2026-11-23 19:10:00 UTC",
                 "Why": "The status changed from pending to error.\n"
-                "1 notice was held back since the last message.",
+                "1 alert was held back since the last message.",
             },
         },
     }

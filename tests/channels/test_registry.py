@@ -73,7 +73,7 @@ def test_added_channel_is_known_and_adding_it_again_is_no_error() -> None:
 def test_another_channel_of_a_known_kind_is_refused() -> None:
     channels.add(Pager())
 
-    with pytest.raises(ValueError, match="there is a channel of kind 'pager' already"):
+    with pytest.raises(ValueError, match="a channel of kind 'pager' is already registered"):
         channels.add(OtherPager())
 
 

@@ -93,6 +93,26 @@ def test_moment_is_in_utc() -> None:
     assert text.moment(there) == "2026-11-23 19:10:00 UTC"
 
 
+@pytest.mark.parametrize(
+    ("zone", "when"),
+    [
+        ("Asia/Kathmandu", "2026-11-23 19:10:00 UTC (2026-11-24 00:55:00 Asia/Kathmandu)"),
+        ("Europe/London", "2026-11-23 19:10:00 UTC (19:10:00 Europe/London)"),
+        ("UTC", "2026-11-23 19:10:00 UTC"),
+        ("", "2026-11-23 19:10:00 UTC"),
+        (None, "2026-11-23 19:10:00 UTC"),
+        ("Gone/Away", "2026-11-23 19:10:00 UTC"),
+        ("../etc/passwd", "2026-11-23 19:10:00 UTC"),
+        ("a\x00b", "2026-11-23 19:10:00 UTC"),
+        ("x" * 5000, "2026-11-23 19:10:00 UTC"),
+    ],
+)
+def test_times_are_given_in_the_zone_of_the_monitor_too(zone: str | None, when: str) -> None:
+    failing = message(kind="monitor_failing", monitor={**MONITOR, "timezone": zone})
+
+    assert text.facts(failing)[-1] == ("When", when)
+
+
 def test_facts_of_a_task_that_waits() -> None:
     task = {"name": "a", "status": "pending", "value": None, "created": "2026-11-23T19:00:00Z"}
 
@@ -122,7 +142,7 @@ def test_facts_of_a_task_that_runs() -> None:
         ("Task", "a"),
         ("Status", "processing"),
         ("Progress", "7 of 0"),
-        ("External id", "job-1"),
+        ("External ID", "job-1"),
         ("Started", "2026-11-23 19:00:00 UTC"),
         ("Running for", "10 min"),
         ("When", "2026-11-23 19:10:00 UTC"),
@@ -142,10 +162,10 @@ def test_facts_of_a_monitor_that_recovered() -> None:
         ("Where", "demo"),
         ("Monitor", "backup"),
         ("Schedule", "0 3 * * * Europe/Berlin"),
-        ("Failing since", "2026-11-23 03:01:00 UTC"),
-        ("Lasted", "3 h 30 min"),
-        ("Runs missed or failed", "3"),
-        ("When", "2026-11-23 19:10:00 UTC"),
+        ("Failing since", "2026-11-23 03:01:00 UTC (04:01:00 Europe/Berlin)"),
+        ("Duration", "3 h 30 min"),
+        ("Missed or failed runs", "3"),
+        ("When", "2026-11-23 19:10:00 UTC (20:10:00 Europe/Berlin)"),
     ]
 
 
@@ -200,7 +220,7 @@ def test_facts_of_a_monitor_that_is_failing() -> None:
                 "reached": "max_runtime_exceeded",
                 "before": None,
             },
-            "The task has run for longer than its max_runtime.",
+            "The task ran longer than its maximum run time.",
         ),
         ({"point": "x"}, "The trigger x was reached."),
         ({}, "The trigger ? was reached."),
@@ -216,22 +236,18 @@ def test_trigger_is_the_reason_when_there_is_no_other() -> None:
 
 
 def test_test_message_says_that_it_is_one() -> None:
-    assert text.notes(message(kind="test")) == [
-        "Someone asked for a test of this channel; nothing is wrong."
-    ]
+    assert text.notes(message(kind="test")) == ["This is a test message. Nothing is wrong."]
 
 
 def test_what_was_held_back_is_counted() -> None:
     assert text.held_back_line(message()) is None
-    assert text.notes(message(held_back=1)) == ["1 notice was held back since the last message."]
-    assert text.notes(message(held_back=20)) == [
-        "20 notices were held back since the last message."
-    ]
+    assert text.notes(message(held_back=1)) == ["1 alert was held back since the last message."]
+    assert text.notes(message(held_back=20)) == ["20 alerts were held back since the last message."]
 
 
 def test_plain_text_holds_facts_and_notes() -> None:
     assert text.plain(message(held_back=1)) == (
-        "Where: demo\nWhen: 2026-11-23 19:10:00 UTC\n1 notice was held back since the last message."
+        "Where: demo\nWhen: 2026-11-23 19:10:00 UTC\n1 alert was held back since the last message."
     )
 
 

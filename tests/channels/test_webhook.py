@@ -36,7 +36,7 @@ MESSAGE = Message(
 
 
 def context(**options: Any) -> SendContext:
-    """A context that may reach the receivers of these tests, with little patience."""
+    """A context that may reach the receivers of these tests, with a short time limit."""
     sender = Sender.allowing(["127.0.0.0/8"], **{"seconds": 0.7, **options})
     return SendContext(http=sender, clock=lambda: NOW)
 

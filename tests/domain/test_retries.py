@@ -59,4 +59,4 @@ def test_receiver_that_asks_for_a_wait_is_left_alone_at_once() -> None:
 def test_only_receivers_that_work_get_several_at_once(
     proven: bool, failures: int, most: int
 ) -> None:
-    assert retries.most_at_once(proven=proven, failures=failures) == most
+    assert retries.max_at_once(proven=proven, failures=failures) == most

@@ -5,9 +5,9 @@ import random
 import pytest
 
 from taskbadger.domain.run_times import (
-    BREADTH_NAMES,
+    BAR_NAMES,
     bin_of,
-    breadths,
+    count_by_bar,
     merged,
     percentile,
     seconds_of,
@@ -36,9 +36,9 @@ def test_nothing_has_no_percentile() -> None:
     assert percentile({}, 0.5) is None
 
 
-def test_breadths_add_up() -> None:
+def test_bars_add_up() -> None:
     runs = [0.05, 0.5, 0.6, 5, 30, 300, 1800, 7200, 90_000]
     histogram = merged({bin_of(run): 1} for run in runs)
 
-    assert breadths(histogram) == [1, 2, 1, 1, 1, 1, 1, 1]
-    assert len(BREADTH_NAMES) == 8
+    assert count_by_bar(histogram) == [1, 2, 1, 1, 1, 1, 1, 1]
+    assert len(BAR_NAMES) == 8

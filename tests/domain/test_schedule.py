@@ -10,17 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskbadger.domain.schedule import (
-    ALIASES,
-    FIELDS,
-    ClockChange,
     Cron,
     Interval,
-    ScheduleError,
-    explain,
-    next_clock_change,
     parse_cron,
     parse_interval,
 )
+from taskbadger.errors import ScheduleError
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -134,98 +129,6 @@ def test_dialect_picks_the_days_of_cronsim(expression: str, after: str, runs: li
     assert parse_cron(expression).next_runs(2, after=start) == [utc(day) for day in runs]
 
 
-@pytest.mark.parametrize(("alias", "expression"), ALIASES.items())
-def test_alias_is_written_out(alias: str, expression: str) -> None:
-    assert parse_cron(f" {alias.upper()} ", "Asia/Tokyo") == Cron(expression, "Asia/Tokyo")
-
-
-def test_spaces_are_normalised() -> None:
-    assert parse_cron("  5   4\t* * mon-FRI ") == Cron("5 4 * * mon-FRI", "UTC")
-
-
-@pytest.mark.parametrize(
-    ("expression", "message"),
-    [
-        ("? * * * *", "minute: ? is not supported; write * for any."),
-        ("0 0 ? * MON", "day-of-month: ? is not supported; write * for any."),
-        ("0 0 * * ?", "day-of-week: ? is not supported; write * for any."),
-        ("H * * * *", "minute: H is not supported; write a number."),
-        ("0 h/6 * * *", "hour: H is not supported; write a number."),
-        ("0 1,H(2-5) * * *", "hour: H is not supported; write a number."),
-        ("50-10 * * * *",
-         "minute: the range 50-10 runs backwards; write 50-59,0-10 instead."),
-        ("0 22-2 * * *", "hour: the range 22-2 runs backwards; write 22-23,0-2 instead."),
-        ("0 22-2/2 * * *", "hour: the range 22-2/2 runs backwards; write 22-23,0-2 instead."),
-        ("0 0 28-3 * *",
-         "day-of-month: the range 28-3 runs backwards; write 28-31,1-3 instead."),
-        ("0 0 * NOV-feb *",
-         "month: the range NOV-FEB runs backwards; write NOV-12,1-FEB instead."),
-        ("0 0 * * FRI-MON",
-         "day-of-week: the range FRI-MON runs backwards; write FRI-7,0-MON instead."),
-        ("0 0 * * 1,SAT-SUN",
-         "day-of-week: the range SAT-SUN runs backwards; write SAT-7,0-SUN instead."),
-        ("60 * * * *", 'minute: "60" is not valid; it takes 0 to 59.'),
-        ("*/0 * * * *", 'minute: "*/0" is not valid; it takes 0 to 59.'),
-        ("1,,2 * * * *", 'minute: "" is not valid; it takes 0 to 59.'),
-        ("-1 * * * *", 'minute: "-1" is not valid; it takes 0 to 59.'),
-        ("70-65 * * * *", 'minute: "70-65" is not valid; it takes 0 to 59.'),
-        ("٣ * * * *", 'minute: "٣" is not valid; it takes 0 to 59.'),
-        ("0 24 * * *", 'hour: "24" is not valid; it takes 0 to 23.'),
-        ("0 L * * *", 'hour: "L" is not valid; it takes 0 to 23.'),
-        ("0 MON-FRI * * *", 'hour: "MON-FRI" is not valid; it takes 0 to 23.'),
-        ("0 0 0 * *", 'day-of-month: "0" is not valid; it takes 1 to 31, L (the last day) or '
-         "LW (the last weekday)."),
-        ("0 0 15W * *", 'day-of-month: "15W" is not valid; it takes 1 to 31, L (the last day) or '
-         "LW (the last weekday)."),
-        ("0 0 * 13 *", 'month: "13" is not valid; it takes 1 to 12 or JAN to DEC.'),
-        ("0 0 * MAI *", 'month: "MAI" is not valid; it takes 1 to 12 or JAN to DEC.'),
-        ("0 0 * * 8", 'day-of-week: "8" is not valid; it takes 0 to 7 (0 and 7 are Sunday), SUN '
-         "to SAT, 5L (the last Friday) or MON#1 (the first Monday)."),
-        ("0 0 * * \u017fun", 'day-of-week: "SUN" is not valid; it takes 0 to 7 (0 and 7 are '
-         "Sunday), SUN to SAT, 5L (the last Friday) or MON#1 (the first Monday)."),
-        ("0 0 31 2 *",
-         'day-of-month: "31" never comes with month "2" and day-of-week "*".'),
-        ("0 0 31 4,6,9,11 *",
-         'day-of-month: "31" never comes with month "4,6,9,11" and day-of-week "*".'),
-        ("0 0 LW * */7",
-         'day-of-month: "LW" never comes with month "*" and day-of-week "*/7".'),
-        ("", "minute: the field is missing; a schedule has five: "
-         "minute hour day-of-month month day-of-week."),
-        ("0 0 * *", "day-of-week: the field is missing; a schedule has five: "
-         "minute hour day-of-month month day-of-week."),
-        ("0 0 0 * * 2027", 'field 6: "2027" is one too many (there are no seconds and no years); '
-         "a schedule has five: minute hour day-of-month month day-of-week."),
-        ("@reboot", '"@reboot" is not valid; it takes @hourly, @daily, @weekly, @monthly, '
-         "@yearly."),
-        ("1" * 256 + " * * * *", "The schedule is longer than 255 characters."),
-    ],
-)  # fmt: skip
-def test_wrong_expression_is_refused_by_field(expression: str, message: str) -> None:
-    with pytest.raises(ScheduleError) as error:
-        parse_cron(expression)
-
-    assert str(error.value) == message
-
-
-@pytest.mark.parametrize("expression", ["0 0 * * FRI-7,0-MON", "0 22-23,0-2 * * *"])
-def test_what_a_message_proposes_is_valid(expression: str) -> None:
-    assert parse_cron(expression).expression == expression
-
-
-@pytest.mark.parametrize(
-    "name", ["", "Mars/Base", "utc", "localtime", "Factory", "../etc/passwd", "UTC\x00"]
-)
-def test_unknown_timezone_is_refused(name: str) -> None:
-    message = f'timezone: "{name}" is unknown; it takes an IANA name such as Europe/Paris or UTC.'
-
-    with pytest.raises(ScheduleError) as error:
-        parse_cron("0 0 * * *", name)
-    assert str(error.value) == message
-    with pytest.raises(ScheduleError) as error:
-        next_clock_change(name, after=utc("2026-01-01"))
-    assert str(error.value) == message
-
-
 @given(st.text(alphabet="0123456789*/-,#LWHSUNMOJA?@ ", max_size=20))
 def test_any_text_is_a_schedule_with_words_or_a_schedule_error(text: str) -> None:
     try:
@@ -244,14 +147,10 @@ def test_calendar_ends_with_an_error_and_not_with_a_crash() -> None:
 
     with pytest.raises(ScheduleError) as error:
         cron.next_after(datetime(9997, 1, 1, tzinfo=UTC))
-    assert str(error.value) == (
-        "0 0 29 2 *: the calendar has no run after 9997-01-01 00:00:00+00:00."
-    )
+    assert str(error.value) == ("0 0 29 2 *: there is no run after 9997-01-01 00:00:00+00:00.")
     with pytest.raises(ScheduleError) as error:
         cron.previous_before(datetime(3, 1, 1, tzinfo=UTC))
-    assert str(error.value) == (
-        "0 0 29 2 *: the calendar has no run before 0003-01-01 00:00:00+00:00."
-    )
+    assert str(error.value) == ("0 0 29 2 *: there is no run before 0003-01-01 00:00:00+00:00.")
     with pytest.raises(ScheduleError):
         cron.next_after(datetime.max.replace(tzinfo=UTC))
 
@@ -307,15 +206,16 @@ CHANGES = [
 @st.composite
 def times(draw: st.DrawFn) -> tuple[str, set[int], set[int]]:
     """Return the fields of minute and hour, and which minutes and hours they match."""
-    minute, minutes = draw(_field(60))
-    hour, hours = draw(_field(24))
+    # Not every minute: when a day is repeated, each run looks at all matches of that day.
+    minute, minutes = draw(_field(60, [10, 15, 25, 30]))
+    hour, hours = draw(_field(24, [1, 7, 10, 15]))
     return f"{minute} {hour} * * *", minutes, hours
 
 
 @st.composite
-def _field(draw: st.DrawFn, size: int) -> tuple[str, set[int]]:
+def _field(draw: st.DrawFn, size: int, steps: list[int]) -> tuple[str, set[int]]:
     if draw(st.booleans()):
-        step = draw(st.sampled_from([1, 7, 10, 15, 30]))
+        step = draw(st.sampled_from(steps))
         return f"*/{step}", set(range(0, size, step))
     chosen = draw(st.sets(st.sampled_from([0, 1, 2, 3, 15, 22, 23, *range(30, size, 15)])))
     values = chosen or {0}
@@ -447,7 +347,7 @@ def test_interval_out_of_range_is_refused(seconds: int) -> None:
         parse_interval(seconds)
 
     assert str(error.value) == (
-        f"interval: {seconds} is out of range; it takes 60 to 31536000 seconds (one year)."
+        f"interval: {seconds} is out of range; use 60 to 31536000 seconds (one year)."
     )
 
 
@@ -455,7 +355,7 @@ def test_unknown_anchor_is_refused() -> None:
     with pytest.raises(ScheduleError) as error:
         parse_interval(60, "middle")
 
-    assert str(error.value) == 'anchor: "middle" is not valid; it takes start or end.'
+    assert str(error.value) == 'anchor: "middle" is not valid; use start or end.'
 
 
 # For people
@@ -466,6 +366,8 @@ def test_unknown_anchor_is_refused() -> None:
     [
         ("*/15 * * * *", "Every 15th minute of every hour"),
         ("@daily", "At 00:00 every day"),
+        ("@midnight", "At 00:00 every day"),
+        ("@annually", parse_cron("@yearly").explain()),
         ("30 2 * * MON-FRI", "At 02:30 on Monday through Friday"),
         ("0 0 13 * 5", "At 00:00 on the 13th day of month or on Friday"),
         ("0 0 1,15 6 MON", "At 00:00 on the first and the 15th day of month or on Monday in June"),
@@ -473,7 +375,6 @@ def test_unknown_anchor_is_refused() -> None:
     ],
 )
 def test_expression_is_explained_in_words(expression: str, words: str) -> None:
-    assert explain(expression) == words
     assert parse_cron(expression).explain() == words
 
 
@@ -533,31 +434,3 @@ def test_interval_has_the_fields_of_a_crontab_that_keep_to_it(
         runs = parse_cron(fields).next_runs(50, after=utc("2026-01-01"))
         gaps = {(later - run).total_seconds() for run, later in pairwise(runs)}
         assert gaps == {seconds}
-
-
-@pytest.mark.parametrize(
-    ("zone", "after", "change"),
-    [
-        ("America/New_York", "2026-01-01", ("2026-03-08T07:00", -5, -4)),
-        ("America/New_York", "2026-03-08T06:59:59.9", ("2026-03-08T07:00", -5, -4)),
-        ("America/New_York", "2026-03-08T07:00", ("2026-11-01T06:00", -4, -5)),
-        ("Australia/Lord_Howe", "2026-01-01", ("2026-04-04T15:00", 11, 10.5)),
-        ("America/Sao_Paulo", "2018-06-01", ("2018-11-04T03:00", -3, -2)),
-        ("America/Sao_Paulo", "2026-01-01", None),
-        ("UTC", "2026-01-01", None),
-    ],
-)
-def test_next_clock_change_is_found(
-    zone: str, after: str, change: tuple[str, float, float] | None
-) -> None:
-    expected = (
-        ClockChange(utc(change[0]), timedelta(hours=change[1]), timedelta(hours=change[2]))
-        if change
-        else None
-    )
-
-    assert next_clock_change(zone, after=utc(after)) == expected
-
-
-def test_fields_are_named_as_in_messages() -> None:
-    assert FIELDS == ("minute", "hour", "day-of-month", "month", "day-of-week")

@@ -42,6 +42,15 @@ TASK = "AZHAkAAAcACAAAAAAAAAAA"
         ("tag:env:*", [Term("tag", (Value("", tag="env"),))]),
         ("tag:env:pro*", [Term("tag", (Value("pro", prefix=True, tag="env"),))]),
         ('tag:env:"pro*"', [Term("tag", (Value("pro*", tag="env"),))]),
+        ('tag:env:"*"', [Term("tag", (Value("*", tag="env"),))]),
+        ('tag:env:"a:b"*', [Term("tag", (Value("a:b", prefix=True, tag="env"),))]),
+        ('tag:"a:b":c', [Term("tag", (Value("c", tag="a:b"),))]),
+        ('tag:"a:b":*', [Term("tag", (Value("", tag="a:b"),))]),
+        ('tag:"a:b":c:d', [Term("tag", (Value("c:d", tag="a:b"),))]),
+        ('tag:"say ""a:b""":c', [Term("tag", (Value("c", tag='say "a:b"'),))]),
+        ('tag:"env:prod"', [Term("tag", (Value("prod", tag="env"),))]),
+        ('tag:"env:"prod*', [Term("tag", (Value("prod", prefix=True, tag="env"),))]),
+        ("tag:env*", [Term("tag", (Value("", tag="env*"),))]),
         ("import*", [Term("text", (Value("import"),))]),
         ("-*import*", [Term("text", (Value("import"),), excluded=True)]),
         ('"import*"', [Term("text", (Value("import*"),))]),
@@ -77,20 +86,20 @@ def test_search_is_read(text: str, terms: list[Term]) -> None:
 @pytest.mark.parametrize(
     ("text", "start", "end", "words"),
     [
-        ("import staus:error", 7, 18, "There is no “staus:”."),
-        ("status:broken", 0, 13, "There is no status “broken”."),
+        ("import staus:error", 7, 18, "Unknown field “staus:”."),
+        ("status:broken", 0, 13, "Unknown status “broken”."),
         ("x status:", 2, 9, "“status:” needs a value."),
-        ("name:a before:soon", 7, 18, "“soon” is not a time."),
-        ("before:9999999999d", 0, 18, "is not a time"),
-        ("before:999999w", 0, 14, "is not a time"),
-        ("after:0001-01-01T00:00+23:00", 0, 28, "is not a time"),
-        ("tag::prod", 0, 9, "Write tag:name:value"),
-        ('a "b c', 2, 6, "A quotation mark is not closed."),
-        ('"b "" c', 0, 7, "A quotation mark is not closed."),
-        ("a *", 2, 3, "There is nothing to look for."),
-        ("id:nope", 0, 7, "“nope” is not a task id."),
-        ("parent:nope", 0, 11, "“nope” is not a task id."),
-        ("a -", 2, 3, "There is nothing to look for."),
+        ("name:a before:soon", 7, 18, "“soon” is not a valid time."),
+        ("before:9999999999d", 0, 18, "is not a valid time"),
+        ("before:999999w", 0, 14, "is not a valid time"),
+        ("after:0001-01-01T00:00+23:00", 0, 28, "is not a valid time"),
+        ("tag::prod", 0, 9, "Use tag:name:value"),
+        ('a "b c', 2, 6, "A closing quotation mark is missing."),
+        ('"b "" c', 0, 7, "A closing quotation mark is missing."),
+        ("a *", 2, 3, "There is nothing to search for."),
+        ("id:nope", 0, 7, "“nope” is not a valid task ID."),
+        ("parent:nope", 0, 11, "“nope” is not a valid task ID."),
+        ("a -", 2, 3, "There is nothing to search for."),
         ("a\x00b", 0, 3, "Null characters are not allowed."),
         ("a" * 1001, 1000, 1001, "at most 1000 characters"),
     ],
@@ -102,26 +111,38 @@ def test_problem_says_where_it_is(text: str, start: int, end: int, words: str) -
     assert words in problem.message
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "import",
-        'say "hi" there',
-        '"',
-        '""',
-        "a, b:c*",
-        "-x",
-        "*",
-        'ends with "',
-        "tab\there",
-        "ein ß",
-    ],
-)
+NAMES = [
+    "import",
+    'say "hi" there',
+    '"',
+    '""',
+    "a, b:c*",
+    "-x",
+    "*",
+    'ends with "',
+    "tab\there",
+    "ein ß",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_any_name_is_found_by_its_own_link(name: str) -> None:
     text = with_term("status:error", "name", name)
 
     assert parse(text, now=NOW).terms[1:] == (Term("name", (Value(name),)),)
     assert with_term(text, "name", name) == text
+
+
+SIGNS = [*NAMES, "a:b", ":", "a:", ":a", "a,b", "\\", "a\\:b", "**", 'a":"b', "a*", "status:error"]
+
+
+@pytest.mark.parametrize("value", SIGNS)
+@pytest.mark.parametrize("name", SIGNS)
+def test_any_tag_is_found_by_its_own_link(name: str, value: str) -> None:
+    text = with_term("status:error", "tag", name, value)
+
+    assert parse(text, now=NOW).terms[1:] == (Term("tag", (Value(value, tag=name),)),)
+    assert with_term(text, "tag", name, value) == text
 
 
 def test_terms_beside_a_problem_are_kept() -> None:
@@ -134,4 +155,36 @@ def test_terms_beside_a_problem_are_kept() -> None:
 def test_number_of_terms_is_limited() -> None:
     search = parse(" ".join("abcdefghijklmnopqrstuvwxyz12345"), now=NOW)
 
-    assert search.problems == (Problem(0, 61, "A search has at most 30 conditions."),)
+    assert search.problems == (Problem(0, 61, "A search can have at most 30 conditions."),)
+
+
+def test_equal_terms_and_values_count_once() -> None:
+    assert parse("a " * 31, now=NOW) == Search((Term("text", (Value("a"),)),))
+    assert parse(f"name:{'b,' * 51}", now=NOW).problems == ()
+    assert parse("name:b " * 31 + "-name:b", now=NOW).problems == ()
+
+
+def numbers(start: int, stop: int) -> str:
+    return ",".join(map(str, range(start, stop)))
+
+
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        (f"name:{numbers(0, 50)}", []),
+        (f"name:{numbers(0, 51)}", ["A search can have at most 50 values of “name:”."]),
+        (
+            f"name:{numbers(0, 30)} queue:x name:{numbers(30, 51)}",
+            ["A search can have at most 50 values of “name:”."],
+        ),
+        (f"name:{numbers(0, 50)} queue:{numbers(0, 50)}", []),
+        (
+            f"name:{numbers(0, 50)} queue:{numbers(0, 50)} x",
+            ["A search can have at most 100 values."],
+        ),
+    ],
+)
+def test_number_of_values_is_limited(text: str, problems: list[str]) -> None:
+    found = parse(text, now=NOW).problems
+
+    assert list(found) == [Problem(0, len(text), problem) for problem in problems]

@@ -1,4 +1,4 @@
-"""Slots: windows, deadlines, outcomes, incidents, outages and gaps."""
+"""Slots: starts, deadlines, outcomes, incidents, outages and gaps."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise, product
@@ -18,14 +18,14 @@ from taskbadger.domain.slots import (
     SlotEvent,
     SlotState,
     SlotTimes,
-    apply,
     cron_slot_of,
+    decide_incident,
     default_start_grace,
     early_margin,
     event_of,
     interval_slot_of,
-    judge,
     next_slot,
+    next_state,
     slot_after_run,
     slot_expected_at,
     slots_in_gap,
@@ -83,7 +83,7 @@ def test_early_margin_leaves_room_for_the_slot_before(
     assert early_margin(gap, chosen) == margin
 
 
-# Windows
+# Starts
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_early_margin_leaves_room_for_the_slot_before(
         (TEN_MINUTES, {"margin": 60, "start_grace": 120}, ("12:00", "12:02", "11:59", "12:09")),
     ],
 )
-def test_slot_has_a_deadline_and_a_window(
+def test_slot_has_a_deadline_and_accepts_starts(
     schedule: Schedule, options: dict[str, int], slot: tuple[str, str, str, str]
 ) -> None:
     expected = SlotTimes(*map(at, slot))
@@ -118,11 +118,11 @@ def test_slot_has_a_deadline_and_a_window(
         ("12:55", "13:00"),
     ],
 )
-def test_start_belongs_to_the_slot_whose_window_holds_it(started: str, expected: str) -> None:
+def test_start_belongs_to_the_slot_that_accepts_it(started: str, expected: str) -> None:
     slot = cron_slot_of(HOURLY, at(started))
 
     assert slot == slot_expected_at(HOURLY, at(expected))
-    assert slot.holds(at(started))
+    assert slot.accepts(at(started))
 
 
 @pytest.mark.parametrize(
@@ -136,21 +136,21 @@ def test_start_belongs_to_the_slot_whose_window_holds_it(started: str, expected:
         ("10:59", "11:00"),
     ],
 )
-def test_start_belongs_to_the_interval_that_holds_it(started: str, expected: str) -> None:
+def test_start_belongs_to_the_interval_that_accepts_it(started: str, expected: str) -> None:
     slot = interval_slot_of(TEN_MINUTES, at(started), expected_at=at("12:00"))
 
     assert slot == slot_expected_at(TEN_MINUTES, at(expected))
 
 
-def test_window_follows_the_clock_change() -> None:
+def test_accepted_starts_follow_the_clock_change() -> None:
     cron = parse_cron("30 2 * * *", "America/New_York")
     skipped = datetime(2026, 3, 8, 7, 0, tzinfo=UTC)  # 03:00 EDT
 
     assert cron_slot_of(cron, skipped) == SlotTimes(
         expected_at=skipped,
         deadline_at=skipped + MINUTE,
-        window_start=skipped - 5 * MINUTE,
-        window_end=datetime(2026, 3, 9, 6, 25, tzinfo=UTC),
+        accepts_from=skipped - 5 * MINUTE,
+        accepts_until=datetime(2026, 3, 9, 6, 25, tzinfo=UTC),
     )
 
 
@@ -171,14 +171,14 @@ margins = st.none() | st.integers(0, 100_000)
 
 @settings(deadline=None)
 @given(crons, moments, margins)
-def test_windows_of_a_cron_tile_the_time_line(
+def test_slots_of_a_cron_accept_every_start_once(
     cron: Cron, moment: datetime, margin: int | None
 ) -> None:
     slots = [slot_expected_at(cron, run, margin=margin) for run in cron.next_runs(6, after=moment)]
 
-    assert all(early.window_end == late.window_start for early, late in pairwise(slots))
-    assert all(slot.window_start < slot.window_end for slot in slots)
-    assert all(slot.holds(slot.expected_at) for slot in slots)
+    assert all(early.accepts_until == late.accepts_from for early, late in pairwise(slots))
+    assert all(slot.accepts_from < slot.accepts_until for slot in slots)
+    assert all(slot.accepts(slot.expected_at) for slot in slots)
 
 
 @settings(deadline=None)
@@ -192,7 +192,7 @@ def test_each_start_belongs_to_exactly_one_slot(
 
     slots = [slot_expected_at(cron, run, margin=margin) for run in around]
 
-    assert [slot for slot in slots if slot.holds(moment)] == [found]
+    assert [slot for slot in slots if slot.accepts(moment)] == [found]
 
 
 @given(st.integers(60, 100_000), moments, moments, margins)
@@ -204,9 +204,9 @@ def test_each_start_belongs_to_exactly_one_interval(
     slot = interval_slot_of(interval, moment, expected_at=expected_at, margin=margin)
     after = next_slot(interval, slot.expected_at, margin=margin)
 
-    assert slot.holds(moment)
-    assert slot.holds(slot.expected_at)
-    assert slot.window_end == after.window_start
+    assert slot.accepts(moment)
+    assert slot.accepts(slot.expected_at)
+    assert slot.accepts_until == after.accepts_from
     assert (slot.expected_at - expected_at) % interval.gap == timedelta()
 
 
@@ -276,7 +276,7 @@ TABLE = {
 
 @pytest.mark.parametrize("state", TABLE)
 def test_event_turns_the_slot_as_the_table_says(state: str) -> None:
-    row = {event: apply(STATES[state], SlotEvent(event)).value for event in COLUMNS.split()}
+    row = {event: next_state(STATES[state], SlotEvent(event)).value for event in COLUMNS.split()}
 
     assert row == {
         event: state if cell == "." else cell
@@ -306,14 +306,14 @@ def test_table_covers_every_state_and_event() -> None:
 def test_story_of_a_slot_has_its_end(events: list[str], outcome: str) -> None:
     state = SlotState.EXPECTED
     for event in events:
-        state = apply(state, SlotEvent(event))
+        state = next_state(state, SlotEvent(event))
 
     assert state == outcome
 
 
 @pytest.mark.parametrize(("state", "event"), list(product(sorted(OUTCOMES), SlotEvent)))
 def test_outcome_never_becomes_open_again(state: SlotState, event: SlotEvent) -> None:
-    assert apply(state, event) in OUTCOMES
+    assert next_state(state, event) in OUTCOMES
 
 
 @pytest.mark.parametrize(
@@ -369,12 +369,14 @@ def test_incident_opens_and_closes_by_rows_of_slots(
     failure, recovery = thresholds
     row = [SlotState(outcome) for outcome in outcomes.split()]
 
-    verdicts = [
-        judge(row, is_open=is_open, failure_threshold=failure, recovery_threshold=recovery)
+    changes = [
+        decide_incident(
+            row, is_open=is_open, failure_threshold=failure, recovery_threshold=recovery
+        )
         for is_open in (False, True)
     ]
 
-    assert verdicts == [closed, opened]
+    assert changes == [closed, opened]
 
 
 def test_outcomes_are_good_or_bad_or_neither() -> None:
@@ -400,7 +402,7 @@ def test_incidents_agree_with_counting_rows(
             expected, is_open = "open", True
         elif is_open and good >= recovery:
             expected, is_open = "close", False
-        assert expected == judge(
+        assert expected == decide_incident(
             outcomes[:index],
             is_open=is_open if expected is None else expected == "close",
             failure_threshold=failure,

@@ -1,4 +1,4 @@
-"""The lifecycle, as a table of the contract's sentences and as a model that any walk must match."""
+"""The sentences of docs/contract.md#lifecycle as a table, and a model that any walk must match."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -192,7 +192,7 @@ def test_task_created_past_pending_waited_no_time(status: str, expected: Lifecyc
 
 
 class _Model:
-    """The sentences of the contract, one by one, with the history that they speak of."""
+    """The sentences of docs/contract.md#lifecycle, one by one, with the history they are about."""
 
     def __init__(self) -> None:
         self.states = ["pending"]

@@ -110,7 +110,7 @@ def test_number_above_64_bits_is_refused(point: str) -> None:
         parse(point)
 
     assert str(error.value) == (
-        f'"{point}" is out of range: a number may be 9223372036854775807 at most.'
+        f'"{point}" is out of range: numbers can be at most 9223372036854775807.'
     )
 
 
@@ -122,7 +122,7 @@ def test_trigger_is_a_value_and_is_read_once() -> None:
 def test_trigger_tells_what_can_reach_it() -> None:
     trigger = parse("20,error,*/5%,stale,max_runtime_exceeded")
 
-    assert trigger.numbers == (trigger.points[0], trigger.points[2])
+    assert trigger.numeric_points == (trigger.points[0], trigger.points[2])
     assert trigger.statuses == frozenset({"error", "stale"})
     assert (trigger.wants_overrun, parse("20").wants_overrun) == (True, False)
 
@@ -138,7 +138,7 @@ def test_any_text_is_a_trigger_or_a_trigger_error(text: str) -> None:
     )
 
 
-# The contract's examples
+# The examples of docs/contract.md#triggers
 
 
 @pytest.mark.parametrize(
@@ -304,7 +304,7 @@ def test_reason_is_json() -> None:
             progress(30),
             progress(90),
             [
-                ("20", False, False, "the value went from 30 to 90, and was at or past 20 before"),
+                ("20", False, False, "the value went from 30 to 90, but had already reached 20"),
                 ("40", True, False, "the value went from 30 to 90, reaching 40, "
                  "but 80 came later in the same change"),
                 ("80", True, True, "the value went from 30 to 90, reaching 80"),
@@ -329,8 +329,8 @@ def test_reason_is_json() -> None:
             progress(62),
             [
                 ("*/50%", False, False,
-                 "the percentage went from 60% to 62%, past no multiple of 50%"),
-                ("*/7", False, False, "the value went from 60 to 62, past no multiple of 7"),
+                 "the percentage went from 60% to 62%, not reaching a multiple of 50%"),
+                ("*/7", False, False, "the value went from 60 to 62, not reaching a multiple of 7"),
             ],
         ),
         (
@@ -382,7 +382,7 @@ def test_reason_is_json() -> None:
             [
                 ("error", False, False, "the status was error before"),
                 ("max_runtime_exceeded", False, False,
-                 "this was not the server's change for exceeding max_runtime"),
+                 "the server has not ended the task for exceeding max_runtime"),
             ],
         ),
         (

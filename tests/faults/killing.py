@@ -1,6 +1,6 @@
 """A trial: tasks change under load while workers are killed, and a receiver counts what arrives.
 
-The suite runs short ones, ``bench/faults.py`` long ones.
+The suite runs short trials, ``make faults`` long ones.
 """
 
 import json
@@ -24,12 +24,14 @@ from sqlalchemy import func, select
 
 from taskbadger.channels import SendContext
 from taskbadger.clock import utcnow
+from taskbadger.domain.identity import SERVER, Actor, ProjectRef
 from taskbadger.extensions import db
 from taskbadger.models import Delivery
 from taskbadger.models.delivery import DELIVERED
 from taskbadger.outbound import Sender
-from taskbadger.services import accounts, channels, tasks
-from taskbadger.services.accounts import Actor, ProjectRef
+from taskbadger.services.delivery import channels
+from taskbadger.services.organizations import organizations, projects
+from taskbadger.services.tasks import write as task_writes
 
 WRITER = Actor("key", "load")
 LOOPBACK = "127.0.0.0/8"
@@ -165,7 +167,7 @@ class Load:
     def _run_task(self, integration: str, pause_seconds: float) -> None:
         action = {"trigger": "50,success", "integration": integration, "config": {}}
         fields = {"name": "job", "status": "processing", "actions": [action]}
-        made = tasks.create_task(self.project, fields, now=utcnow(), actor=WRITER)
+        made = task_writes.create_task(self.project, fields, now=utcnow(), actor=WRITER)
         db.session.commit()
         self._change(made.id, {"value": 60}, "50")
         time.sleep(pause_seconds)
@@ -173,7 +175,7 @@ class Load:
         time.sleep(pause_seconds)
 
     def _change(self, task_id: str, fields: dict[str, Any], point: str) -> None:
-        tasks.update_task(self.project, task_id, fields, now=utcnow(), actor=WRITER)
+        task_writes.update_task(self.project, task_id, fields, now=utcnow(), actor=WRITER)
         db.session.commit()
         with self._lock:
             self.expected.add((task_id, point))
@@ -206,6 +208,7 @@ def make_webhooks(project: ProjectRef, address: str, count: int) -> list[str]:
             f"hook{number}",
             f"hook {number}",
             {"url": f"{address}/{number}"},
+            actor=SERVER,
             context=context,
             now=utcnow(),
         )
@@ -216,9 +219,9 @@ def make_webhooks(project: ProjectRef, address: str, count: int) -> list[str]:
 def make_place() -> ProjectRef:
     """Return a project for the load."""
     now = utcnow()
-    organization = accounts.ensure_organization("load", now=now)
-    project = accounts.ensure_project(organization, "load", now=now)
-    reference = accounts.project_ref(project, organization)
+    organization = organizations.ensure_organization("load", actor=SERVER, now=now)
+    project = projects.ensure_project(organization, "load", actor=SERVER, now=now)
+    reference = projects.project_ref(project, organization)
     db.session.commit()
     return reference
 
@@ -233,7 +236,7 @@ def run_trial(
     writers: int = 4,
     pause_seconds: float = 0.1,
     seconds_between_kills: float = 0.3,
-    patience: float = 60.0,
+    time_limit: float = 60.0,
     least: int = 100,
 ) -> Result:
     """Load the application and kill its workers; return what came of it.
@@ -261,11 +264,11 @@ def run_trial(
         load.stopping.set()
         for thread in threads:
             thread.join()
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + time_limit
         while time.monotonic() < deadline and not load.expected <= set(counter.arrived):
             time.sleep(0.1)
         open_rows = _wait_for_rows(app, deadline)
-        return _judge(load, counter, crew, open_rows)
+        return _result_of(load, counter, crew, open_rows)
 
 
 def _wait_for_rows(app: Flask, deadline: float) -> int:
@@ -280,7 +283,7 @@ def _wait_for_rows(app: Flask, deadline: float) -> int:
         time.sleep(0.2)
 
 
-def _judge(load: Load, counter: Counter, crew: Crew, open_rows: int) -> Result:
+def _result_of(load: Load, counter: Counter, crew: Crew, open_rows: int) -> Result:
     arrived = counter.arrived
     return Result(
         expected=len(load.expected),

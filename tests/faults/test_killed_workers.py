@@ -13,7 +13,7 @@ from conftest import settings
 from faults.killing import LOOPBACK, Result, run_trial
 from flask import Flask
 
-from taskbadger import create_app
+from taskbadger.app import create_app
 from taskbadger.extensions import db
 from taskbadger.worker.celery import make_celery
 
@@ -23,7 +23,7 @@ WORKER = ("taskbadger.cli", "worker")
 CELERY_WORKER = ("taskbadger.worker.celery", "worker")
 CELERY_BEAT = ("taskbadger.worker.celery", "beat")
 LEASE = "2"
-KILLS = int(os.environ.get("TASKBADGER_TEST_KILLS", "50"))
+KILLS = int(os.environ.get("TASKBADGER_TEST_KILLS", "30"))
 """In all trials together; ``make faults`` asks for more."""
 
 pytestmark = pytest.mark.timeout(300 + 5 * KILLS)
@@ -85,19 +85,20 @@ def test_killed_embedded_workers_lose_nothing(
 
 
 @pytest.fixture(params=["redis", "rabbitmq"])
-def broker(request: pytest.FixtureRequest, secret: str) -> Iterator[str]:
+def broker(request: pytest.FixtureRequest, secret: str, tmp_path: Path) -> Iterator[str]:
     """The URL of a broker that runs; what the test leaves there is removed."""
+    nowhere = f"sqlite:///{tmp_path}/none.db"
     if request.param == "redis":
         yield _redis(secret)
         client = redis.Redis.from_url(REDIS)
-        name = make_celery(_app("sqlite:///:memory:", secret, REDIS)).conf.task_default_queue
+        name = make_celery(_app(nowhere, secret, REDIS)).conf.task_default_queue
         for key in client.scan_iter(f"{name}*"):
             client.delete(key)
         client.close()
         return
     connection = _rabbitmq()
     yield RABBITMQ
-    name = make_celery(_app("sqlite:///:memory:", secret, RABBITMQ)).conf.task_default_queue
+    name = make_celery(_app(nowhere, secret, RABBITMQ)).conf.task_default_queue
     channel = connection.channel()
     channel.queue_delete(name)
     channel.exchange_delete(name)

@@ -1,4 +1,4 @@
-"""Reading bodies: what is JSON for the contract, and what is kept to the letter."""
+"""Reading bodies: what is JSON for docs/contract.md#errors, and what is kept to the letter."""
 
 import contextlib
 import json

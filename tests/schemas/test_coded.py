@@ -1,4 +1,4 @@
-"""Plain marshmallow schemas, with the codes of the contract."""
+"""Plain marshmallow schemas, with the codes of docs/contract.md#errors."""
 
 from typing import Any
 

@@ -1,19 +1,21 @@
 """Stale, overdue, and our own outages: each alarm once, and none that is false."""
 
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import func, select
+from simultaneous import at_once
+from sqlalchemy import select
 
 from taskbadger.channels import Message
+from taskbadger.domain.identity import Actor, ProjectRef
 from taskbadger.extensions import db
 from taskbadger.models import Delivery, Destination, Project, Task, TaskEvent, WorkerTick
-from taskbadger.services import deliveries, outage, sweeps, tasks
-from taskbadger.services.accounts import Actor, ProjectRef
+from taskbadger.services import outage
+from taskbadger.services.delivery import outbox
+from taskbadger.services.tasks import deadlines, reads, write
 from taskbadger.worker import steps
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
@@ -46,19 +48,19 @@ def run(*moments: float, clock: Callable[[float], None]) -> None:
 
 
 def create(project: ProjectRef, **fields: Any) -> str:
-    made = tasks.create_task(project, {"name": "job", **fields}, now=NOW, actor=KEY)
+    made = write.create_task(project, {"name": "job", **fields}, now=NOW, actor=KEY)
     db.session.commit()
     return str(made.id)
 
 
 def update(project: ProjectRef, task_id: str, seconds: float, **fields: Any) -> None:
-    tasks.update_task(project, task_id, fields, now=after(seconds), actor=KEY)
+    write.update_task(project, task_id, fields, now=after(seconds), actor=KEY)
     db.session.commit()
 
 
 def stands(project: ProjectRef, task_id: str) -> str:
     db.session.commit()
-    return str(tasks.get_task(project, task_id).status)
+    return reads.get_wire_task(project, task_id).status
 
 
 def fired() -> list[str | None]:
@@ -161,12 +163,12 @@ def test_new_max_runtime_counts_again(project: ProjectRef, clock: Callable[[floa
     assert stands(project, task_id) == "error"
 
 
-@pytest.mark.parametrize("mark", [tasks.mark_stale, tasks.mark_overdue])
+@pytest.mark.parametrize("mark", [write.mark_stale, write.mark_overdue])
 def test_update_that_came_first_wins_over_the_sweep(
     project: ProjectRef, mark: Callable[..., bool]
 ) -> None:
     task_id = create(project, status="processing", stale_timeout=5, max_runtime=5)
-    ((found, listed),) = sweeps.list_stale(now=after(5), limit=10)
+    ((found, listed),) = deadlines.list_stale(now=after(5), limit=10)
     update(project, task_id, 5, status="success")
 
     marked = mark(found, listed, now=after(5))
@@ -186,24 +188,15 @@ def test_sweeps_at_the_same_time_mark_a_task_once(app: Flask, project: ProjectRe
         )
         for _ in range(10)
     ]
-    db.session.rollback()
-    start = threading.Barrier(4)
     marked: list[str] = []
 
     def sweep() -> None:
-        start.wait()
-        with app.app_context():
-            for task_id in made:
-                if tasks.mark_stale(project, task_id, now=after(2)):
-                    marked.append(task_id)
-                db.session.commit()
-            db.session.remove()
+        for task_id in made:
+            if write.mark_stale(project, task_id, now=after(2)):
+                marked.append(task_id)
+            db.session.commit()
 
-    threads = [threading.Thread(target=sweep) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(app, *[sweep] * 4)
 
     assert sorted(marked) == sorted(made)
     assert fired() == ["stale"] * 10
@@ -248,6 +241,20 @@ def test_outage_with_a_hundred_tasks_due_alarms_nobody_and_loses_none(
     )
 
 
+def test_an_outage_extends_more_deadlines_than_fit_into_one_statement(
+    project: ProjectRef, clock: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outage, "_ROWS_AT_ONCE", 2)
+    made = [create(project, status="processing", stale_timeout=60) for _ in range(5)]
+    run(0, clock=clock)
+
+    run(600, clock=clock)
+
+    db.session.expire_all()
+    ends = set(db.session.scalars(select(Task.stale_at)))
+    assert (len(made), ends) == (5, {after(660)})
+
+
 def test_short_stall_extends_nothing(project: ProjectRef, clock: Callable[[float], None]) -> None:
     task_id = create(project, status="processing", stale_timeout=5)
 
@@ -274,7 +281,7 @@ def test_clock_that_is_set_back_delays_no_delivery(
 ) -> None:
     clock(jump)
     steps.tick()
-    queued = deliveries.queue(
+    queued = outbox.queue(
         Message(id="", kind="test", created=NOW, organization="acme", title="x"),
         organization_id=project.organization_id,
         integration="email",
@@ -320,24 +327,6 @@ def test_tick_is_written_every_other_second(
         found.append(steps.tick())
 
     assert found == [True, False, True, False, True, False]
-
-
-def test_retention_deletes_finished_tasks_and_nothing_else(project: ProjectRef) -> None:
-    old = create(project, status="success", actions=[{"trigger": "success", **MAIL}])
-    running = create(project, status="processing")
-    resumed = create(project, status="error")
-    update(project, resumed, 86_400 * 9, value=1, end_time=after(86_400 * 9))
-    db.session.get_one(Project, project.id).retention_days = 7
-    db.session.commit()
-
-    ((project_id, days),) = sweeps.projects_with_retention()
-    gone = sweeps.purge_tasks(project_id, days, now=after(86_400 * 8))
-    db.session.commit()
-
-    assert (project_id, days, gone) == (project.id, 7, 1)
-    left = set(db.session.scalars(select(Task.id)))
-    assert (left, old in left) == ({running, resumed}, False)
-    assert db.session.scalar(select(func.count()).select_from(Delivery)) == 1
 
 
 def test_purge_step_comes_to_an_end(project: ProjectRef, clock: Callable[[float], None]) -> None:

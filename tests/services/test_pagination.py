@@ -1,21 +1,35 @@
-"""Cursors, page sizes and the URLs of neighbouring pages."""
+"""Cursors, page sizes, walks of a keyset, and the URLs of neighbouring pages."""
 
 import base64
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from conftest import count_queries
+from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import select
 
+from taskbadger.clock import utcnow
 from taskbadger.errors import FieldError, ValidationFailed
+from taskbadger.extensions import db
+from taskbadger.models import Organization
 from taskbadger.services.pagination import (
     Cursor,
     InvalidCursor,
+    Keyset,
+    Order,
     Page,
     cut_page,
+    keyset_of,
     page_url,
+    read_big_number,
     read_cursor,
+    read_number,
     read_page_size,
+    read_task_id,
+    read_uuid,
+    walk,
 )
 
 FIVE = list("abcde")
@@ -34,7 +48,7 @@ def key(row: str) -> tuple[str, ...]:
     st.booleans(),
 )
 def test_cursor_comes_back_from_its_text(parts: list[str], backwards: bool) -> None:
-    cursor = Cursor(tuple(parts), backwards)
+    cursor = Cursor(tuple(parts), backwards=backwards)
 
     assert read_cursor(cursor.write(), parts=len(parts)) == cursor
 
@@ -97,21 +111,21 @@ def test_anything_else_is_no_page_size(text: str) -> None:
         ([], Cursor(("x",)), Page([], None, None)),
         (FIVE[:3], None, Page(["a", "b", "c"], None, None)),
         (FIVE[:4], None, Page(["a", "b", "c"], Cursor(("c",)), None)),
-        (FIVE[1:3], Cursor(("a",)), Page(["b", "c"], None, Cursor(("b",), True))),
+        (FIVE[1:3], Cursor(("a",)), Page(["b", "c"], None, Cursor(("b",), backwards=True))),
         (
             FIVE[1:],
             Cursor(("a",)),
-            Page(["b", "c", "d"], Cursor(("d",)), Cursor(("b",), True)),
+            Page(["b", "c", "d"], Cursor(("d",)), Cursor(("b",), backwards=True)),
         ),
         (
             ["c", "b", "a"],
-            Cursor(("d",), True),
+            Cursor(("d",), backwards=True),
             Page(["a", "b", "c"], Cursor(("c",)), None),
         ),
         (
             ["d", "c", "b", "a"],
-            Cursor(("e",), True),
-            Page(["b", "c", "d"], Cursor(("d",)), Cursor(("b",), True)),
+            Cursor(("e",), backwards=True),
+            Page(["b", "c", "d"], Cursor(("d",)), Cursor(("b",), backwards=True)),
         ),
     ],
 )
@@ -146,3 +160,68 @@ def test_url_keeps_the_other_parameters_and_replaces_its_own() -> None:
 
 def test_there_is_no_url_where_there_is_no_page() -> None:
     assert page_url("https://x.example/", [], None, 7) is None
+
+
+@pytest.fixture
+def organizations(app: Flask) -> list[str]:
+    """Five organizations, by their ids."""
+    slugs = [f"o{number}" for number in range(5)]
+    now = utcnow()
+    for slug in slugs:
+        db.session.add(Organization(slug=slug, name=slug, created=now))
+        db.session.flush()
+    return slugs
+
+
+@pytest.mark.parametrize("order", Order)
+def test_walk_holds_every_row_once_in_both_directions(
+    organizations: list[str], order: Order
+) -> None:
+    keyset = keyset_of(Organization.id, read_number, order)
+    expected = organizations if order is Order.ASCENDING else organizations[::-1]
+    pages = [walk(select(Organization), keyset, None, 2)]
+    while (cursor := pages[-1].next) is not None:
+        pages.append(walk(select(Organization), keyset, cursor, 2))
+    back = [pages[-1]]
+    while (cursor := back[-1].previous) is not None:
+        back.append(walk(select(Organization), keyset, cursor, 2))
+
+    found = [[row.slug for row in page.rows] for page in pages]
+    assert found == [expected[:2], expected[2:4], expected[4:]]
+    assert [[row.slug for row in page.rows] for page in back[::-1]] == found
+
+
+def test_walk_compares_several_columns_as_one_key(organizations: list[str]) -> None:
+    keyset: Keyset[Organization] = Keyset(
+        (Organization.created.expression, Organization.id.expression),
+        Order.DESCENDING,
+        lambda key: (utcnow() if key[0] == "now" else None, int(key[1])),
+        lambda row: ("now", str(row.id)),
+    )
+
+    with count_queries() as queries:
+        page = walk(select(Organization), keyset, Cursor(("now", "0")), 3)
+
+    assert [row.slug for row in page.rows] == organizations[::-1][:3]
+    assert len(queries) == 1
+
+
+def test_walk_refuses_a_key_that_it_cannot_read(app: Flask) -> None:
+    with pytest.raises(InvalidCursor):
+        walk(select(Organization), keyset_of(Organization.id, read_number), Cursor(("no id",)), 2)
+
+
+def test_ids_in_texts_are_read_or_are_none() -> None:
+    numbers = ("0", "2147483647", "2147483648", "9" * 18, "9" * 19, "-1", "1\n", "١", "", "x", "05")
+    uuid = "01890a5d-ac96-774b-bcce-b302099a8057"
+
+    assert [read_number(text) for text in numbers] == [0, 2147483647, *[None] * 9]
+    assert [read_big_number(text) for text in numbers] == [
+        0,
+        2147483647,
+        2147483648,
+        int("9" * 18),
+        *[None] * 7,
+    ]
+    assert [str(read_uuid(text)) for text in (uuid, "x")] == [uuid, "None"]
+    assert [read_task_id(text) for text in ("A" * 22, "A", "")] == ["A" * 22, None, None]

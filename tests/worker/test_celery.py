@@ -14,7 +14,7 @@ from conftest import settings
 from faults.killing import LOOPBACK, Counter, Crew, Load, make_place, make_webhooks, receiver
 from flask import Flask
 
-from taskbadger import create_app
+from taskbadger.app import create_app
 from taskbadger.extensions import db
 from taskbadger.worker import celery as engine
 from taskbadger.worker import steps
@@ -114,24 +114,24 @@ def _wait_for(counter: Counter, load: Load) -> None:
         time.sleep(0.1)
 
 
-def celery_app(broker_url: str) -> Flask:
-    return create_app(settings(DATABASE_URL="sqlite:///:memory:", BROKER_URL=broker_url))
+def celery_app(broker_url: str, folder: Path) -> Flask:
+    return create_app(settings(DATABASE_URL=f"sqlite:///{folder}/test.db", BROKER_URL=broker_url))
 
 
 def test_beat_asks_for_every_sweep_and_lets_old_messages_go(tmp_path: Path) -> None:
-    made = engine.make_celery(celery_app("redis://127.0.0.1:1/0"))
+    made = engine.make_celery(celery_app("redis://127.0.0.1:1/0", tmp_path))
 
     asked = {entry["args"][0] for entry in made.conf.beat_schedule.values() if "args" in entry}
     assert asked == {step.__name__ for step, _ in steps.SWEEPS}
     assert all(entry["options"]["expires"] for entry in made.conf.beat_schedule.values())
 
 
-def test_installations_that_share_a_broker_have_queues_of_their_own() -> None:
+def test_installations_that_share_a_broker_have_queues_of_their_own(tmp_path: Path) -> None:
     names = {
         engine.make_celery(
             create_app(
                 settings(
-                    DATABASE_URL="sqlite:///:memory:",
+                    DATABASE_URL=f"sqlite:///{tmp_path}/test.db",
                     BROKER_URL="redis://127.0.0.1:1/0",
                     SECRET_KEY=f"{number}-secret-of-an-installation-0123456789",
                 )
@@ -143,13 +143,15 @@ def test_installations_that_share_a_broker_have_queues_of_their_own() -> None:
     assert len(names) == 2
 
 
-def test_publisher_without_a_broker_raises() -> None:
-    publish = engine.make_publisher(celery_app("redis://127.0.0.1:1/0"))
+def test_publisher_without_a_broker_raises(tmp_path: Path) -> None:
+    publish = engine.make_publisher(celery_app("redis://127.0.0.1:1/0", tmp_path))
 
     with pytest.raises(Exception, match="Connection refused"):
         publish(["AZ2xVq0Qf5aH3wJ8kP4r7g"])
 
 
-def test_commands_say_what_is_missing(tmp_path: Path) -> None:
+def test_commands_say_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # Where no `make serve` has left a secret key.
+
     with pytest.raises(SystemExit, match="TASKBADGER_SECRET_KEY is not set"):
         engine.main(["worker"])

@@ -2,7 +2,7 @@
 
 from watching import Watch, slots_of
 
-from taskbadger.services.accounts import ProjectRef
+from taskbadger.domain.identity import ProjectRef
 from taskbadger.worker import steps
 
 

@@ -5,22 +5,23 @@ from conftest import count_queries
 from sqlalchemy import func, select
 
 from taskbadger.clock import utcnow
+from taskbadger.domain.identity import Actor, ProjectRef
 from taskbadger.extensions import db
 from taskbadger.models import RunStat
-from taskbadger.services import run_stats, tasks
-from taskbadger.services.accounts import Actor, ProjectRef
+from taskbadger.services.stats import runs
+from taskbadger.services.tasks import write
 from taskbadger.worker import steps
 
 
 def make_tasks(project: ProjectRef, number: int) -> None:
     for _ in range(number):
         data = {"name": "job", "status": "success"}
-        tasks.create_task(project, data, now=utcnow(), actor=Actor("key", "ci"))
+        write.create_task(project, data, now=utcnow(), actor=Actor("key", "ci"))
     db.session.commit()
 
 
 def counted() -> int:
-    query = select(func.sum(RunStat.success)).where(RunStat.seconds == run_stats.DAY)
+    query = select(func.sum(RunStat.success)).where(RunStat.seconds == runs.DAY)
     number = db.session.scalar(query) or 0
     db.session.rollback()
     return int(number)
@@ -29,7 +30,7 @@ def counted() -> int:
 def test_runs_are_counted_and_the_step_says_when_there_are_more(
     project: ProjectRef, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_stats, "BATCH", 2)
+    monkeypatch.setattr(runs, "BATCH", 2)
     make_tasks(project, 3)
 
     assert [steps.run_safely(steps.count_runs) for _ in range(3)] == [True, False, False]

@@ -20,11 +20,12 @@ from sqlalchemy import select
 
 from taskbadger.channels import SendContext
 from taskbadger.clock import utcnow
+from taskbadger.domain.identity import SERVER, Actor, ProjectRef
 from taskbadger.extensions import db
 from taskbadger.models import Delivery, DeliveryAttempt
 from taskbadger.outbound import Sender
-from taskbadger.services import channels, tasks
-from taskbadger.services.accounts import Actor, ProjectRef
+from taskbadger.services.delivery import channels
+from taskbadger.services.tasks import write
 from taskbadger.worker.embedded import Worker
 
 KEY = Actor("key", "ci")
@@ -52,6 +53,7 @@ def make_webhook(project: ProjectRef, slug: str, url: str) -> None:
         slug,
         slug,
         {"url": url},
+        actor=SERVER,
         context=SendContext(http=Sender.allowing(("127.0.0.0/8",))),
         now=utcnow(),
     )
@@ -69,7 +71,7 @@ def fail(project: ProjectRef, *integrations: str, name: str = "job") -> str:
         for integration in integrations
     ]
     fields: dict[str, Any] = {"name": name, "status": "error", "actions": actions}
-    made = tasks.create_task(project, fields, now=utcnow(), actor=KEY)
+    made = write.create_task(project, fields, now=utcnow(), actor=KEY)
     db.session.commit()
     return str(made.id)
 
@@ -111,7 +113,7 @@ def test_webhook_and_mail_arrive(project: ProjectRef, make_app: MakeApp) -> None
     assert mail.message["Subject"] == "nightly import: error (acme/web)"
 
 
-def test_change_is_told_at_once_and_not_at_the_next_poll(
+def test_change_is_hinted_at_once_and_not_at_the_next_poll(
     project: ProjectRef, make_app: MakeApp
 ) -> None:
     app = make_app(OUTBOUND_ALLOW=("127.0.0.0/8",), WORKER_POLL_SECONDS=60.0)
@@ -216,7 +218,7 @@ def test_tasks_go_stale_and_overdue_within_five_seconds(
 ) -> None:
     now = utcnow()
     for fields in ({"stale_timeout": 1}, {"max_runtime": 1}):
-        tasks.create_task(
+        write.create_task(
             project, {"name": "job", "status": "processing", **fields}, now=now, actor=KEY
         )
     db.session.commit()

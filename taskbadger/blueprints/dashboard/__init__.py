@@ -1,54 +1,43 @@
-"""The web interface for people. Every module here adds its routes to ``access.blp``."""
+"""The web dashboard. Every module here adds its routes to ``access.blp``."""
 
 from flask import Flask
 from flask_smorest import Api
 
-from taskbadger.blueprints.dashboard import (
-    accounts,
-    alerts,
-    channels,
-    deliveries,
-    how_to,
-    invited,
-    monitor_editor,
-    monitors,
-    names,
-    overview,
-    settings_keys,
-    settings_members,
-    settings_organization,
-    settings_projects,
-    sign_on,
-    task,
-    task_exports,
-    tasks,
-)
+from taskbadger.blueprints.dashboard import overview
 from taskbadger.blueprints.dashboard.access import blp
+from taskbadger.blueprints.dashboard.account import invited, sign_in, sign_on
+from taskbadger.blueprints.dashboard.alerts import channels, deliveries, global_actions
 from taskbadger.blueprints.dashboard.formats import register_formats
+from taskbadger.blueprints.dashboard.guide import how_to
+from taskbadger.blueprints.dashboard.monitors import editor, monitor, monitor_list
 from taskbadger.blueprints.dashboard.once import once_token
-from taskbadger.blueprints.dashboard.shared import init_sharing
+from taskbadger.blueprints.dashboard.settings import keys, members, organization, projects
+from taskbadger.blueprints.dashboard.tasks import bulk, exports, names, saved_views, task, task_list
 from taskbadger.blueprints.live import is_live_request
-from taskbadger.services import oidc
+from taskbadger.services.people import oidc
 
 PAGES = (
-    accounts,
+    sign_in,
     sign_on,
     invited,
     overview,
     how_to,
-    tasks,
-    task_exports,
+    task_list,
+    bulk,
+    saved_views,
+    exports,
     task,
     names,
-    monitors,
-    monitor_editor,
-    alerts,
+    monitor_list,
+    monitor,
+    editor,
+    global_actions,
     channels,
     deliveries,
-    settings_projects,
-    settings_keys,
-    settings_members,
-    settings_organization,
+    projects,
+    keys,
+    members,
+    organization,
 )
 """The modules whose pages are served."""
 
@@ -59,5 +48,4 @@ def register(app: Flask, api: Api) -> None:
     register_formats(app)
     app.add_template_global(is_live_request)
     app.add_template_global(once_token)
-    init_sharing(app)
     app.register_blueprint(blp)

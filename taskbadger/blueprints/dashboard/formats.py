@@ -3,26 +3,44 @@
 import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from flask import Flask
 
-from taskbadger.blueprints.dashboard.json_tree import make_tree
+from taskbadger.blueprints.dashboard.tasks.json_tree import make_tree
 from taskbadger.clock import utcnow
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
-# page.js has the same words, because it refreshes them.
-STEPS = ((MINUTE, 1, "s"), (HOUR, MINUTE, "min"), (DAY, HOUR, "h"), (float("inf"), DAY, "d"))
+UNITS = ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (1, "s"))
+RUN_TIME_UNITS = (
+    (1, 0.001, "ms"),
+    (MINUTE, 1, "s"),
+    (HOUR, MINUTE, "min"),
+    (2 * DAY, HOUR, "h"),
+    (None, DAY, "d"),
+)
+"""Below how many seconds a run time is in which unit; None: any number."""
+NONE = "–"
+TIME_WORDS = {
+    "now": "just now",
+    "past": "{} ago",
+    "future": "in {}",
+    "none": NONE,
+    "units": UNITS,
+    "runTimes": RUN_TIME_UNITS,
+}
+"""What times.js needs to write times as this module does; each page carries it."""
 
 
 def relative(moment: datetime, *, now: datetime) -> str:
     """Return *moment* as seen from *now*: ``4 min ago``, ``in 2 h``, ``just now``."""
     seconds = (now - moment).total_seconds()
     if abs(seconds) < 1:
-        return "just now"
-    _, unit, name = next(step for step in STEPS if abs(seconds) < step[0])
-    text = f"{int(abs(seconds) // unit)} {name}"
-    return f"{text} ago" if seconds > 0 else f"in {text}"
+        return str(TIME_WORDS["now"])
+    size, name = next(unit for unit in UNITS if abs(seconds) >= unit[0])
+    text = f"{int(abs(seconds) // size)} {name}"
+    return str(TIME_WORDS["past" if seconds > 0 else "future"]).format(text)
 
 
 def relative_now(moment: datetime) -> str:
@@ -43,7 +61,7 @@ def machine(moment: datetime) -> str:
 def duration(span: timedelta | float | None) -> str:
     """Return a span, given as such or in seconds, in its two largest units; a dash for None."""
     if span is None:
-        return "–"
+        return NONE
     seconds = span.total_seconds() if isinstance(span, timedelta) else float(span)
     if seconds < 0:
         return f"−{duration(-seconds)}"
@@ -52,29 +70,24 @@ def duration(span: timedelta | float | None) -> str:
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)
-    for large, small, names in ((DAY, HOUR, "d h"), (HOUR, MINUTE, "h min"), (MINUTE, 1, "min s")):
+    for (large, name), (small, small_name) in pairwise(UNITS):
         if whole >= large:
-            first, second = names.split()
             rest = whole % large // small
-            return f"{whole // large} {first}" + (f" {rest} {second}" if rest else "")
+            return f"{whole // large} {name}" + (f" {rest} {small_name}" if rest else "")
     return f"{whole} s"
 
 
 def elapsed(since: datetime) -> str:
-    """Return the time from *since* until now, in whole seconds; page.js lets it go on."""
+    """Return the time from *since* until now, in whole seconds; clock.js keeps it current."""
     seconds = max(int((utcnow() - since).total_seconds()), 0)
     return duration(seconds) if seconds >= MINUTE else f"{seconds} s"
 
 
 def about(seconds: float | None) -> str:
-    """Return a run time from counts that are true within 5 %, in two digits; a dash for None.
-
-    charts.js has the same.
-    """
+    """Return a run time from counts that are true within 5 %, in two digits; a dash for None."""
     if seconds is None:
-        return "–"
-    limits = ((1, 0.001, "ms"), (MINUTE, 1, "s"), (HOUR, MINUTE, "min"), (2 * DAY, HOUR, "h"))
-    _, size, name = next((one for one in limits if seconds < one[0]), (0, DAY, "d"))
+        return NONE
+    _, size, name = next(unit for unit in RUN_TIME_UNITS if unit[0] is None or seconds < unit[0])
     return f"≈ {float(f'{seconds / size:.2g}'):,g} {name}"
 
 
@@ -93,9 +106,12 @@ _UNSEEN = ("Cc", "Cf", "Cn", "Zl", "Zp", "Zs")
 
 def visible(name: str) -> str:
     """Return *name*, or words for one that nobody would see."""
-    if any(unicodedata.category(one) not in _UNSEEN and one not in _BLANK for one in name):
+    if any(
+        unicodedata.category(character) not in _UNSEEN and character not in _BLANK
+        for character in name
+    ):
         return name
-    points = " ".join(f"U+{ord(one):04X}" for one in name[:4])
+    points = " ".join(f"U+{ord(character):04X}" for character in name[:4])
     return f"(invisible: {points}{' …' if len(name) > 4 else ''})"
 
 
@@ -166,3 +182,4 @@ def register_formats(app: Flask) -> None:
     }
     for name, function in filters.items():
         app.add_template_filter(function, name)
+    app.jinja_env.globals["time_words"] = TIME_WORDS

@@ -1,4 +1,4 @@
-"""Forms: what somebody typed, what is wrong with it, and what it means."""
+"""Forms: the typed text, the loaded values and the errors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,27 +11,27 @@ from taskbadger.errors import ValidationFailed
 from taskbadger.schemas.fields import field_errors
 
 UNCHOSEN = "?"
-"""What a choice sends that was not made; no slug looks so."""
+"""The value of a choice that was not made. It is not a valid slug."""
 
 
 @dataclass
 class Form:
-    """A form as it was sent; an empty one when the page is opened."""
+    """A submitted form; an empty one when the page is opened."""
 
     typed: Mapping[str, str] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
-    """The loaded values, where all were right."""
+    """The loaded values, if all were valid."""
     errors: dict[str, list[str]] = field(default_factory=dict)
-    """Messages by field; those about the whole are under the empty name."""
+    """Messages by field; those about the whole form are under the empty name."""
 
     def add(self, error: ValidationFailed) -> None:
-        """Show the errors that a service found."""
-        for one in error.errors:
-            self.errors.setdefault(one.attr or "", []).append(one.detail)
+        """Add the errors that a service raised."""
+        for field_error in error.errors:
+            self.errors.setdefault(field_error.attr or "", []).append(field_error.detail)
 
 
 def read_form(schema: type[Schema]) -> Form:
-    """Return the request's form as *schema* reads it."""
+    """Return the request's form, loaded by *schema*."""
     typed = request.form.to_dict()
     try:
         return Form(typed, data=schema().load(typed))
@@ -42,5 +42,5 @@ def read_form(schema: type[Schema]) -> Form:
 
 
 def with_unchosen(choices: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return *choices* of value and words; of several, none is made for the visitor."""
+    """Return *choices* (value, label), with none preselected if there are several."""
     return [(UNCHOSEN, "Choose…"), *choices] if len(choices) > 1 else choices

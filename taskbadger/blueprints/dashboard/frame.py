@@ -1,4 +1,4 @@
-"""What surrounds every page of an organization."""
+"""What templates need for the top bar of a page."""
 
 from dataclasses import dataclass
 
@@ -21,12 +21,12 @@ class Frame:
 
     organization: str
     organizations: tuple[Link, ...] = ()
-    """The ones that the viewer may switch to; ``key`` is the slug."""
+    """Those that the visitor may switch to; ``key`` is the slug."""
     nav: tuple[Link, ...] = ()
     user: str = ""
     menu: tuple[Link, ...] = ()
-    """Links of the viewer's own menu."""
+    """Links of the visitor's own menu."""
     sign_out: str = ""
     """Where the sign-out form posts to."""
     failing: int = 0
-    """How many things are failing, for the title and the icon."""
+    """How many monitors and names are failing, for the title and the icon."""

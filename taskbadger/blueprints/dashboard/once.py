@@ -1,7 +1,7 @@
-"""Forms whose answer holds a secret, shown once: sent a second time, they make nothing.
+"""Forms whose response shows a secret once: resubmitting one creates nothing.
 
-A browser that reloads such an answer sends the form again. Each form holds a token of its own, and
-the first use of it is written down with what the form makes.
+A browser that reloads such a response submits the form again. Each form contains a unique token,
+and its first use is stored in the transaction that creates the secret.
 """
 
 from datetime import timedelta
@@ -11,11 +11,12 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 from werkzeug.wrappers import Response
 
 from taskbadger.domain.keys import digest
-from taskbadger.services import sessions, throttle
+from taskbadger.services import throttle
+from taskbadger.services.people import sessions
 
 FIELD = "once"
 LIFE = timedelta(days=30)
-"""How long a form can stay open and be sent."""
+"""How long after it was opened a form can be submitted."""
 
 
 def _serializer() -> URLSafeTimedSerializer:
@@ -23,14 +24,14 @@ def _serializer() -> URLSafeTimedSerializer:
 
 
 def once_token() -> str:
-    """Return what a form is known by; for templates, as ``ui.once()``."""
+    """Return a token for a form. Templates call it as ``ui.once()``."""
     return str(_serializer().dumps(sessions.new_token()))
 
 
 def is_repeated() -> bool:
-    """Say whether this form was sent before; if not, it is from when the caller commits.
+    """Say whether this form was submitted before. If not, it counts as submitted on commit.
 
-    A form without a token, as a program sends it, is never a repetition.
+    A form without a token, as programs send it, never counts as repeated.
     """
     token = request.form.get(FIELD)
     if not token:
@@ -39,12 +40,12 @@ def is_repeated() -> bool:
         _, issued = _serializer().loads(
             token, max_age=int(LIFE.total_seconds()), return_timestamp=True
         )
-    except BadSignature:  # Or too old, which is one of its kind: nobody knows any more.
+    except BadSignature:  # Also raised when it is too old: its first use may be forgotten.
         return True
     return not throttle.take(f"once:{digest(token)}", until=issued + LIFE)
 
 
 def answer_again(message: str, page: str) -> Response:
-    """Send the browser to *page*, where *message* says what was made already."""
+    """Redirect to *page*, with *message* about what was created before."""
     flash(message, "warning")
     return redirect(page, 303)

@@ -1,45 +1,51 @@
-"""The overview: what runs and what failed; for a new organization, how to send tasks."""
+"""The overview: running tasks and failures; for a new organization, how to send tasks."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
 from flask import Response, request, url_for
 
-from taskbadger.blueprints.dashboard.access import blp, current_member
-from taskbadger.blueprints.dashboard.how_to import how_to
-from taskbadger.blueprints.dashboard.rows import TaskRow, make_row
+from taskbadger.blueprints.dashboard.access import blp
+from taskbadger.blueprints.dashboard.guide.how_to import how_to
 from taskbadger.blueprints.dashboard.shared import (
     last_change,
     organization_projects,
     render_shared,
-    share,
     share_failing,
+    share_longer,
+    share_search,
 )
+from taskbadger.blueprints.dashboard.tasks.rows import TaskRow, make_row
+from taskbadger.blueprints.dashboard.visit import current_member
 from taskbadger.blueprints.live import Region, live_anchor
 from taskbadger.clock import utcnow
 from taskbadger.domain import roles
+from taskbadger.domain.identity import ProjectRef
 from taskbadger.domain.search import GROUPS
 from taskbadger.errors import NotFound
-from taskbadger.services import failures, run_stats, task_search, task_stats
-from taskbadger.services import overview as surroundings
-from taskbadger.services.accounts import ProjectRef
-from taskbadger.services.task_list import Filters
-from taskbadger.services.task_stats import Figures, Series
+from taskbadger.models.task_rows import ListedTask
+from taskbadger.services.stats import figures as task_stats
+from taskbadger.services.stats import overview as surroundings
+from taskbadger.services.stats import runs
+from taskbadger.services.stats.figures import Figures, Series
+from taskbadger.services.tasks import failures
+from taskbadger.services.tasks.filters import Filters
+from taskbadger.services.tasks.search.pages import PreparedSearch
 
 ROWS = 8
 """How many running and failed tasks are shown."""
 BEHIND = timedelta(minutes=1)
-"""Charts that are further behind than this say so."""
+"""Charts whose counts are older than this say so."""
 
 
 @blp.page("/a/<organization_slug>/", role=roles.READ)
 def overview() -> Response:
-    """Show how things are."""
+    """Show the overview."""
     projects = organization_projects()
     change = last_change(projects)
-    # An open guide sends an anchor, and stays when the first task has come.
+    # An open guide sends an anchor, and stays after the first task.
     if not change.strip("|") or live_anchor() is not None:
         guide: Response = how_to()
         return guide
@@ -56,88 +62,99 @@ def overview() -> Response:
 
 
 class _View:
-    """What an overview shows; an open one shares with others what is not about single tasks."""
+    """What an overview shows. Open pages share everything that is not about single tasks."""
 
     def __init__(self, projects: list[ProjectRef], span: str) -> None:
         self.projects, self.span = projects, span
         self.now = utcnow()
         self.minute = self.now.replace(second=0, microsecond=0)
-        self.counted = share("counted", run_stats.last_counted, place="counts")
+        self.counted = share_longer("counted", runs.last_counted)
         number = current_member().organization_id
-        self.around = share(
+        self.around = share_longer(
             ("around", number),
             lambda: surroundings.read_surroundings(number, now=self.now),
-            place="counts",
         )
         self._ids = tuple(project.id for project in projects)
+        self.many_projects = len(projects) > 1
 
     @cached_property
     def figures(self) -> Figures:
         """The numbers at the top."""
-        return share(
+        return share_longer(
             ("figures", self._ids),
             lambda: task_stats.read_figures(self.projects, now=self.now),
-            place="counts",
         )
 
     @cached_property
     def running(self) -> list[TaskRow]:
-        """The newest tasks that run."""
-        search = share(
+        """The newest running tasks."""
+        search = share_search(
             ("running", self._ids),
-            lambda: task_search.PreparedSearch(self.projects, Filters(status=GROUPS["running"])),
-            place="counts",
+            lambda: PreparedSearch(self.projects, Filters(status=GROUPS["running"])),
         )
         return self._rows(search.find(None, ROWS).rows)
 
     @cached_property
     def failed(self) -> list[TaskRow]:
-        """The tasks that failed last."""
-        return self._rows(failures.list_failed_last(self.projects, ROWS))
+        """Recent failures."""
+        return self._rows(failures.list_recent_failures(self.projects, ROWS))
 
-    def _rows(self, found: Sequence[Any]) -> list[TaskRow]:
+    def _rows(self, found: Sequence[ListedTask]) -> list[TaskRow]:
         slugs = {project.id: project.slug for project in self.projects}
         return [make_row(row, slugs) for row in found]
 
-    def _overdue(self) -> list[bool]:
-        return [one.expected_at < self.now for one in self.around.next_runs]
+    def _failing(self) -> dict[str, Any]:
+        return {
+            "failures": share_failing(),
+            "failing_monitors": self.around.monitors,
+            "failing_names": self.around.names,
+            "many_projects": self.many_projects,
+        }
+
+    def _figures(self) -> dict[str, Any]:
+        return {
+            "failures": share_failing(),
+            "figures": self.figures,
+            "dead_count": self.around.dead_count,
+        }
+
+    def _running(self) -> dict[str, Any]:
+        return {
+            "running": self.running,
+            "more_running": self.figures.running > len(self.running),
+            "many_projects": self.many_projects,
+        }
+
+    def _failed(self) -> dict[str, Any]:
+        return {"failed": self.failed, "many_projects": self.many_projects}
 
     def _expected(self) -> dict[str, Any]:
-        return {"expected": zip(self.around.next_runs, self._overdue(), strict=True)}
+        runs = [(run, run.expected_at < self.now) for run in self.around.next_runs]
+        return {"expected": runs, "many_projects": self.many_projects}
 
     def regions(self) -> dict[str, Region]:
         """Return the parts of the page that change by themselves."""
-        around, failing = self.around, share_failing()
         return {
-            "failing": Region(lambda: (around.monitors, around.names, failing), dict),
-            "figures": Region(lambda: (self.figures, around.dead_count, failing), dict),
-            "running": Region(
-                lambda: (_stamps(self.running), self.figures.running > ROWS),
-                lambda: {"running": self.running},
-            ),
-            "failed": Region(lambda: _stamps(self.failed), lambda: {"failed": self.failed}),
-            "expected": Region(lambda: (around.next_runs, self._overdue()), self._expected),
-            "dead": Region(lambda: around.dead, dict),
-            "charts": Region(lambda: (self.counted, self.minute), lambda: _charts(self)),
+            "failing": Region(self._failing),
+            "figures": Region(self._figures),
+            "running": Region(self._running),
+            "failed": Region(self._failed),
+            "expected": Region(self._expected),
+            "dead": Region(lambda: {"dead": self.around.dead}),
+            # The series are the costly part of the page, and only change when runs are counted.
+            "charts": Region(lambda: _charts(self), version=lambda: (self.counted, self.minute)),
         }
-
-
-def _stamps(rows: list[TaskRow]) -> list[tuple[str, int]]:
-    return [(row.id, row.version) for row in rows]
 
 
 def _context(view: _View) -> dict[str, Any]:
     return {
-        "around": view.around,
         "base": url_for("dashboard.overview"),
-        "figures": view.figures,
-        "failures": share_failing(),
+        "moving": view.figures.running > 0,
         "span": view.span,
         "ranges": [
-            (one, url_for("dashboard.overview", range=one, _anchor="history"))
-            for one in task_stats.RANGES
+            (span, url_for("dashboard.overview", range=span, _anchor="history"))
+            for span in task_stats.RANGES
         ],
-        "many_projects": len(view.projects) > 1,
         "list_href": lambda text: url_for("dashboard.task_list", q=text),
     }
 
@@ -152,9 +169,9 @@ def _charts(view: _View) -> dict[str, Any]:
     }
 
 
-def _behind(now: Any) -> Any:
-    """Return since when the worker has not counted, where that is too long ago."""
-    since = run_stats.counted_until()
+def _behind(now: datetime) -> datetime | None:
+    """Return since when the worker has not counted; None if that is recent."""
+    since = runs.counted_until()
     return since if since is not None and since < now - BEHIND else None
 
 
@@ -162,7 +179,7 @@ _TONES = (("success", "ok"), ("error", "bad"), ("stale", "warn"), ("cancelled", 
 
 
 def throughput(series: Series) -> list[dict[str, Any]]:
-    """Return the bars of the chart of what ended how."""
+    """Return the bars of the chart of outcomes."""
     return [
         {"label": outcome, "tone": tone, "values": series.outcomes[outcome]}
         for outcome, tone in _TONES

@@ -1,81 +1,45 @@
-"""What open pages share, so that a hundred of them cost little more than one.
+"""What open pages share within a process, so that a hundred cost little more than one.
 
-Every open page asks again every two seconds. Within a process they share, for as long, the version
-of what they show, and the answer that was rendered for it.
+Every open page polls every two seconds. For that long, pages that show the same share its version
+and the response that was rendered for it. ``process.py`` has the caches and their limits.
 """
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from flask import Flask, Response, current_app, g, request
+from flask import Response, g, request
 
-from taskbadger.blueprints.dashboard.access import current_member, read_failing
+from taskbadger.blueprints.dashboard.navigation import read_failing
+from taskbadger.blueprints.dashboard.visit import current_member
 from taskbadger.blueprints.live import Region, is_live_request, render_live
-from taskbadger.services import task_search
-from taskbadger.services.accounts import KeyCache, ProjectRef
-from taskbadger.services.failing import Failing
-
-VERSION_SECONDS = 2.0
-COUNT_SECONDS = 5.0
-"""How long numbers beside tabs may be old on an open page."""
-MAX_ANSWERS = 400
-MAX_ROWS = 5_000
+from taskbadger.caches import TimedCache
+from taskbadger.domain.identity import ProjectRef
+from taskbadger.process import current_process
+from taskbadger.services.organizations import projects as project_service
+from taskbadger.services.stats.failing import Failing
+from taskbadger.services.tasks import versions
 
 T = TypeVar("T")
 
 
-class Answers:
-    """The latest rendered answers of a process; each is made by one thread at a time."""
-
-    def __init__(self, most: int = MAX_ANSWERS) -> None:
-        self.most = most
-        self._kept: OrderedDict[Any, Any] = OrderedDict()
-        self._lock = threading.Lock()
-        self._making: dict[Any, threading.Lock] = {}
-
-    def get(self, key: Any, make: Callable[[], T]) -> T:
-        """Return what is kept under *key*, made where there is nothing."""
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                kept: T = self._kept[key]
-                return kept
-            turn = self._making.setdefault(key, threading.Lock())
-        with turn:
-            return self._make(key, make)
-
-    def _make(self, key: Any, make: Callable[[], T]) -> T:
-        with self._lock:
-            if key in self._kept:
-                kept: T = self._kept[key]
-                return kept
-        try:
-            made = make()
-        finally:
-            with self._lock:
-                self._making.pop(key, None)
-        with self._lock:
-            self._kept[key] = made
-            while len(self._kept) > self.most:
-                self._kept.popitem(last=False)
-        return made
+def share(name: Any, read: Callable[[], T]) -> T:
+    """Return the result of *read*; on open pages it may be VERSION_SECONDS old."""
+    return _share(current_process().versions, name, read)
 
 
-def init_sharing(app: Flask) -> None:
-    """Give *app* the places where its open pages meet."""
-    app.extensions["taskbadger_answers"] = Answers()
-    app.extensions["taskbadger_rows"] = Answers(MAX_ROWS)
-    app.extensions["taskbadger_versions"] = KeyCache(VERSION_SECONDS)
-    app.extensions["taskbadger_counts"] = KeyCache(COUNT_SECONDS)
+def share_longer(name: Any, read: Callable[[], T]) -> T:
+    """Return the result of *read*; on open pages it may be COUNT_SECONDS old."""
+    return _share(current_process().counts, name, read)
 
 
-def share(name: Any, read: Callable[[], T], *, place: str = "versions") -> T:
-    """Return what *read* gives; for open pages it may be as old as VERSION_SECONDS."""
+def share_search(name: Any, prepare: Callable[[], T]) -> T:
+    """Return the result of *prepare*, a search; open pages share it for COUNT_SECONDS."""
+    return _share(current_process().searches, name, prepare)
+
+
+def _share(cache: TimedCache[Any, Any], name: Any, read: Callable[[], T]) -> T:
     if not is_live_request():
         return read()
-    cache: KeyCache = current_app.extensions[f"taskbadger_{place}"]
     known: T | None = cache.get(name)
     if known is None:
         known = read()
@@ -87,27 +51,29 @@ def organization_projects() -> list[ProjectRef]:
     """Return the projects of this page's organization."""
     if "projects" not in g:
         number, slug = current_member().organization_id, current_member().organization
-        g.projects = share(("projects", number), lambda: task_search.find_projects(number, slug))
+        g.projects = share(
+            ("projects", number), lambda: project_service.list_project_refs(number, slug)
+        )
     projects: list[ProjectRef] = g.projects
     return projects
 
 
 def chosen_projects(slug: str) -> list[ProjectRef]:
-    """Return the project *slug* of this organization, or all of them for an empty one."""
-    return [one for one in organization_projects() if slug in ("", one.slug)]
+    """Return the project *slug* of this organization, or all projects if *slug* is empty."""
+    return [project for project in organization_projects() if slug in ("", project.slug)]
 
 
 def last_change(projects: list[ProjectRef]) -> str:
     """Return a text that changes whenever a task of these projects does."""
     name = ("change", tuple(project.id for project in projects))
-    return share(name, lambda: task_search.last_change(projects))
+    return share(name, lambda: versions.last_change(projects))
 
 
 def share_failing() -> Failing:
-    """Return how many things fail in this page's organization."""
+    """Return what is failing in this page's organization."""
     number = current_member().organization_id
     name = ("failing", number)
-    return share(name, read_failing, place="counts")
+    return share_longer(name, read_failing)
 
 
 def render_shared(
@@ -116,15 +82,15 @@ def render_shared(
     context: Callable[[], dict[str, Any]],
     regions: Mapping[str, Region] | None = None,
 ) -> Response:
-    """Answer as render_live does; open pages that show the same get the same answer.
+    """Respond as render_live does; open pages that show the same share one response.
 
     The template must show the same to everyone with the same role in the organization. Forms with
-    a CSRF token stand outside of its live regions, and leave the token out for an open page.
+    a CSRF token belong outside of the live regions, and omit the token when an open page polls.
     """
     member, failing = current_member(), share_failing().total
     if regions:
-        # The number stands in the title of the page, around all regions.
-        regions = {**regions, "title": Region(lambda: failing, dict)}
+        # The number is in the page's title, which is part of no other region.
+        regions = {**regions, "title": Region(lambda: {"failing": failing})}
     page = (
         member.organization_id,
         member.role,
@@ -132,19 +98,18 @@ def render_shared(
         request.host_url,
         request.full_path,
     )
-    answers: Answers = current_app.extensions["taskbadger_answers"]
+    pages = current_process().pages
     return render_live(
         template,
         f"{version}|{failing}",
         lambda: {"failing": failing, **context()},
         regions=regions,
-        keep=lambda key, make: answers.get((page, key), make),
+        keep=lambda key, make: pages.get((page, key), make),
     )
 
 
 def shared_row(key: Any, make: Callable[[], str]) -> str:
-    """Return a rendered row; for open pages made again only when *key* is new."""
+    """Return a rendered row; for open pages it is rendered once per *key*."""
     if not is_live_request():
-        return make()  # The words for its times are to be fresh where no script renews them.
-    rows: Answers = current_app.extensions["taskbadger_rows"]
-    return rows.get(key, make)
+        return make()  # Relative times must be current when no script updates them.
+    return current_process().rows.get(key, make)

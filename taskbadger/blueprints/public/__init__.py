@@ -1,4 +1,4 @@
-"""What anyone with a task's link may see: its public page and its badge."""
+"""The public page and badge of a task, for anyone with its link."""
 
 import hashlib
 import json
@@ -12,14 +12,19 @@ from markupsafe import escape
 
 from taskbadger.blueprints.dashboard.access import PUBLIC, Pages
 from taskbadger.blueprints.dashboard.formats import visible
-from taskbadger.blueprints.dashboard.task import MAX_EVENTS, data_region, make_timeline, run_figures
+from taskbadger.blueprints.dashboard.tasks.task import (
+    MAX_EVENTS,
+    data_region,
+    make_timeline,
+    run_figures,
+)
 from taskbadger.blueprints.live import Region, render_live
 from taskbadger.domain.status import RUNNING, value_percent
 from taskbadger.errors import NotFound
-from taskbadger.services import history, task_view
+from taskbadger.services.tasks import history, versions, views
 
 BADGE_SECONDS = 10
-"""How long others may keep a badge."""
+"""How long caches may keep a badge."""
 COLOURS = {
     "success": "#1a7f37",
     "error": "#b3202f",
@@ -30,13 +35,13 @@ COLOURS = {
 RUNNING_COLOUR = "#2456b3"
 UNKNOWN = "unknown"
 JOINER = "\u200d"
-"""Between emoji that are drawn as one."""
+"""The zero-width joiner: joins emoji that are drawn as one."""
 _WIDTHS = (
     (frozenset("mwMW%@—…"), 10.8),
     (frozenset("ijlItf!|.,:;'\"()[]{}/\\- "), 4.4),
     (frozenset("ABCDEFGHJKLNOPQRSTUVXYZ"), 7.9),
 )
-"""Verdana's at 11 px, near enough: browsers are told to fit the text in."""
+"""Approximate widths of Verdana at 11 px; ``textLength`` makes browsers fit the text."""
 _WIDTH, _WIDE, _PADDING = 6.8, 11.0, 10
 
 blp = Pages("public", __name__, template_folder="templates", url_prefix="/public")
@@ -44,22 +49,22 @@ blp = Pages("public", __name__, template_folder="templates", url_prefix="/public
 
 @blp.page("/tasks/<id>/", role=PUBLIC)
 def task(id: str) -> Response:
-    """Show what the project lets everyone see of a task."""
+    """Show the parts of a task that its project makes public."""
     try:
-        version = task_view.find_public_version(id)
+        version = versions.find_public_version(id)
     except NotFound:
         response = Response(render_template("public/missing.html"), 404)
         response.headers["Cache-Control"] = "no-store"
         return response
-    found = cache(lambda: task_view.find_public_task(id))
+    found = cache(lambda: views.find_public_task(id))
     regions = {
-        "task": Region(lambda: version, lambda: _context(found())),
+        "task": Region(lambda: _context(found()), version=lambda: version),
         "data": data_region(lambda: found().row.data if found().shows_data else None),
     }
     return render_live("public/task.html", version, lambda: _frame(found()), regions=regions)
 
 
-def _frame(found: task_view.PublicTask) -> dict[str, Any]:
+def _frame(found: views.PublicTask) -> dict[str, Any]:
     return {
         "name": found.row.name,
         "organization": found.organization,
@@ -68,7 +73,7 @@ def _frame(found: task_view.PublicTask) -> dict[str, Any]:
     }
 
 
-def _context(found: task_view.PublicTask) -> dict[str, Any]:
+def _context(found: views.PublicTask) -> dict[str, Any]:
     row = found.row
     return {
         "status": row.status,
@@ -87,9 +92,9 @@ def _context(found: task_view.PublicTask) -> dict[str, Any]:
 
 @blp.page("/tasks/<id>/badge.svg", role=PUBLIC)
 def badge(id: str) -> Response:
-    """Draw the state of a task, for other pages to embed."""
+    """Draw the status of a task as an SVG for other sites to embed."""
     try:
-        row = task_view.find_public_task(id).row
+        row = views.find_public_task(id).row
     except NotFound:
         return _badge("task", UNKNOWN, "#59616d", 404)
     percent = value_percent(row.value, row.value_max)
@@ -104,9 +109,11 @@ def _short(name: str) -> str:
 
 
 def _width(text: str) -> int:
-    """Return how many pixels wide *text* is, about."""
+    """Return the approximate width of *text* in pixels."""
     pairs = zip(f" {text}", text, strict=False)
-    return round(sum(_character_width(one) for before, one in pairs if before != JOINER))
+    return round(
+        sum(_character_width(character) for before, character in pairs if before != JOINER)
+    )
 
 
 def _character_width(character: str) -> float:
@@ -114,11 +121,13 @@ def _character_width(character: str) -> float:
         return 0
     if ord(character) > 0x2E7F:
         return _WIDE
-    return next((width for those, width in _WIDTHS if character in those), _WIDTH)
+    return next((width for characters, width in _WIDTHS if character in characters), _WIDTH)
 
 
 def _badge(label: str, words: str, colour: str, status: int) -> Response:
-    label = "".join(one if one.isprintable() or one == JOINER else "�" for one in label)
+    label = "".join(
+        character if character.isprintable() or character == JOINER else "�" for character in label
+    )
     texts = (label, _width(label)), (words, _width(words))
     left, right = (width + _PADDING for _, width in texts)
     title = escape(f"{label}: {words}")

@@ -17,7 +17,7 @@ from taskbadger.systems.celery import CelerySystemIntegration
 import taskbadger
 
 REDIS, PREFIX = os.environ["LIVE_REDIS"], os.environ["LIVE_PREFIX"]
-PATIENCE = 60
+TIME_LIMIT = 60
 
 app = celery.Celery("jobs", broker=REDIS, backend=REDIS)
 app.conf.update(
@@ -83,7 +83,7 @@ def parent():
 def slow(self):
     """Wait until something else than this task has touched it twice."""
     seen = {taskbadger.get_task(self.taskbadger_task_id).updated}
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIME_LIMIT
     while len(seen) < 3 and time.monotonic() < deadline:
         time.sleep(0.05)
         seen.add(taskbadger.get_task(self.taskbadger_task_id).updated)
@@ -107,9 +107,9 @@ def publish():
     }
     results = {}
     for name, result in sent.items():
-        result.get(timeout=PATIENCE, propagate=False)
+        result.get(timeout=TIME_LIMIT, propagate=False)
         results[name] = repr(result.result) if name == "fail" else result.result
-    children = [app.AsyncResult(each).get(timeout=PATIENCE) for each in results.pop("parent")]
+    children = [app.AsyncResult(each).get(timeout=TIME_LIMIT) for each in results.pop("parent")]
     ids = {name: getattr(result, "taskbadger_task_id", None) for name, result in sent.items()}
     celery_ids = {name: result.id for name, result in sent.items()}
     return {"ids": ids, "celery": celery_ids, "results": {**results, "children": children}}

@@ -7,8 +7,10 @@ import pytest
 from flask import Flask
 from people import WebClient, browser_for, make_member
 
-from taskbadger.blueprints.dashboard import demo
+from taskbadger.blueprints.dashboard.guide import demo
+from taskbadger.caches import TimedCache
 from taskbadger.extensions import db
+from taskbadger.process import process_of
 
 
 @pytest.fixture
@@ -18,9 +20,9 @@ def web(app: Flask) -> WebClient:
 
 
 @pytest.fixture
-def impatient(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def fresh_versions(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let open pages see each change at once, not after VERSION_SECONDS."""
-    monkeypatch.setattr(app.extensions["taskbadger_versions"], "seconds", -1.0)
+    monkeypatch.setattr(process_of(app), "versions", TimedCache(0.0))
 
 
 @pytest.fixture

@@ -6,12 +6,14 @@ from typing import Any
 from urllib.parse import urlencode
 
 from blueprints.dashboard.doing import count_runs
+from conftest import FIXTURES
 from people import make_member
 from sqlalchemy import select, update
 from watching import ACTOR, Watch, at
 
 from taskbadger.clock import utcnow
 from taskbadger.domain import roles
+from taskbadger.domain.identity import SERVER, Actor, ProjectRef
 from taskbadger.domain.keys import digest
 from taskbadger.extensions import db
 from taskbadger.models import (
@@ -27,8 +29,10 @@ from taskbadger.models import (
     User,
     UserSession,
 )
-from taskbadger.services import accounts, audit, rules, tasks
-from taskbadger.services.accounts import Actor, ProjectRef
+from taskbadger.services.alerts import global_actions
+from taskbadger.services.organizations import audit, keys, organizations, projects
+from taskbadger.services.people import members
+from taskbadger.services.tasks import write
 
 MAIL = {"integration": "email", "config": {"to": "ops@example.com"}}
 TOKEN = "token-of-the-invitation"
@@ -58,10 +62,10 @@ def _add_people(organization: Organization, user: User, text: str, number: int) 
     now = utcnow()
     member = make_member(f"{number}@example.org", roles.VIEWER)
     member.email, member.name = f"{number}{text}@example.org".lower(), text
-    team = accounts.ensure_organization(f"team-{number}", now=now)
+    team = organizations.ensure_organization(f"team-{number}", actor=FIXTURES, now=now)
     team.name = text
-    accounts.set_membership(user, team, roles.VIEWER, now=now)
-    accounts.create_key(organization, None, name=text, now=now)
+    members.add_member(user, team, roles.VIEWER, actor=FIXTURES, now=now)
+    keys.create_key(organization, None, actor=SERVER, name=text, now=now)
     audit.record(Actor("user", text), organization.id, text[:50], text, text, now=now)
     life: Any = {"created": now, "expires": now + timedelta(days=1)}
     db.session.add_all(
@@ -94,18 +98,22 @@ def _add_people(organization: Organization, user: User, text: str, number: int) 
 
 def _add_project(organization: Organization, text: str, number: int) -> ProjectRef:
     slug = f"web-{number}" if number else "web"
-    project = accounts.ensure_project(organization, slug, now=utcnow())
+    project = projects.ensure_project(organization, slug, actor=FIXTURES, now=utcnow())
     project.name, project.public_data, project.public_tags = text, True, True
     db.session.flush()
-    return accounts.project_ref(project, organization)
+    return projects.project_ref(project, organization)
 
 
 def _add_alerts(organization: Organization, project: ProjectRef, text: str, number: int) -> None:
     """Add an action that fires, one that only looks, and a channel."""
     now = utcnow()
-    rule = {"name": text, "trigger": "error,*/3%", "channels": [MAIL]}
-    rules.create_rule(organization.id, {**rule, "project": project.slug}, now=now)
-    other = rules.create_rule(organization.id, {**rule, "name_pattern": "^never"}, now=now)
+    global_action = {"name": text, "trigger": "error,*/3%", "channels": [MAIL]}
+    global_actions.create_global_action(
+        organization.id, {**global_action, "project": project.slug}, actor=SERVER, now=now
+    )
+    other = global_actions.create_global_action(
+        organization.id, {**global_action, "name_pattern": "^never"}, actor=SERVER, now=now
+    )
     other.name_pattern = text
     config = {"url": "https://127.0.0.1/", "headers": {text: text}, "secret": text}
     db.session.add(
@@ -131,11 +139,11 @@ def _add_tasks(project: ProjectRef, text: str, number: int) -> None:
     fields["actions"] = [{"trigger": "error,*/3%", **MAIL}]
     for ago, status in ((9, "success"), (6, "processing"), (3, "error")):
         moment = now - timedelta(seconds=ago)
-        task = tasks.create_task(project, fields, now=moment, actor=by)
-        tasks.update_task(project, task.id, {"status": status}, now=now, actor=by)
+        task = write.create_task(project, fields, now=moment, actor=by)
+        write.update_task(project, task.id, {"status": status}, now=now, actor=by)
     owner, first = first_task()
-    tasks.create_task(owner, {**fields, "parent": first}, now=now, actor=by)
-    tasks.update_task(owner, first, {"value": 3 * (number + 1)}, now=now, actor=by)
+    write.create_task(owner, {**fields, "parent": first}, now=now, actor=by)
+    write.update_task(owner, first, {"value": 3 * (number + 1)}, now=now, actor=by)
     db.session.commit()
 
 
@@ -144,9 +152,9 @@ def first_task() -> tuple[ProjectRef, str]:
     query = select(Task).where(Task.status == "processing", Task.parent.is_(None))
     task = db.session.scalars(query.order_by(Task.created, Task.id).limit(1)).one()
     organization = db.session.scalars(select(Organization).where(Organization.slug == "acme")).one()
-    project = accounts.ensure_project(organization, "web", now=utcnow())
+    project = projects.ensure_project(organization, "web", actor=FIXTURES, now=utcnow())
     assert task.project_id == project.id
-    return accounts.project_ref(project, organization), task.id
+    return projects.project_ref(project, organization), task.id
 
 
 def _add_monitor(project: ProjectRef, text: str, number: int) -> None:
@@ -157,7 +165,7 @@ def _add_monitor(project: ProjectRef, text: str, number: int) -> None:
     data = {"name": text, "status": "success" if number % 2 else "error"}
     moment = at(f"2026-06-{number % 28 + 2:02} 12:00")
     monitor = first(Monitor)
-    tasks.create_task(owner, data, now=moment, actor=ACTOR, monitor_id=monitor.id)
+    write.create_task(owner, data, now=moment, actor=ACTOR, monitor_id=monitor.id)
     db.session.commit()
 
 
@@ -191,7 +199,7 @@ def addresses(text: str) -> dict[str, list[str]]:
     """Return the addresses of all pages, by endpoint; *text* is what is typed into searches."""
     _, task = first_task()
     sent = [first(Delivery, Delivery.kind == kind).id for kind in ("task", "monitor_failing")]
-    monitor, rule = first(Monitor).id, first(GlobalAction).id
+    monitor, global_action = first(Monitor).id, first(GlobalAction).id
     wrong = f"status:{text.split(chr(34))[0]}"
     db.session.rollback()
 
@@ -234,7 +242,7 @@ def addresses(text: str) -> dict[str, list[str]]:
         ],
         "dashboard.alert_list": [f"{BASE}/alerts/"],
         "dashboard.new_alert": [f"{BASE}/alerts/new/"],
-        "dashboard.edit_alert": [f"{BASE}/alerts/{rule}/"],
+        "dashboard.edit_alert": [f"{BASE}/alerts/{global_action}/"],
         "dashboard.dry_run_alert": [
             asking(f"{BASE}/alerts/dry-run", **drafts),
             asking(f"{BASE}/alerts/dry-run", **{**drafts, "trigger": text}),
@@ -251,7 +259,7 @@ def addresses(text: str) -> dict[str, list[str]]:
         "dashboard.delivery": [f"{BASE}/alerts/deliveries/{one}/" for one in sent],
         "dashboard.settings": [f"{BASE}/settings/"],
         "dashboard.project_settings": [f"{BASE}/settings/projects/web/"],
-        "dashboard.keys": [f"{BASE}/settings/keys/"],
+        "dashboard.keys_page": [f"{BASE}/settings/keys/"],
         "dashboard.members_page": [f"{BASE}/settings/members/"],
         "dashboard.organization": [f"{BASE}/settings/organization/"],
         "dashboard.audit_log": [f"{BASE}/settings/audit/"],

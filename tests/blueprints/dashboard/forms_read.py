@@ -3,12 +3,11 @@
 import html
 import re
 
+from conftest import audit_entries
 from people import WebClient
-from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from taskbadger.extensions import db
-from taskbadger.models import AuditEntry
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>/../?&"
 ESCAPED = (
@@ -30,7 +29,7 @@ def live(
 def trail() -> list[tuple[str, str, str, str]]:
     """Return who did what, oldest first."""
     db.session.rollback()
-    entries = db.session.scalars(select(AuditEntry).order_by(AuditEntry.id))
+    entries = db.session.scalars(audit_entries())
     return [(one.actor_name, one.verb, one.subject, one.detail) for one in entries]
 
 
@@ -54,5 +53,5 @@ def value_of(page: str, field: str) -> str | None:
 
 def rows(page: str) -> list[str]:
     """Return the text of the link of each row."""
-    found = re.findall(r'data-row-link href="[^"]*">(.*?)</a>', page)
+    found = re.findall(r'data-row-link\s+href="[^"]*">(.*?)</a>', page)
     return [words(text) for text in found]

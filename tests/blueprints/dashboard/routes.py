@@ -16,20 +16,20 @@ OPEN = {
     "health.readyz",
     "favicon",
 }
-"""The routes outside of the API that are for programs and have no rule. They only read."""
+"""The routes outside of the API that are for programs and have no minimum role. They only read."""
 
 UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
 
 
 def page_rules(app: Flask) -> Iterator[tuple[Rule, str]]:
-    """Go through the routes that are no API, with the role that each asks for."""
+    """Go through the routes outside the API, with the minimum role of each."""
     for rule in app.url_map.iter_rules():
         if rule.rule.startswith("/api/") or rule.endpoint in OPEN:
             continue
         name, _, endpoint = rule.endpoint.rpartition(".")
         pages = app.blueprints.get(name)
-        assert isinstance(pages, Pages), f"{rule.rule} has no rule: who may use it?"
-        yield rule, pages.rules[endpoint]
+        assert isinstance(pages, Pages), f"{rule.rule} declares no minimum role"
+        yield rule, pages.minimum_roles[endpoint]
 
 
 def path_of(rule: Rule, organization: str = "acme") -> str:

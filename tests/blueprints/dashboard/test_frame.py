@@ -7,8 +7,8 @@ from flask import Flask
 from people import WebClient, browser_for, make_member
 from watching import Watch
 
+from taskbadger.domain.identity import ProjectRef
 from taskbadger.extensions import db
-from taskbadger.services.accounts import ProjectRef
 
 HOME = "/a/acme/"
 PAGES = (

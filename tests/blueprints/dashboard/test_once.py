@@ -7,16 +7,17 @@ from typing import Any
 
 import pytest
 import time_machine
+from conftest import FIXTURES
 from flask import Flask
 from people import WebClient
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
 from taskbadger.clock import utcnow
+from taskbadger.domain.identity import ProjectRef
 from taskbadger.extensions import db
 from taskbadger.models import ApiKey, AuditEntry, ChannelConfig, Invitation
-from taskbadger.services import accounts
-from taskbadger.services.accounts import ProjectRef
+from taskbadger.services.organizations import organizations, projects
 
 HOME = "/a/acme/"
 CHANNEL = {"name": "Ops", "slug": "ops", "config.url": "https://ops.example.com/", "once": ""}
@@ -45,10 +46,10 @@ NAMES = ["first key", "key", "invitation", "channel"]
 
 @pytest.fixture(autouse=True)
 def project(app: Flask, web: WebClient) -> ProjectRef:
-    organization = accounts.ensure_organization("acme", now=utcnow())
-    made = accounts.ensure_project(organization, "web", now=utcnow())
+    organization = organizations.ensure_organization("acme", actor=FIXTURES, now=utcnow())
+    made = projects.ensure_project(organization, "web", actor=FIXTURES, now=utcnow())
     db.session.commit()
-    return accounts.project_ref(made, organization)
+    return projects.project_ref(made, organization)
 
 
 def token_on(web: WebClient, page: str) -> str:
@@ -83,7 +84,7 @@ def test_reloaded_answer_makes_nothing_and_shows_no_secret(
 
     assert (first.status_code, first.headers["Cache-Control"]) == (200, "no-store")
     assert (again.status_code, again.location) == (303, back)
-    assert "made already" in shown.text or "saved already" in shown.text
+    assert "already created" in shown.text or "already saved" in shown.text
     assert secret not in shown.text
     db.session.rollback()
     assert db.session.scalars(select(model.id)).all() == rows

@@ -3,9 +3,11 @@
 from blueprints.dashboard.filled import addresses, fill
 from blueprints.dashboard.forms_read import live
 from blueprints.dashboard.routes import method_of, page_rules
-from conftest import count_queries, forget_what_is_known
+from conftest import count_queries
 from flask import Flask
 from people import WebClient, browser_for, make_member
+
+from taskbadger.process import process_of
 
 PAGES = {
     "dashboard.start": [2],
@@ -39,7 +41,7 @@ PAGES = {
     "dashboard.delivery": [9, 8],
     "dashboard.settings": [4],
     "dashboard.project_settings": [4],
-    "dashboard.keys": [5],
+    "dashboard.keys_page": [5],
     "dashboard.members_page": [5],
     "dashboard.organization": [3],
     "dashboard.audit_log": [4],
@@ -86,7 +88,7 @@ def count_polls(web: WebClient, other: WebClient) -> dict[str, list[tuple[int, i
         for path in some:
             etag = live(web, path).headers.get("ETag") if is_live(web, path) else None
             if etag is not None:
-                forget_what_is_known(web.client.application)
+                process_of(web.client.application).forget()
                 found.setdefault(endpoint, []).append(
                     (count_poll(web, path, etag), count_poll(other, path, etag))
                 )

@@ -59,7 +59,7 @@ RULES = {
     "dashboard.edit_channel": roles.ADMIN,
     "dashboard.enable_channel": roles.ADMIN,
     "dashboard.invite": roles.ADMIN,
-    "dashboard.keys": roles.ADMIN,
+    "dashboard.keys_page": roles.ADMIN,
     "dashboard.make_first_key": roles.ADMIN,
     "dashboard.new_channel": roles.ADMIN,
     "dashboard.project_settings": roles.ADMIN,

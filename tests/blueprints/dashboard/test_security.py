@@ -11,12 +11,13 @@ from flask import Flask
 from people import PASSWORD, WebClient, browser_for, make_member
 from sqlalchemy import insert
 
-from taskbadger.blueprints.dashboard.access import PUBLIC, SIGNED_IN, Pages, safe_path
+from taskbadger.blueprints.dashboard.access import PUBLIC, SIGNED_IN, Pages
+from taskbadger.blueprints.dashboard.redirects import safe_path
 from taskbadger.blueprints.security import HEADERS
 from taskbadger.domain import roles
 from taskbadger.extensions import db
 from taskbadger.models import Organization
-from taskbadger.services import members
+from taskbadger.services.organizations import organizations
 
 
 def test_routes_without_a_rule_only_read(app: Flask) -> None:
@@ -28,7 +29,7 @@ def test_routes_without_a_rule_only_read(app: Flask) -> None:
 def test_route_that_names_no_role_does_not_start() -> None:
     pages = Pages("new", __name__)
 
-    with pytest.raises(ValueError, match="say who may use it"):
+    with pytest.raises(ValueError, match="declare the minimum role"):
         pages.add_url_rule("/new", view_func=lambda: "")
     with pytest.raises(ValueError, match="only those"):
         pages.page("/new", role=roles.READ)(lambda: "")
@@ -90,7 +91,7 @@ def test_every_page_refuses_a_lower_role(app: Flask, role: str) -> None:
             method_of(rule), path_of(rule), headers={"X-CSRFToken": browser.token()}
         )
         assert answer.status_code == 403, rule
-        assert f"This needs the role {least}; yours is {role}." in answer.text
+        assert f"This requires the role {least}; yours is {role}." in answer.text
     assert rules
 
 
@@ -104,7 +105,7 @@ def test_token_of_another_browser_is_refused(app: Flask) -> None:
     answer = other.open("POST", "/sign-out", data={"csrf_token": browser.token()})
 
     assert answer.status_code == 400
-    assert "The form was too old" in answer.text
+    assert "The form has expired" in answer.text
     assert other.get("/account").status_code == 200
 
 
@@ -232,7 +233,7 @@ def test_statement_that_fails_leads_to_a_page(
         twin = {"slug": organization.slug, "name": "twin", "created": organization.created}
         db.session.execute(insert(Organization).values(twin))
 
-    monkeypatch.setattr(members, "rename_organization", fail)
+    monkeypatch.setattr(organizations, "rename_organization", fail)
     web = browser_for(make_app(TESTING=False), make_member())
 
     failed = web.post("/a/acme/settings/organization/", {"name": "other"})

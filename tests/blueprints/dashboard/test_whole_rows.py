@@ -8,15 +8,16 @@ import pytest
 import time_machine
 from blueprints.dashboard.doing import CI, count_runs
 from blueprints.dashboard.forms_read import words
-from conftest import make_project
+from conftest import FIXTURES, make_project
 from people import WebClient
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from watching import Watch, at, sweep
 
+from taskbadger.domain.identity import ProjectRef
 from taskbadger.extensions import db
-from taskbadger.models import ChannelConfig, Organization, UserSession
-from taskbadger.services import accounts, tasks
-from taskbadger.services.accounts import ProjectRef
+from taskbadger.models import AuditEntry, ChannelConfig, Organization, UserSession
+from taskbadger.services.organizations import keys
+from taskbadger.services.tasks import write
 
 NOON = at("12:00")
 CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/130.0 Safari/537.36"
@@ -36,8 +37,8 @@ def run(project: ProjectRef, status: str, took: int, **data: str) -> str:
     """Let a run of ``import`` end at noon."""
     began = NOON - timedelta(seconds=took)
     fields = {"name": "import", "status": "processing", **data}
-    task = tasks.create_task(project, fields, now=began, actor=CI)
-    tasks.update_task(project, task.id, {"status": status}, now=NOON, actor=CI)
+    task = write.create_task(project, fields, now=began, actor=CI)
+    write.update_task(project, task.id, {"status": status}, now=NOON, actor=CI)
     db.session.commit()
     return str(task.id)
 
@@ -104,8 +105,8 @@ def test_tasks_and_events_are_told_whole(web: WebClient, ran: str) -> None:
 def test_keys_are_told_with_scopes_and_last_use(web: WebClient, ran: str) -> None:
     organization = db.session.scalars(select(Organization)).one()
     ends: Any = {"name": "all", "scopes": "ingest,read,admin", "expires": at("14:00")}
-    used, _ = accounts.create_key(organization, None, now=NOON, **ends)
-    new, _ = accounts.create_key(organization, None, name="ci", now=NOON, scopes="read")
+    used, _ = keys.create_key(organization, None, actor=FIXTURES, now=NOON, **ends)
+    new, _ = keys.create_key(organization, None, actor=FIXTURES, name="ci", now=NOON, scopes="read")
     used.last_used = NOON
     prefixes = used.prefix, new.prefix
     db.session.commit()
@@ -170,10 +171,13 @@ def test_strip_tells_slots_apart_by_colour_and_words(
     [
         ("settings/", "No projects yet"),
         ("settings/keys/", "No keys yet"),
-        ("settings/audit/", "Nothing here"),
+        ("settings/audit/", "No entries yet"),
     ],
 )
 def test_empty_settings_say_so(web: WebClient, page: str, said: str) -> None:
+    db.session.execute(delete(AuditEntry))
+    db.session.commit()
+
     assert f"<h2>{said}</h2>" in web.get(f"/a/acme/{page}").text
 
 

@@ -1,15 +1,21 @@
 // Draws every <figure data-chart> from the JSON inside it, with uPlot.
+import { about, runTime } from "./times.js";
+
 const HEIGHT = 190;
 const drawn = new WeakMap();
 
 function loadLibrary(url) {
   return new Promise((resolve, reject) => {
-    const script = Object.assign(document.createElement("script"), { src: url, onload: resolve, onerror: reject });
+    const script = Object.assign(document.createElement("script"), {
+      src: url,
+      onload: resolve,
+      onerror: reject,
+    });
     document.head.append(script);
   });
 }
 
-// A custom property holds light-dark(…); only a real property is resolved by the browser.
+// Browsers resolve light-dark(…) in real properties only, not in custom ones.
 function colour(name) {
   const probe = document.createElement("span");
   document.body.append(probe);
@@ -19,43 +25,57 @@ function colour(name) {
   return resolved;
 }
 
-const SPANS = [[1, 0.001, "ms"], [60, 1, "s"], [3600, 60, "min"], [2 * 86400, 3600, "h"], [Infinity, 86400, "d"]];
+const word = (value, unit) => (unit === "s" ? runTime(value) : number(value));
+const wordAbout = (value, unit) => (unit === "s" ? about(value) : number(value));
 
-function words(value, unit) {
-  if (value == null) return "–";
-  if (unit !== "s") return value.toLocaleString("en", { maximumFractionDigits: 1 });
-  if (!value) return "0 s";
-  const [, size, name] = SPANS.find(([limit]) => value < limit);
-  return `${Math.round((value / size) * 10) / 10} ${name}`;
+function number(value) {
+  return value == null ? "–" : value.toLocaleString("en", { maximumFractionDigits: 1 });
 }
 
-// Run times are counted in steps of a tenth, so more than two digits would pretend. As formats.about.
-function about(value, unit) {
-  if (!value || unit !== "s") return words(value, unit);
-  const [, size, name] = SPANS.find(([limit]) => value < limit);
-  return `≈ ${Number((value / size).toPrecision(2))} ${name}`;
-}
-
-// 24 hours and ISO dates, whatever the browser's language: [least step, format, then when year, month, day, … turn].
+// 24 hours and ISO dates, whatever the browser's language:
+// [smallest step, format, then the formats where the year, month, day, … changes].
 const DAY = 86400;
 const TIMES = [
   [DAY * 365, "{YYYY}", null, null, null, null, null, null, 1],
   [DAY * 28, "{MMM}", "\n{YYYY}", null, null, null, null, null, 1],
   [DAY, "{MM}-{DD}", "\n{YYYY}", null, null, null, null, null, 1],
   [60, "{HH}:{mm}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
-  [1, ":{ss}", "\n{MM}-{DD} {HH}:{mm}", null, "\n{MM}-{DD} {HH}:{mm}", null, "\n{HH}:{mm}", null, 1],
-  [0.001, ":{ss}.{fff}", "\n{MM}-{DD} {HH}:{mm}", null, "\n{MM}-{DD} {HH}:{mm}", null, "\n{HH}:{mm}", null, 1],
+  [
+    1,
+    ":{ss}",
+    "\n{MM}-{DD} {HH}:{mm}",
+    null,
+    "\n{MM}-{DD} {HH}:{mm}",
+    null,
+    "\n{HH}:{mm}",
+    null,
+    1,
+  ],
+  [
+    0.001,
+    ":{ss}.{fff}",
+    "\n{MM}-{DD} {HH}:{mm}",
+    null,
+    "\n{MM}-{DD} {HH}:{mm}",
+    null,
+    "\n{HH}:{mm}",
+    null,
+    1,
+  ],
 ];
 
-// Where ticks may stand: times of day and run times at round ones, counts at whole numbers.
-const decades = (from, to) => Array.from({ length: to - from }, (_, at) => [1, 2, 5].map((one) => Number(`${one}e${from + at}`))).flat();
+// Possible distances of ticks: round times for times, whole numbers for counts.
+const decades = (from, to) =>
+  Array.from({ length: to - from }, (_, at) =>
+    [1, 2, 5].map((one) => Number(`${one}e${from + at}`)),
+  ).flat();
 const CLOCK = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200];
 const PARTS = decades(-3, 0);
 const TIME_STEPS = [...CLOCK, ...[1, 2, 5, 10, 30, 90, 365, 730, 3650].map((days) => days * DAY)];
 const SPAN_STEPS = [...decades(-4, 0), ...CLOCK, ...decades(0, 7).map((days) => days * DAY)];
 const COUNT_STEPS = decades(0, 19);
 
-// Half a step more on either side, so that the outer bars show whole.
+// Half a step more on either side, so that the outer bars are not cut off.
 function barRange(x) {
   const step = x.length > 1 ? x[1] - x[0] : 1;
   return [x[0] - step / 2, x[x.length - 1] + step / 2];
@@ -72,9 +92,11 @@ function stack(series) {
   return sums;
 }
 
-// A line joins neighbours, so a value without any would not be seen.
+// Values without neighbours, which no line would show.
 function isolated(values) {
-  return [...values.keys()].filter((at) => values[at] != null && values[at - 1] == null && values[at + 1] == null);
+  return [...values.keys()].filter(
+    (at) => values[at] != null && values[at - 1] == null && values[at + 1] == null,
+  );
 }
 
 function lineOptions(one, data) {
@@ -86,7 +108,7 @@ function lineOptions(one, data) {
     width: 1.75,
     dash: one.dash ? [6, 4] : undefined,
     points: { show: false, filter: () => alone, fill: stroke, size: 6 },
-    value: (_, value) => about(value, data.unit),
+    value: (_, value) => wordAbout(value, data.unit),
   };
 }
 
@@ -99,7 +121,7 @@ function barOptions(one, data, uPlot) {
     width: 0,
     points: { show: false },
     paths: uPlot.paths.bars({ size: [0.75, 40], align: 0 }),
-    value: (_, __, ___, index) => words(index == null ? null : one.values[index], data.unit),
+    value: (_, __, ___, index) => word(index == null ? null : one.values[index], data.unit),
   };
 }
 
@@ -107,23 +129,51 @@ function barOptions(one, data, uPlot) {
 const label = (text) => text?.replace(/ (?=\S+$)/, "\n") ?? "";
 
 function options(data, x, width, uPlot) {
-  const axis = { stroke: colour("muted"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false }, font: `${data.labels ? 11 : 12}px system-ui, sans-serif` };
+  const axis = {
+    stroke: colour("muted"),
+    grid: { stroke: colour("line"), width: 1 },
+    ticks: { show: false },
+    font: `${data.labels ? 11 : 12}px system-ui, sans-serif`,
+  };
   const bars = data.kind === "bars";
   const make = bars ? barOptions : lineOptions;
   const series = data.series.map((one) => make(one, data, uPlot));
   return {
     width,
     height: HEIGHT,
-    tzDate: (seconds) => (document.documentElement.dataset.zone === "utc" ? uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC") : new Date(seconds * 1000)),
+    tzDate: (seconds) =>
+      document.documentElement.dataset.zone === "utc"
+        ? uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC")
+        : new Date(seconds * 1000),
     cursor: { drag: { x: false, y: false }, points: { show: !bars } },
-    legend: { live: true, markers: { dash: (_, index) => (!bars && data.series[index - 1]?.dash ? "dashed" : "solid") } },
-    scales: { x: { time: !data.labels, ...(bars ? { range: () => barRange(x) } : {}) }, y: { range: (_, low, high) => [0, (high || 1) * 1.05] } },
+    legend: {
+      live: true,
+      markers: { dash: (_, index) => (!bars && data.series[index - 1]?.dash ? "dashed" : "solid") },
+    },
+    scales: {
+      x: { time: !data.labels, ...(bars ? { range: () => barRange(x) } : {}) },
+      y: { range: (_, __, high) => [0, (high || 1) * 1.05] },
+    },
     axes: [
-      { ...axis, grid: { show: false }, ...(data.labels ? { values: (_, at) => at.map((index) => label(data.x[index])), incrs: [1], space: 1 } : { values: TIMES, incrs: (_, __, low, high) => (high - low < 2 ? PARTS : TIME_STEPS) }) },
-      { ...axis, size: data.labels ? 40 : 56, incrs: data.unit === "s" ? SPAN_STEPS : COUNT_STEPS, values: (_, at) => at.map((value) => words(value, data.unit)) },
+      {
+        ...axis,
+        grid: { show: false },
+        ...(data.labels
+          ? { values: (_, at) => at.map((index) => label(data.x[index])), incrs: [1], space: 1 }
+          : { values: TIMES, incrs: (_, __, low, high) => (high - low < 2 ? PARTS : TIME_STEPS) }),
+      },
+      {
+        ...axis,
+        size: data.labels ? 40 : 56,
+        incrs: data.unit === "s" ? SPAN_STEPS : COUNT_STEPS,
+        values: (_, at) => at.map((value) => word(value, data.unit)),
+      },
     ],
     series: [
-      { label: data.labels ? "Range" : "Time", value: data.labels ? (_, index) => data.x[index] ?? "–" : "{YYYY}-{MM}-{DD} {HH}:{mm}" },
+      {
+        label: data.labels ? "Range" : "Time",
+        value: data.labels ? (_, index) => data.x[index] ?? "–" : "{YYYY}-{MM}-{DD} {HH}:{mm}",
+      },
       ...(bars ? series.reverse() : series),
     ],
   };
@@ -137,14 +187,16 @@ function draw(figure, uPlot) {
   before?.chart.destroy();
   const data = JSON.parse(text);
   const x = data.labels ? data.x.map((_, index) => index) : data.x;
-  const rows = data.kind === "bars" ? stack(data.series).reverse() : data.series.map((one) => one.values);
+  const rows =
+    data.kind === "bars" ? stack(data.series).reverse() : data.series.map((one) => one.values);
   const chart = new uPlot(options(data, x, plot.clientWidth, uPlot), [x, ...rows], plot);
   drawn.set(plot, { chart, text });
   resizing.observe(plot);
 }
 
 const resizing = new ResizeObserver((entries) => {
-  for (const { target, contentRect } of entries) drawn.get(target)?.chart.setSize({ width: contentRect.width, height: HEIGHT });
+  for (const { target, contentRect } of entries)
+    drawn.get(target)?.chart.setSize({ width: contentRect.width, height: HEIGHT });
 });
 
 function drawAll() {

@@ -12,12 +12,12 @@ async function start() {
   const address = new URL(root.dataset.document, location.href);
   const answer = await fetch(address);
   if (!answer.ok) throw new Error(`status ${answer.status}`);
-  // Calls go where this page came from, below whatever prefix; nobody may have told the server.
+  // Send calls to where this page came from, with its prefix: the server may not know either.
   const server = { url: new URL("..", address).href.replace(/\/$/, "") };
   window.SwaggerUIBundle({
     spec: { ...(await answer.json()), servers: [server] },
     domNode: root,
-    // Its links would stand inside of buttons, where keyboards and screen readers lose them.
+    // Swagger UI puts deep links inside buttons, where keyboards and screen readers lose them.
     deepLinking: false,
     docExpansion: "list",
     defaultModelsExpandDepth: 0,
@@ -30,7 +30,11 @@ async function start() {
 
 showTheme();
 prefersDark.addEventListener("change", showTheme);
-start().catch(() => { root.textContent = "The OpenAPI document cannot be read at the moment."; });
+start().catch(() => {
+  root.textContent = "The OpenAPI document could not be loaded.";
+});
 
-// The choice of a server has no name of its own for screen readers.
-new MutationObserver(() => root.querySelector("#servers")?.setAttribute("aria-label", "Server")).observe(root, { childList: true, subtree: true });
+// Swagger UI gives the choice of a server no name for screen readers.
+new MutationObserver(() =>
+  root.querySelector("#servers")?.setAttribute("aria-label", "Server"),
+).observe(root, { childList: true, subtree: true });

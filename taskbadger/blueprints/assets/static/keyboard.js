@@ -18,7 +18,7 @@ function move(step) {
   next?.scrollIntoView({ block: "nearest" });
 }
 
-// Where a page has no search, the one of the tasks is meant.
+// On a page without a search field, goes to that of the tasks.
 function search() {
   const field = document.querySelector("[data-search]");
   const tasks = document.querySelector('[data-go="t"]');
@@ -36,21 +36,29 @@ const KEYS = {
   j: () => move(1),
   k: () => move(-1),
   x: () => document.activeElement.closest("[data-row]")?.querySelector("[data-select]")?.click(),
-  g: () => { prefix = Date.now(); },
+  g: () => {
+    prefix = Date.now();
+  },
   "?": () => help.showModal(),
 };
 
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && event.target.matches("[data-search]")) {
-    // The browser's own meaning, to empty the field, would lose what was typed.
+    // By default the browser would empty the field.
     event.preventDefault();
     event.target.blur();
     return;
   }
   if (!toggle.checked || event.ctrlKey || event.metaKey || event.altKey) return;
   if (document.querySelector("dialog[open]")) return;
-  if (event.target.closest("input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]")) return;
-  const place = Date.now() - prefix < 1500 && document.querySelector(`[data-go="${CSS.escape(event.key)}"]`);
+  if (
+    event.target.closest(
+      "input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]",
+    )
+  )
+    return;
+  const place =
+    Date.now() - prefix < 1500 && document.querySelector(`[data-go="${CSS.escape(event.key)}"]`);
   prefix = 0;
   const action = place ? () => place.click() : KEYS[event.key];
   if (!action) return;

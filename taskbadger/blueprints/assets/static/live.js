@@ -1,4 +1,8 @@
-// Keeps a page up to date: asks again with the version it shows, and changes only what differs.
+// Live pages: polls the page's own address with the version that it shows, and morphs the regions
+// that changed.
+import { morph } from "./morph.js";
+import { relative } from "./times.js";
+
 const FASTEST = 2000;
 const SLOWEST = 30000;
 const SLOWEST_RETRY = 10000;
@@ -14,69 +18,11 @@ let updated = Date.now();
 let failures = 0;
 let asking = false;
 
-// Morphing: old nodes stay, so focus, selection, open <details>, typed text and ticks stay with them.
-const keyOf = (node) => (node.nodeType === 1 ? node.dataset.key || node.id || "" : "");
-
-function sameKind(one, other) {
-  return one.nodeType === other.nodeType && one.nodeName === other.nodeName && keyOf(one) === keyOf(other);
-}
-
-function morphAttributes(old, fresh) {
-  const stays = old.nodeName === "DETAILS" ? ["open"] : [];
-  for (const { name } of [...old.attributes]) {
-    if (!fresh.hasAttribute(name) && !stays.includes(name)) old.removeAttribute(name);
-  }
-  for (const { name, value } of fresh.attributes) {
-    if (old.getAttribute(name) !== value && !stays.includes(name)) old.setAttribute(name, value);
-  }
-}
-
-function morphChildren(old, fresh) {
-  const wantedKeys = new Set([...fresh.children].map(keyOf));
-  // Gone rows leave first: what follows them then need not be moved, which would cost the focus.
-  for (const child of [...old.children]) if (keyOf(child) && !wantedKeys.has(keyOf(child))) child.remove();
-  const keyed = new Map([...old.children].filter(keyOf).map((child) => [keyOf(child), child]));
-  let at = old.firstChild;
-  for (const wanted of [...fresh.childNodes]) {
-    const known = keyOf(wanted) && keyed.get(keyOf(wanted));
-    // Likewise the spaces between rows: rather drop one than move the row behind it.
-    while (known && at && at !== known && !keyOf(at)) at = without(at);
-    const match = known || (at && !keyOf(wanted) && sameKind(at, wanted) ? at : null);
-    if (!match) {
-      old.insertBefore(wanted, at);
-      if (wanted.nodeType === 1 && "row" in wanted.dataset) wanted.classList.add("fresh");
-      continue;
-    }
-    if (match === at) at = at.nextSibling;
-    else old.insertBefore(match, at);
-    morph(match, wanted);
-  }
-  while (at) at = without(at);
-}
-
-function without(node) {
-  const next = node.nextSibling;
-  node.remove();
-  return next;
-}
-
-function morph(old, fresh) {
-  if (old.nodeType !== 1) {
-    if (old.data !== fresh.data) old.data = fresh.data;
-    return;
-  }
-  if ("keep" in old.dataset || old.isEqualNode(fresh)) return;
-  morphAttributes(old, fresh);
-  // What somebody typed or ticked is theirs; the attribute above is only the default.
-  if (old.nodeName === "TEXTAREA") return;
-  morphChildren(old, fresh);
-}
-
 function apply(text) {
   const fresh = new DOMParser().parseFromString(text, "text/html").getElementById("main");
   for (const region of main.querySelectorAll("[data-live]")) {
     const wanted = fresh.querySelector(`#${CSS.escape(region.id)}`);
-    if (wanted) morph(region, document.adoptNode(wanted));
+    if (wanted) morph(region, wanted);
   }
   main.dataset.etag = etag = fresh.dataset.etag;
   main.dataset.failing = fresh.dataset.failing;
@@ -99,17 +45,12 @@ function say(state, text) {
   sign.querySelector("[data-live-text]").textContent = text;
 }
 
-function age() {
-  const seconds = Math.round((Date.now() - updated) / 1000);
-  const [, size, name] = [[60, 1, "s"], [3600, 60, "min"], [Infinity, 3600, "h"]].find(([limit]) => seconds < limit);
-  return seconds < 1 ? "just now" : `${Math.floor(seconds / size)} ${name} ago`;
-}
-
 function showAge() {
+  const age = relative(updated, Date.now());
   if (document.hidden) say("paused", "paused");
-  else if (failures) say("error", `no answer, last ${age()}`);
-  else say("ok", `updated ${age()}`);
-  // What is shown must not look like the present.
+  else if (failures) say("error", `offline, updated ${age}`);
+  else say("ok", `updated ${age}`);
+  // The styles fade what may be out of date.
   main.toggleAttribute("data-unanswered", failures > 0);
 }
 
@@ -117,12 +58,18 @@ async function ask() {
   const headers = { "X-Live": "1", "If-None-Match": `"${etag}"` };
   const first = main.querySelector("[data-anchor]");
   if (anchored && first) headers["X-Live-Anchor"] = first.dataset.anchor;
-  const answer = await fetch(location.href, { headers, cache: "no-store", redirect: "manual", signal: AbortSignal.timeout(20000) });
-  // Signed out, or not ours any more: let the server say so in full.
-  if (answer.type === "opaqueredirect" || [401, 403, 404, 410].includes(answer.status)) return location.reload();
+  const answer = await fetch(location.href, {
+    headers,
+    cache: "no-store",
+    redirect: "manual",
+    signal: AbortSignal.timeout(20000),
+  });
+  // Signed out, or no longer allowed: load the page that says so.
+  if (answer.type === "opaqueredirect" || [401, 403, 404, 410].includes(answer.status))
+    return location.reload();
   if (answer.status !== 304 && !answer.ok) throw new Error(`status ${answer.status}`);
   if (answer.status === 200) apply(await answer.text());
-  // A change that this page does not show still has a new version.
+  // Something changed that this page does not show: only the version is new.
   else etag = main.dataset.etag = answer.headers.get("ETag")?.replaceAll('"', "") ?? etag;
   const moving = answer.status === 200 || "moving" in main.dataset;
   wait = moving ? FASTEST : Math.min(wait * 1.5, SLOWEST);
@@ -130,7 +77,7 @@ async function ask() {
   failures = 0;
 }
 
-async function turn() {
+async function poll() {
   clearTimeout(timer);
   if (document.hidden || asking) return;
   asking = true;
@@ -139,33 +86,36 @@ async function turn() {
   } catch {
     failures += 1;
     wait = Math.min(FASTEST * 2 ** failures, SLOWEST_RETRY);
-    if (failures === 2) document.dispatchEvent(new CustomEvent("toast", { detail: "The server does not answer. Trying again." }));
+    if (failures === 2)
+      document.dispatchEvent(
+        new CustomEvent("toast", { detail: "The server is not responding. Trying again." }),
+      );
   } finally {
     asking = false;
   }
   showAge();
-  timer = setTimeout(turn, wait);
+  timer = setTimeout(poll, wait);
 }
 
 async function showNewcomers(link) {
   const hadFocus = document.activeElement === link;
   anchored = false;
   etag = "";
-  await turn();
+  await poll();
   anchored = true;
-  // The link is gone; what it asked for is where one goes on.
+  // The link is gone: continue at the first of the new rows.
   if (hadFocus && !link.isConnected) main.querySelector("[data-row-link]")?.focus();
 }
 
 if (live) {
   if (sign) sign.hidden = false;
   if (sign) setInterval(showAge, 1000);
-  timer = setTimeout(turn, wait);
+  timer = setTimeout(poll, wait);
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) clearTimeout(timer);
     else {
       wait = FASTEST;
-      turn();
+      poll();
     }
   });
   document.addEventListener("click", (event) => {

@@ -1,5 +1,5 @@
-// Forms that explain themselves while one types: <form data-preview="URL" data-preview-into="id">
-// asks for a part of a page with what stands in the fields. And the builder of triggers.
+// Previews of forms: <form data-preview="URL" data-preview-into="id"> fetches a part of a page with
+// the values of its fields while people type. And the builder of triggers.
 const PAUSE = 300;
 
 function preview(form) {
@@ -16,13 +16,13 @@ function preview(form) {
       const url = `${form.dataset.preview}?${new URLSearchParams(fields)}`;
       const answer = await fetch(url, { signal: asking.signal, cache: "no-store" });
       if (!answer.ok || answer.redirected) throw new Error(`status ${answer.status}`);
-      // From our own server, which escapes what people typed.
+      // Our own server escapes what people typed.
       const part = new DOMParser().parseFromString(await answer.text(), "text/html");
       target.replaceChildren(...part.body.childNodes);
       document.dispatchEvent(new Event("live:updated"));
     } catch (error) {
       if (error.name === "AbortError") return;
-      target.textContent = "There is no preview at the moment.";
+      target.textContent = "No preview is available.";
     }
     target.removeAttribute("aria-busy");
   }
@@ -34,8 +34,12 @@ function preview(form) {
   });
 }
 
-// The text of the trigger is what counts; the boxes and chips are another way to write it.
-const pointsOf = (text) => text.split(",").map((point) => point.trim()).filter(Boolean);
+// The text field holds the trigger; boxes and chips are another way to edit it.
+const pointsOf = (text) =>
+  text
+    .split(",")
+    .map((point) => point.trim())
+    .filter(Boolean);
 
 function build(builder) {
   const text = document.getElementById(builder.dataset.trigger);
@@ -57,7 +61,11 @@ function build(builder) {
   }
 
   function chip(point) {
-    const button = Object.assign(document.createElement("button"), { type: "button", className: "small secondary", textContent: `${point} ×` });
+    const button = Object.assign(document.createElement("button"), {
+      type: "button",
+      className: "small secondary",
+      textContent: `${point} ×`,
+    });
     button.setAttribute("aria-label", `Remove ${point}`);
     button.onclick = () => write(pointsOf(text.value).filter((one) => one !== point));
     return button;
@@ -88,7 +96,7 @@ function build(builder) {
   show();
 }
 
-// Where nobody chose a zone yet, the visitor's own is the likeliest.
+// A new monitor is most likely in the visitor's own time zone.
 function suggestZone(field) {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   if ([...field.list.options].some((option) => option.value === zone)) field.value = zone;

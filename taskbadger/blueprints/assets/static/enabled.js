@@ -1,0 +1,2 @@
+// Tells the styles that scripts run, before anything is measured.
+document.documentElement.dataset.js = "";

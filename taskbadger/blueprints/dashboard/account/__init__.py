@@ -1,0 +1,1 @@
+"""Signing in, invitations, and a person's own account."""

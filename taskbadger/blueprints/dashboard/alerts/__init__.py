@@ -1,0 +1,1 @@
+"""Pages of alerts: global actions, channels and deliveries."""

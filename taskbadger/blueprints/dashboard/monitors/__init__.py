@@ -1,0 +1,1 @@
+"""Pages of monitors: the list, one monitor, and its form."""

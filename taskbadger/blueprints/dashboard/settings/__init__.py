@@ -1,0 +1,1 @@
+"""Settings of an organization: projects, keys, members and the audit log."""

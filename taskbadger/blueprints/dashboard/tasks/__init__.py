@@ -1,0 +1,1 @@
+"""Pages of tasks: the list with its search, one task, names and exports."""

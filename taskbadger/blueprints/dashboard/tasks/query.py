@@ -1,0 +1,72 @@
+"""What a list of tasks is narrowed to, as its URL and its forms say it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from flask import url_for
+
+from taskbadger.blueprints.dashboard.shared import chosen_projects
+from taskbadger.clock import utcnow
+from taskbadger.domain.identity import ProjectRef
+from taskbadger.domain.search import Problem, with_term
+from taskbadger.errors import NotFound
+from taskbadger.services.pagination import Cursor, read_cursor
+from taskbadger.services.tasks.filters import Filters
+from taskbadger.services.tasks.search.positions import at_and_below
+from taskbadger.services.tasks.search.reading import read_search
+
+
+@dataclass(frozen=True)
+class Query:
+    """What the list is narrowed to, by its URL."""
+
+    text: str
+    project: str
+    projects: list[ProjectRef]
+    filters: Filters
+    problems: tuple[Problem, ...]
+
+    @property
+    def arguments(self) -> dict[str, str]:
+        """The parts of the URL that are not empty."""
+        found = {"q": self.text, "project": self.project}
+        return {name: value for name, value in found.items() if value}
+
+    def href(self, text: str) -> str:
+        """Return the address of the list with another search."""
+        return list_url(text, self.project)
+
+    def tag_href(self, name: str, value: str) -> str:
+        """Return the address of the list narrowed to a tag."""
+        return self.href(with_term(self.text, "tag", name, value))
+
+
+def list_url(text: str, project: str, *, cursor: Cursor | None = None) -> str:
+    """Return the address of the list with a search, of one project or (empty) of all."""
+    return url_for(
+        "dashboard.task_list",
+        q=text or None,
+        project=project or None,
+        cursor=cursor and cursor.write(),
+    )
+
+
+def read_query(values: Mapping[str, str]) -> Query:
+    """Read the search and the project from arguments or a form; raises NotFound."""
+    text, project = values.get("q", "").strip(), values.get("project", "")
+    projects = chosen_projects(project)
+    if project and not projects:
+        raise NotFound()
+    filters, found = read_search(text, now=utcnow())
+    return Query(text, project, projects, filters, found.problems)
+
+
+def read_position(text: str | None) -> Cursor | None:
+    """Read where a page begins; raises InvalidCursor."""
+    return read_cursor(text, parts=2) if text else None
+
+
+def read_newest(form: Mapping[str, str]) -> Cursor | None:
+    """Return where "all that match" begins: at the newest task that the page knew."""
+    newest = read_position(form.get("newest"))
+    return None if newest is None else at_and_below(newest)

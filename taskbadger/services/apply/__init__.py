@@ -1,0 +1,1 @@
+"""``taskbadger-server apply``: the channels, global actions and monitors of a file."""

@@ -1,0 +1,1 @@
+"""Delivery: the outbox, its channels, and each attempt to send a message."""

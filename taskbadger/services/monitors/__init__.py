@@ -1,0 +1,1 @@
+"""Monitors: their settings, slots, runs and incidents."""

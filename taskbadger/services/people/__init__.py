@@ -1,0 +1,1 @@
+"""People: users, members, invitations, sessions and how they sign in."""

@@ -1,0 +1,1 @@
+"""Statistics: runs counted from the history, and the figures that pages show."""

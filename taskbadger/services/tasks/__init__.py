@@ -1,0 +1,1 @@
+"""Tasks: written through one door, listed, searched, exported, and ended by the clock."""

@@ -1,0 +1,143 @@
+"""Filters of lists of tasks, and their conditions in SQL."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import and_, case, false, func, not_, or_, select
+
+from taskbadger.models import TaskTag
+from taskbadger.models.task_rows import TASKS
+from taskbadger.models.types import Column, Columns, Condition, Query
+
+_MAX_JOINS = 4
+_VALUE = TaskTag.value.expression
+_MOMENT_COLUMNS = {"created": "created", "updated": "updated", "ended": "end_time"}
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What a list is narrowed to. An empty tuple means any value."""
+
+    id: tuple[str, ...] = ()
+    parent: tuple[str, ...] = ()
+    status: tuple[str, ...] = ()
+    name: tuple[str, ...] = ()
+    queue: tuple[str, ...] = ()
+    external_id: tuple[str, ...] = ()
+    monitor: tuple[UUID, ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
+    moments: Mapping[str, datetime] = field(default_factory=dict)
+    """By ``created``, ``updated`` or ``ended``, followed by ``_after`` (or at) or ``_before``."""
+    search: str = ""
+    words: tuple[str, ...] = ()
+    """Each of these is part of the name, in any case."""
+    prefixes: tuple[tuple[str, str], ...] = ()
+    """Pairs of a field (``name``, ``queue``, ``external_id``) and how its value may also begin, in
+    any case."""
+    tag_prefixes: tuple[tuple[str, str], ...] = ()
+    """Pairs of a tag's name and how its value begins, in any case."""
+    without: tuple["Filters", ...] = ()
+    """Tasks that match any of these are excluded."""
+
+
+NO_FILTERS = Filters()
+
+
+def conditions(filters: Filters, task: Columns = TASKS.c) -> list[Condition]:
+    """Return the conditions of *filters* on the columns of *task*."""
+    found: list[Condition] = []
+    exact = (("id", filters.id), ("parent", filters.parent), ("status", filters.status))
+    found += [_any_of(task[name], values) for name, values in exact if values]
+    texts = (("name", filters.name), ("queue", filters.queue), ("external_id", filters.external_id))
+    for name, values in texts:
+        allowed = _texts_allowed(filters, name, values, task)
+        if allowed:
+            found.append(or_(*allowed))
+    if filters.monitor:
+        found.append(_any_of(task.monitor_id, filters.monitor))
+    found += _has_tags(task, filters)
+    for name, moment in filters.moments.items():
+        column = task[_MOMENT_COLUMNS[name.partition("_")[0]]]
+        found.append(column >= moment if name.endswith("_after") else column < moment)
+    for word in (filters.search, *filters.words):
+        if word:
+            found.append(task.name_folded.contains(word.casefold(), autoescape=True))
+    found += _without(task, filters.without)
+    return found
+
+
+def _matches_not(excluded: Filters, task: Columns) -> Condition:
+    # A comparison with null is null: such a task is not excluded.
+    return not_(func.coalesce(and_(*conditions(excluded, task)), false()))
+
+
+def _texts_allowed(
+    filters: Filters, name: str, values: tuple[str, ...], task: Columns
+) -> list[Condition]:
+    found = [_any_of(task[name], values)] if values else []
+    starts = [start for field_name, start in filters.prefixes if field_name == name]
+    if name == "name":
+        return found + [_begins(task.name_folded, start.casefold()) for start in starts]
+    return found + [_begins_in_any_case(task[name], start) for start in starts]
+
+
+def _begins(column: Column, start: str) -> Condition:
+    # Not LIKE: it ignores case on SQLite only, and % and _ have a meaning in it.
+    return func.substr(column, 1, len(start)) == start
+
+
+def _begins_in_any_case(column: Column, start: str) -> Condition:
+    # The database folds both sides: SQLite folds only A to Z.
+    return func.lower(func.substr(column, 1, len(start))) == func.lower(start)
+
+
+def _has_tags(task: Columns, filters: Filters) -> list[Condition]:
+    """Return the conditions for the tags in *filters*.
+
+    PostgreSQL tries every order of the first few, which are joins. The others are looked up
+    together, once for each row.
+    """
+    wanted = _tag_conditions(filters)
+    found: list[Condition] = [_tags_of(task).where(tag).exists() for tag in wanted[:_MAX_JOINS]]
+    rest = [func.max(case((tag, 1), else_=0)) for tag in wanted[_MAX_JOINS:]]
+    if rest:
+        matching = _tags_of(task).with_only_columns(sum(rest[1:], rest[0])).scalar_subquery()
+        found.append(func.coalesce(matching, 0) == len(rest))
+    return found
+
+
+def _tag_conditions(filters: Filters) -> list[Condition]:
+    """Return the conditions on tags, one for each that *filters* require."""
+    found = [_is_tag(name, TaskTag.value == value) for name, value in filters.tags if value]
+    found += [TaskTag.name == name for name, value in filters.tags if not value]
+    starts = [(name, _begins_in_any_case(_VALUE, start)) for name, start in filters.tag_prefixes]
+    return found + [_is_tag(name, begins) for name, begins in starts]
+
+
+def _is_tag(name: str, has_value: Condition) -> Condition:
+    return and_(TaskTag.name == name, has_value)
+
+
+def _tags_of(task: Columns) -> Query:
+    return select(TaskTag.task_id).where(
+        TaskTag.project_id == task.project_id, TaskTag.task_id == task.id
+    )
+
+
+def _without(task: Columns, exclusions: Sequence[Filters]) -> list[Condition]:
+    """Return the conditions for what is excluded. All single tags are looked up together."""
+    found: list[Condition] = []
+    tags: list[Condition] = []
+    for excluded in exclusions:
+        wanted = _tag_conditions(excluded)
+        if len(wanted) == 1 and replace(excluded, tags=(), tag_prefixes=()) == NO_FILTERS:
+            tags += wanted
+        else:
+            found.append(_matches_not(excluded, task))
+    return found + ([~_tags_of(task).where(or_(*tags)).exists()] if tags else [])
+
+
+def _any_of(column: Column, values: tuple[object, ...]) -> Condition:
+    return column == values[0] if len(values) == 1 else column.in_(values)

@@ -1,0 +1,89 @@
+"""Reads and locks one task by its project and id.
+
+These statements are on the hot paths: they are built once, and ``bench/`` measures them.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import bindparam, select
+
+from taskbadger.domain import ids
+from taskbadger.domain.identity import ProjectRef
+from taskbadger.errors import NotFound
+from taskbadger.extensions import Statement
+from taskbadger.models.task_rows import STATE_COLUMNS, TASKS, WIRE_COLUMNS, TaskState, WireTask
+from taskbadger.services.alerts import firing
+
+_task = TASKS.c
+_OF_PROJECT = (_task.id == bindparam("task_id"), _task.project_id == bindparam("project"))
+_GET = Statement(select(*WIRE_COLUMNS).where(*_OF_PROJECT), WireTask._make)
+_EXISTS = Statement(select(_task.id).where(*_OF_PROJECT), tuple)
+_SELECT = select(*STATE_COLUMNS, firing.HAS_GLOBAL_ACTIONS).where(*_OF_PROJECT)
+_DUE = _SELECT.with_for_update(skip_locked=True)
+
+
+class Locked(NamedTuple):
+    """A task that is locked until the transaction ends."""
+
+    task: TaskState
+    has_global_actions: bool
+    """Whether its organization has global actions that are turned on."""
+
+
+def _locked(row: Iterable[Any]) -> Locked:
+    *state, has_global_actions = row
+    return Locked(TaskState._make(state), has_global_actions)
+
+
+_LOCK = Statement(_SELECT.with_for_update(), _locked)
+LOCK_STALE = Statement(_DUE.where(_task.stale_at <= bindparam("now")), _locked)
+LOCK_OVERDUE = Statement(_DUE.where(_task.overdue_at <= bindparam("now")), _locked)
+
+
+def get_wire_task(project: ProjectRef, task_id: str) -> WireTask:
+    """Return a task as an answer shows it; raises NotFound."""
+    rows = _GET.read(_parameters(project, task_id))
+    if not rows:
+        raise NotFound()
+    return rows[0]
+
+
+def check_exists(project: ProjectRef, task_id: str) -> None:
+    """Raise NotFound unless the project has this task."""
+    if not _EXISTS.all(_parameters(project, task_id)):
+        raise NotFound()
+
+
+def lock_task(project: ProjectRef, task_id: str) -> TaskState:
+    """Return the state of a task, locked until the transaction ends; raises NotFound."""
+    return lock(project, task_id).task
+
+
+def lock(project: ProjectRef, task_id: str) -> Locked:
+    """Lock a task until the transaction ends; raises NotFound."""
+    locked = _LOCK.first(_parameters(project, task_id))
+    if locked is None:
+        raise NotFound()
+    return locked
+
+
+def lock_due(
+    statement: Statement[Locked], project: ProjectRef, task_id: str, *, now: datetime
+) -> Locked | None:
+    """Lock a task by LOCK_STALE or LOCK_OVERDUE.
+
+    None when it is no longer due, or another transaction has it locked.
+    """
+    return statement.first({**_parameters(project, task_id), "now": now})
+
+
+def _parameters(project: ProjectRef, task_id: str) -> dict[str, object]:
+    if ids.to_bytes(task_id) is None:
+        raise NotFound()
+    return {
+        "task_id": task_id,
+        "project": project.id,
+        "organization": project.organization_id,
+    }

@@ -1,0 +1,60 @@
+"""Retention: deletes tasks that ended longer ago than their project keeps them."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import delete, select
+
+from taskbadger.domain.status import TERMINAL
+from taskbadger.extensions import db
+from taskbadger.models import Project, Task
+from taskbadger.models.types import Condition
+
+
+class Retention(NamedTuple):
+    """How long a project keeps tasks that have ended."""
+
+    project_id: int
+    days: int
+
+
+def list_retentions() -> list[Retention]:
+    """Return the projects that do not keep tasks forever."""
+    rows = db.session.execute(
+        select(Project.id, Project.retention_days).where(Project.retention_days.isnot(None))
+    )
+    return [Retention(project_id, days) for project_id, days in rows if days is not None]
+
+
+def purge_tasks(retention: Retention, *, now: datetime, limit: int = 200) -> int:
+    """Delete up to *limit* tasks of a project that ended too long ago; return how many."""
+    cutoff = now - timedelta(days=retention.days)
+    ended = (
+        Task.project_id == retention.project_id,
+        Task.created < cutoff,
+        Task.end_time < cutoff,
+    )
+    found = _find(ended, limit)
+    if found:
+        db.session.execute(
+            # The conditions again: somebody may have resumed a task.
+            delete(Task)
+            .where(Task.id.in_(found), *ended, Task.status.in_(TERMINAL))
+            .execution_options(synchronize_session=False)
+        )
+    return len(found)
+
+
+def _find(ended: Sequence[Condition], limit: int) -> list[str]:
+    """Return ids, status by status: each walks one range of an index."""
+    found: list[str] = []
+    for status in sorted(TERMINAL):
+        query = (
+            select(Task.id)
+            .where(*ended, Task.status == status)
+            .order_by(Task.created)
+            .limit(limit - len(found))
+        )
+        found += db.session.scalars(query)
+    return found

@@ -1,0 +1,96 @@
+"""Versions of what pages show of tasks: a page that has the same version need not change.
+
+Each is made from look-ups in indexes, since every open page asks for one every two seconds.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, case, func, select
+
+from taskbadger.clock import to_wire
+from taskbadger.domain import ids
+from taskbadger.domain.identity import ProjectRef
+from taskbadger.errors import NotFound
+from taskbadger.extensions import db, read_outside_session
+from taskbadger.models import Delivery, Firing, Project
+from taskbadger.models.delivery import STATES
+from taskbadger.models.task_rows import TASKS
+from taskbadger.models.types import Query
+
+_task = TASKS.c
+
+
+def last_change(projects: Sequence[ProjectRef]) -> str:
+    """Return the version of all tasks of these projects, from one look-up for each project."""
+    if not projects:
+        return ""
+    rows = read_outside_session(_LAST_CHANGES, {"ids": [project.id for project in projects]})
+    return "|".join("" if moment is None else to_wire(moment) for (moment,) in rows)
+
+
+_newest_change = (
+    select(func.max(_task.updated)).where(_task.project_id == Project.id).scalar_subquery()
+)
+_LAST_CHANGES = (
+    select(_newest_change)
+    .where(Project.id.in_(bindparam("ids", expanding=True)))
+    .order_by(Project.id)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PageVersion:
+    """The version of a task's page, and the project of the task."""
+
+    project_id: int
+    version: str
+
+
+def find_page_version(project_ids: Sequence[int], task_id: str) -> PageVersion:
+    """Return the version of the page of a task in one of these projects; raises NotFound."""
+    if ids.to_bytes(task_id) is None:
+        raise NotFound()
+    rows = read_outside_session(_PAGE_VERSION, {"task": task_id})
+    if not rows or rows[0].project_id not in project_ids:
+        raise NotFound()
+    row = rows[0]
+    version = f"{row.version}|{row.fired}|{row.sent}"
+    if row.has_children:
+        [[moment]] = read_outside_session(_NEWEST_CHANGE, {"project": row.project_id})
+        version += f"|{to_wire(moment) if moment else ''}"
+    return PageVersion(row.project_id, version)
+
+
+def _page_version() -> Query:
+    """Return what changes with a task, with what its actions did, and with its deliveries."""
+    fired = select(func.max(Firing.id)).where(Firing.task_id == bindparam("task"))
+    number = case({state: at for at, state in enumerate(STATES)}, value=Delivery.state, else_=9)
+    sent = (
+        select(func.sum(Delivery.attempts * 10 + number))
+        .join(Firing, Firing.id == Delivery.firing_id)
+        .where(Firing.task_id == bindparam("task"))
+    )
+    columns = (_task.project_id, _task.version, _task.has_children)
+    alerts = (fired.scalar_subquery().label("fired"), sent.scalar_subquery().label("sent"))
+    return select(*columns, *alerts).where(_task.id == bindparam("task"))
+
+
+_PAGE_VERSION = _page_version()
+# A change of a child is a change in the project; no index is nearer.
+_NEWEST_CHANGE = select(func.max(_task.updated)).where(_task.project_id == bindparam("project"))
+
+
+def find_public_version(task_id: str) -> str:
+    """Return the version of a task's public page; raises NotFound when it has none."""
+    if ids.to_bytes(task_id) is None:
+        raise NotFound()
+    query = (
+        select(_task.version, Project.public_pages, Project.public_data, Project.public_tags)
+        .join(Project, Project.id == _task.project_id)
+        .where(_task.id == task_id)
+    )
+    row = db.session.execute(query).first()
+    if row is None or not row.public_pages:
+        raise NotFound()
+    return "|".join(map(str, row))

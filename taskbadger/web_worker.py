@@ -1,0 +1,384 @@
+"""gunicorn's thread worker, with threads that never wait for a client.
+
+In gunicorn's own worker a thread reads a request from its socket and writes the answer to it, so a
+few clients that send or read slowly stop the server for all. Here the main thread buffers
+requests and answers (``connections.py``), for any number of connections at once; a thread has a
+request only from when it is whole until its answer is made.
+"""
+
+import errno
+import re
+import resource
+import selectors
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
+
+from taskbadger import time_limit
+from taskbadger.connections import MAX_HEAD_BYTES, WRITE_SECONDS, Arrival, BufferedSocket, Incoming
+from taskbadger.refusals import refusal, status_of
+from taskbadger.settings import Settings
+
+HEAD_SECONDS = 10.0
+"""How long a client may take to send a request's headers, from their first byte."""
+BODY_SECONDS = 60.0
+"""How long a client may take to send a request's body, from the end of its headers."""
+CLOSE_SECONDS = 2.0
+"""How long a connection may stay open after its last answer, for the client to read that."""
+SMALL_BYTES = MAX_HEAD_BYTES
+"""A request of up to this size is never refused for want of memory."""
+LOOK_SECONDS = 0.25
+"""How often the time limits are looked at."""
+MAX_BUFFERED_BYTES = 64 * 1024 * 1024
+"""How much of a worker's memory all its requests may hold: those that are still coming in, and
+those that wait for their answer. It is twice MAX_BODY_BYTES if that is more."""
+MAX_OPEN_FILES = 65_536
+
+_HEALTH = re.compile(rb"(?:GET|HEAD) /healthz[ ?]")
+_TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
+_GONE = (errno.EAGAIN, errno.ECONNABORTED)
+_STATUS_OF_ARRIVAL = {
+    Arrival.MALFORMED: HTTPStatus.BAD_REQUEST,
+    Arrival.UNSUPPORTED: HTTPStatus.NOT_IMPLEMENTED,
+    Arrival.TOO_MANY_CHUNKS: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    Arrival.LONG_HEAD: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+}
+"""The status for each request that is refused before it is complete."""
+
+
+class Connection(TConn):  # type: ignore[misc]  # gunicorn ships no types
+    """A client's connection, with what it has sent of its next request."""
+
+    def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any, limit: int) -> None:
+        super().__init__(cfg, sock, client, server)
+        self.sock = BufferedSocket(sock)
+        self.data_ready = True  # So gunicorn does not wait for the first byte.
+        self.incoming = Incoming(limit)
+        self.buffered_bytes = 0
+        """How much memory its present request takes."""
+        self.arrived = 0.0
+        """When its present request was whole, on the monotonic clock."""
+        self.is_closed = False
+        self.is_first = True
+        """Whether it has had no answer yet."""
+        self.is_cut = False
+        """Whether the rest of its body was left unread, so that no request can follow."""
+        self.stays_open = False
+        """Whether another request may follow the answer."""
+
+    def init(self) -> None:
+        """Give the parser what has come in."""
+        super().init()
+        self.sock.set_request(self.incoming.take())
+
+    def take_early(self) -> bytes:
+        """Return what came in behind the last request."""
+        buffered: bytes = self.parser.unreader.take_buffered()
+        return buffered + self.sock.take_rest()
+
+
+Step = Callable[[Connection], None]
+
+
+@dataclass(eq=False)
+class _Wait:
+    """What a connection waits for: its client, until *deadline* on the monotonic clock."""
+
+    react: Step
+    give_up: Step
+    deadline: float
+
+
+class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
+    """Buffers requests and answers, so that slow clients do not delay others.
+
+    Whatever goes wrong with a connection ends that connection only: an error in the main thread
+    would end the worker and all requests in it.
+    """
+
+    def init_process(self) -> None:
+        """Prepare the worker's process."""
+        _allow_many_files()
+        self._health_thread = ThreadPoolExecutor(1, thread_name_prefix="health")
+        """Answers ``/healthz``, while all other threads may wait for the database."""
+        self._max_body = Settings.from_env().MAX_BODY_BYTES
+        self._max_buffered_bytes = max(MAX_BUFFERED_BYTES, 2 * self._max_body)
+        self._waits: dict[Connection, _Wait] = {}
+        """The connections that wait for their client, oldest first."""
+        self._buffered_bytes = 0
+        """How much memory all requests take, from their first byte to their answer."""
+        self._next_look = 0.0
+        # What gunicorn itself reads from the client before the request stays gunicorn's.
+        self._is_buffering = (
+            self.cfg.protocol == "http" and not self.cfg.is_ssl and self.cfg.proxy_protocol == "off"
+        )
+        super().init_process()
+
+    def accept(self, listener: Any) -> None:
+        """Take a new connection, and begin to buffer its first request."""
+        if not self._is_buffering:
+            super().accept(listener)
+            return
+        try:
+            client, address = listener.accept()
+        except OSError as error:
+            if error.errno not in _GONE and not (
+                error.errno in _TOO_MANY_FILES and self._make_room()
+            ):
+                time.sleep(0.01)  # The machine lacks something; an error would end the worker.
+            return
+        if self.nr_conns + 1 >= self.worker_connections:
+            self._make_room()
+        self.nr_conns += 1
+        conn = Connection(self.cfg, client, address, listener.getsockname(), self._max_body)
+        self._guard(conn, self._await_request)
+
+    def _guard(self, conn: Connection, step: Step) -> None:
+        """Do a *step* of a connection; an error closes the connection."""
+        try:
+            step(conn)
+        except OSError:
+            self._close(conn)
+        except Exception:
+            self.log.exception("a connection failed")
+            self._close(conn)
+
+    def _await_request(self, conn: Connection) -> None:
+        """Collect the next request, beginning with what has come in behind the last one."""
+        seconds = self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER
+        self._wait(conn, selectors.EVENT_READ, self._receive, seconds, self._close)
+        early = b"" if conn.is_first else conn.take_early()
+        if early:
+            self._take(conn, early)
+
+    def _wait(
+        self, conn: Connection, event: int, react: Step, seconds: float, give_up: Step
+    ) -> None:
+        wait = _Wait(react, give_up, time.monotonic() + seconds)
+        self.poller.register(conn.sock, event, lambda _sock: self._end_wait(conn, wait, react))
+        self._waits[conn] = wait
+
+    def _end_wait(self, conn: Connection, wait: _Wait, step: Step) -> None:
+        """Do a *step*, unless an event before this one has ended the *wait* already."""
+        if self._waits.get(conn) is wait:
+            self._guard(conn, step)
+
+    def _stop_waiting(self, conn: Connection) -> None:
+        if self._waits.pop(conn, None) is not None:
+            self.poller.unregister(conn.sock)
+
+    def _receive(self, conn: Connection) -> None:
+        try:
+            data = conn.sock.read_now()
+        except BlockingIOError:
+            return
+        if data:
+            self._take(conn, data)
+        else:
+            self._close(conn)
+
+    def _take(self, conn: Connection, data: bytes) -> None:
+        """Add *data* to a connection's next request; hand it to a thread once it is whole."""
+        had_begun, had_head = conn.incoming.has_begun, conn.incoming.has_head
+        arrival = conn.incoming.feed(data)
+        self._note_size(conn, len(conn.incoming.data))
+        if arrival in _STATUS_OF_ARRIVAL:
+            self._refuse(conn, _STATUS_OF_ARRIVAL[arrival])
+            return
+        if conn.incoming.has_head and not had_head:
+            self._expect(conn, BODY_SECONDS)
+        elif not had_begun:
+            self._expect(conn, HEAD_SECONDS)
+        wait = self._waits[conn]
+        self._limit_memory()
+        if self._waits.get(conn) is not wait:
+            return  # It was this one that took too much.
+        if arrival in (Arrival.WHOLE, Arrival.CUT):
+            conn.is_cut = arrival is Arrival.CUT
+            self._stop_waiting(conn)
+            self.enqueue_req(conn)
+        elif conn.incoming.has_head and not had_head and conn.incoming.expects_continue:
+            conn.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            conn.sock.flush()
+
+    def _expect(self, conn: Connection, seconds: float) -> None:
+        """Limit the time for the rest of the request."""
+        wait = self._waits[conn]
+        wait.deadline = time.monotonic() + seconds
+        wait.give_up = partial(self._refuse, status=HTTPStatus.REQUEST_TIMEOUT)
+
+    def _note_size(self, conn: Connection, size: int) -> None:
+        self._buffered_bytes += size - conn.buffered_bytes
+        conn.buffered_bytes = size
+
+    def _limit_memory(self) -> None:
+        while self._buffered_bytes > self._max_buffered_bytes:
+            largest = max(self._waits, key=lambda conn: conn.buffered_bytes, default=None)
+            if largest is None or largest.buffered_bytes <= SMALL_BYTES:
+                return  # Nearly all of it is being served.
+            if self._waits[largest].react == self._send_more:
+                self._close(largest)
+            else:
+                self._guard(largest, partial(self._refuse, status=HTTPStatus.SERVICE_UNAVAILABLE))
+
+    def _make_room(self) -> bool:
+        """Close the longest-waiting connection, new ones first; say whether there was one."""
+        idle = next((conn for conn in self._waits if not conn.buffered_bytes), None)
+        conn = idle or next(iter(self._waits), None)
+        if conn is None:
+            return False
+        self._close(conn)
+        return True
+
+    def _refuse(self, conn: Connection, status: HTTPStatus) -> None:
+        """Answer *status* without the application, and close."""
+        self.log.warning(
+            "refused a request", extra={"status": status, "address": _host_of(conn.client)}
+        )
+        self._stop_waiting(conn)
+        conn.incoming.take()
+        self._note_size(conn, 0)
+        conn.stays_open = False
+        conn.sock.sendall(refusal(status))
+        self._finish(conn)
+
+    def enqueue_req(self, conn: Any) -> None:
+        """Hand a whole request to a thread."""
+        if not isinstance(conn, Connection):
+            super().enqueue_req(conn)
+            return
+        conn.arrived = time.monotonic()
+        is_health = _HEALTH.match(conn.incoming.data)
+        pool = self._health_thread if is_health else self.tpool
+        future = pool.submit(self.handle, conn)
+        future.add_done_callback(
+            lambda done: self.method_queue.defer(self.finish_request, conn, done)
+        )
+
+    def handle(self, conn: Any) -> Any:
+        """Serve a request in a thread; what it waited for the thread counts as waiting."""
+        time_limit.begin(conn.arrived if isinstance(conn, Connection) else time.monotonic())
+        result = super().handle(conn)
+        if isinstance(conn, Connection):
+            conn.sock.flush()
+        return result
+
+    def finish_request(self, conn: Any, fs: Any) -> None:
+        """Send what is left of an answer; then await the next request, or close."""
+        if not isinstance(conn, Connection):
+            super().finish_request(conn, fs)
+            return
+        answered = not fs.cancelled() and fs.exception() is None and fs.result()
+        conn.stays_open = bool(answered)
+        conn.is_first = False
+        self._note_size(conn, 0)
+        self._guard(conn, self._finish)
+
+    def _finish(self, conn: Connection) -> None:
+        is_sent = conn.sock.flush()
+        self._note_size(conn, conn.sock.unsent())
+        if not is_sent:
+            self._wait(conn, selectors.EVENT_WRITE, self._send_more, WRITE_SECONDS, self._close)
+        elif conn.stays_open:
+            self._await_request(conn)
+        else:
+            self._say_goodbye(conn)
+
+    def _send_more(self, conn: Connection) -> None:
+        self._stop_waiting(conn)
+        self._finish(conn)
+
+    def _say_goodbye(self, conn: Connection) -> None:
+        """Close our side, and wait a moment for the client's (RFC 9112 section 9.6).
+
+        Closing both at once while more of the request comes in would reset the connection, and
+        the client might lose the answer.
+        """
+        conn.sock.shutdown(socket.SHUT_WR)
+        self._wait(conn, selectors.EVENT_READ, self._discard, CLOSE_SECONDS, self._close)
+
+    def _discard(self, conn: Connection) -> None:
+        try:
+            data = conn.sock.read_now()
+        except BlockingIOError:
+            return
+        if not data:
+            self._close(conn)
+
+    def _close(self, conn: Connection) -> None:
+        """Close a connection that waits, or has just been answered."""
+        if conn.is_closed:
+            return
+        conn.is_closed = True
+        self._stop_waiting(conn)
+        self._note_size(conn, 0)
+        self.nr_conns -= 1
+        conn.sock.close()
+
+    def murder_keepalived(self, force: bool = False) -> None:
+        """End every wait whose time is up, or all. gunicorn calls this after each event."""
+        super().murder_keepalived(force)
+        now = time.monotonic()
+        if now < self._next_look and not force:
+            return
+        self._next_look = now + LOOK_SECONDS
+        for conn, wait in list(self._waits.items()):
+            if force:
+                self._close(conn)
+            elif wait.deadline <= now:
+                self._end_wait(conn, wait, wait.give_up)
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """Run the application; the last request of a connection is announced as such."""
+        if isinstance(conn, Connection) and conn.is_cut:
+            req.force_close()
+        return super().handle_request(req, conn)
+
+    def _keepalive_after(self, conn: Any, keepalive: Any) -> bool:
+        """Say whether another request may follow. An error here comes after a whole answer."""
+        try:
+            return bool(super()._keepalive_after(conn, keepalive))
+        except Exception as error:
+            self.log.debug("closed after an answer", extra={"reason": type(error).__name__})
+            return False
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """A worker that stops does not wait long for requests that have not begun."""
+        super()._cap_keepalive(deadline)
+        for conn, wait in self._waits.items():
+            if wait.react == self._receive and not conn.incoming.has_begun:
+                wait.deadline = min(wait.deadline, deadline)
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
+        """Answer what reaches no application in the standard error shape; log none of its content.
+
+        A header without its colon is refused, and may hold a key; so may a query.
+        """
+        status = status_of(exc)
+        facts = {"status": status, "reason": type(exc).__name__, "address": _host_of(addr)}
+        if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            path = getattr(req, "path", None)
+            self.log.error("a request failed", exc_info=exc, extra={**facts, "path": path})
+        else:
+            self.log.warning("refused a request", extra=facts)
+        client.sendall(refusal(status))
+
+
+def _host_of(address: Any) -> str:
+    """Return the address of a client; empty behind a Unix socket."""
+    return str(address[0]) if isinstance(address, tuple) else ""
+
+
+def _allow_many_files() -> None:
+    """Let this process open as many files as its hard limit allows: a connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,29 @@
+"""Recent failures."""
+
+from flask import Flask
+from services.tasks.searching import ADA, NOW, assert_walks_alone, explained, make_task
+
+from taskbadger.domain.identity import ProjectRef
+from taskbadger.extensions import db
+from taskbadger.services.tasks import failures, write
+
+
+def test_what_failed_last_is_a_walk_of_an_index_alone(app: Flask, many: list[ProjectRef]) -> None:
+    query = failures.walk_failed([project.id for project in many], 8)
+
+    assert_walks_alone(explained(query), "ix_task_project_id_end_time_id")
+
+
+def test_what_failed_last_is_what_ended_last(many: list[ProjectRef]) -> None:
+    long = make_task(many[0], "long", ago=9000, status="processing")
+    write.update_task(many[0], long.id, {"status": "error"}, now=NOW, actor=ADA)
+    make_task(many[1], "soon", ago=30, status="error")
+    make_task(many[1], "never ended", status="error", end_time=None)
+    db.session.commit()
+
+    def found(limit: int) -> list[str]:
+        return [row.name for row in failures.list_recent_failures(many, limit)]
+
+    assert found(9) == ["long", "soon", "b import", "c Export"]
+    assert found(1) == ["long"]
+    assert failures.list_recent_failures([], 9) == []

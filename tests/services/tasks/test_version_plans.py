@@ -1,0 +1,90 @@
+"""What a poll asks first is found by indexes alone, however many tasks and slots there are."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import event
+from watching import Watch
+
+from taskbadger.clock import utcnow
+from taskbadger.domain.identity import Actor, ProjectRef
+from taskbadger.extensions import db
+from taskbadger.services.monitors import lists
+from taskbadger.services.tasks import versions, write
+
+Busy = tuple[ProjectRef, str, UUID]
+"""A project with a task and a monitor."""
+
+
+@pytest.fixture
+def busy(project: ProjectRef) -> Busy:
+    """A task whose action fired and that has a child, and a monitor with a run."""
+    now, ci = utcnow(), Actor("key", "ci")
+    mail = {"trigger": "error", "integration": "email", "config": {"to": "ops@example.com"}}
+    parent = write.create_task(project, {"name": "a", "actions": [mail]}, now=now, actor=ci)
+    write.create_task(project, {"name": "b", "parent": parent.id}, now=now, actor=ci)
+    write.update_task(project, parent.id, {"status": "error"}, now=now, actor=ci)
+    watch = Watch(project)
+    watch.run("12:00", "error")
+    return project, parent.id, watch.monitor.id
+
+
+def plan_of(ask: Callable[[], object]) -> str:
+    """Return how the database would find what *ask* asks for in large tables."""
+    lines: list[str] = []
+    is_sqlite = db.engine.dialect.name == "sqlite"
+
+    def explain(_connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if not is_sqlite:
+            # A table of few rows is read faster in other ways; here only the possible counts.
+            cursor.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")
+        cursor.execute(("EXPLAIN QUERY PLAN " if is_sqlite else "EXPLAIN ") + statement, parameters)
+        lines.extend(str(row[-1]) for row in cursor.fetchall())
+        if not is_sqlite:
+            cursor.execute("RESET enable_seqscan; RESET enable_bitmapscan")
+
+    event.listen(db.engine, "before_cursor_execute", explain)
+    try:
+        ask()
+    finally:
+        event.remove(db.engine, "before_cursor_execute", explain)
+    return "\n".join(lines)
+
+
+SLOTS = r"slot.*\(monitor_id=\? AND expected_at>\?\)|monitor_id = .*expected_at >= "
+"""Both columns narrow the walk: else it reads all slots that a monitor ever had."""
+LOOK_UPS: dict[str, tuple[Callable[[ProjectRef, str, UUID], object], str]] = {
+    "last change": (
+        lambda project, _task, _monitor: versions.last_change([project]),
+        "ix_task_project_id_updated",
+    ),
+    "page version": (
+        lambda project, task, _monitor: versions.find_page_version([project.id], task),
+        "ix_firing_task_id_id",
+    ),
+    "public version": (
+        lambda _project, task, _monitor: versions.find_public_version(task),
+        r"pk_task\b|sqlite_autoindex_task_1",
+    ),
+    "slots": (
+        lambda _project, _task, monitor: lists.slots_version([monitor], 20),
+        SLOTS,
+    ),
+    "runs": (
+        lambda _project, _task, monitor: lists.runs_version(monitor, 10),
+        "ix_task_monitor_id_created_id",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOOK_UPS)
+def test_version_is_looked_up_in_indexes_alone(busy: Busy, name: str) -> None:
+    ask, index = LOOK_UPS[name]
+
+    plan = plan_of(lambda: ask(*busy))
+
+    assert re.search(index, plan), plan
+    assert not re.search(r"Seq Scan|SCAN (?!CONSTANT)", plan), plan
