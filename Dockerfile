@@ -1,9 +1,10 @@
-# An image that runs the server: docker build -t taskbadger-server . && docker run -p 8000:8000 \
-#   -e TASKBADGER_SECRET_KEY=… -v taskbadger:/data taskbadger-server
+# An image that runs the server:
+#   docker build -t taskbadger-server .
+#   docker run -p 8000:8000 -e TASKBADGER_SECRET_KEY=… -v taskbadger:/data taskbadger-server
 FROM python:3.13-slim
 
 RUN useradd --create-home --home-dir /data taskbadger
-COPY setup.cfg pyproject.toml requirements.lock README.md wsgi.py /src/
+COPY setup.cfg pyproject.toml requirements.lock README.md LICENSE wsgi.py taskbadger_server.py /src/
 COPY taskbadger /src/taskbadger
 RUN pip install --no-cache-dir --constraint /src/requirements.lock "/src[celery,oidc,apprise]" \
     && rm -r /src

@@ -1,53 +1,85 @@
-# The commands of this project. `make` alone lists them.
+# The commands of this project. `make` lists them.
 
 BIN := .venv/bin
 SERVER := $(BIN)/taskbadger-server
 BIND ?= 127.0.0.1:8000
 JOBS ?= 2
 KILLS ?= 1000
+CUTS ?= 30
+HOSTILE ?= 10000
+SLOW_CLIENTS ?= 300
+SOAK ?= 150000
+DATABASE_TIMEOUT ?= 1
+TEMPLATES := taskbadger/blueprints taskbadger/channels
+
+# In a folder that was moved or copied, or after an upgrade of Python, .venv is of no use.
+ifneq ($(wildcard .venv/installed*),)
+ifneq ($(shell $(BIN)/python -Ic 'import os, taskbadger_server as ours; \
+    print(os.path.samefile(ours.__file__, "taskbadger_server.py"))' 2>/dev/null),True)
+$(shell rm -rf .venv)
+endif
+endif
 
 .DEFAULT_GOAL := help
-.PHONY: help serve seed test check lint types format docs bench faults
+.PHONY: help serve seed test coverage check lint front types format docs bench faults
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
-serve: .venv/installed instance/secret_key ## set everything up and run the server on BIND
+serve: .venv/installed instance/secret_key ## set up and run the server; BIND=host:port
 	$(SERVER) serve --demo --bind $(BIND) $(ARGS)
 
-seed: .venv/installed instance/secret_key ## add demo tasks; ARGS="--tasks 1000000" adds many
+seed: .venv/installed instance/secret_key ## add demo tasks; ARGS="--tasks 1000000" adds more
 	$(SERVER) db upgrade
 	$(SERVER) seed $(ARGS)
 
-test: .venv/installed-test ## run all tests; ARGS="-k name" chooses
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile \
-	    --cov --cov-report=term:skip-covered $(ARGS)
+test: .venv/installed-test ## run all tests; ARGS="-k name" selects some
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
-check: lint types docs ## all checks that are not tests: what CI runs beside them
+coverage: .venv/installed-test ## run all tests and measure which lines they run; slower
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=97
 
-lint: .venv/installed-check ## check style and the layers of imports
+check: lint front types docs ## run all other checks: style, layers, pages, types, documents
+
+lint: .venv/installed-check ## check style and import layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
+front: .venv/installed-check node_modules/.installed ## check scripts, styles and templates
+	node_modules/.bin/biome ci --error-on-warnings
+	$(BIN)/djhtml --check --tabwidth 2 $(TEMPLATES)
+	$(BIN)/djlint --lint --quiet $(TEMPLATES)
+
 types: .venv/installed-check ## check types
 	$(BIN)/mypy
 
-docs: .venv/installed-check ## check the documents and the OpenAPI document
+docs: .venv/installed-check node_modules/.installed ## check the documents and the OpenAPI document
 	$(BIN)/python -m pytest -q tests/test_docs.py
 	mkdir -p .cache
 	$(SERVER) openapi write .cache/openapi.json
 	$(BIN)/openapi-spec-validator .cache/openapi.json
+	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true node_modules/.bin/redocly lint .cache/openapi.json
 
-format: .venv/installed-check ## bring the code into shape
+format: .venv/installed-check node_modules/.installed ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	node_modules/.bin/biome check --write
+	$(BIN)/djhtml --tabwidth 2 $(TEMPLATES)
 
-bench: .venv/installed-test ## measure requests against a bare Flask route
+bench: .venv/installed-test ## benchmark the API against a bare Flask route
 	PYTHONPATH=. $(BIN)/python bench/api.py $(ARGS)
 
-faults: .venv/installed-test ## the long fault trials: kills, power cuts, full disks
-	TASKBADGER_TEST_KILLS=$(KILLS) $(BIN)/python -m pytest -q tests/faults $(ARGS)
+faults: .venv/installed-test ## run the fault tests at full size; KILLS=…, CUTS=…, HOSTILE=…, SLOW_CLIENTS=…, SOAK=…
+	TASKBADGER_TEST_KILLS=$(KILLS) TASKBADGER_TEST_CUTS=$(CUTS) TASKBADGER_TEST_HOSTILE=$(HOSTILE) TASKBADGER_TEST_DATABASE_TIMEOUT=$(DATABASE_TIMEOUT) \
+	    TASKBADGER_TEST_SLOW_CLIENTS=$(SLOW_CLIENTS) TASKBADGER_TEST_SOAK=$(SOAK) \
+	    $(BIN)/python -m pytest -q tests/faults $(ARGS)
+
+node_modules/.installed: package.json package-lock.json
+	@command -v npm >/dev/null || { echo "Biome (scripts and styles) and Redocly CLI (OpenAPI) need Node.js with npm." \
+	    "Debian: apt-get install nodejs npm; macOS: brew install node." >&2; exit 1; }
+	npm ci --silent
+	@touch $@
 
 .venv/installed: setup.cfg pyproject.toml requirements.lock tools/install.sh
 	tools/install.sh

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Make the virtual environment .venv where it is missing, and install this project into it.
+# Create the virtual environment .venv if it is missing, and install this project into it.
 # Usage: tools/install.sh [EXTRAS], as in: tools/install.sh test,check
-# PYTHON names the interpreter to use; otherwise the first one that is 3.11 or later.
+# PYTHON names the interpreter; the default is the first one found that is 3.11 or later.
 set -eu
 cd "$(dirname "$0")/.."
 extras=${1:-}
@@ -25,36 +25,44 @@ find_python() {
     printf '%s\n' "$recent"
 }
 
+apt_install() {
+    say "Installing $1, a separate package on Debian…"
+    { apt-get update -qq && apt-get install -y -qq "$1"; } >/dev/null 2>&1 || true
+}
+
 make_venv() {
     python=$(find_python)
     if [ -z "$python" ]; then
-        say "Task Badger needs Python 3.11 or later, and ${PYTHON:-python3} is not one."
-        say "Install it (Debian: apt-get install python3 python3-venv; macOS: brew install python),"
-        say "or name it: make PYTHON=/path/to/python3.11 …"
+        say "Python 3.11 or later is needed, but ${PYTHON:-python3} is older or missing:" \
+            "install it (Debian: apt-get install python3 python3-venv; macOS: brew install python)" \
+            "or name another one: make PYTHON=/path/to/python3"
         exit 1
     fi
     if ! can_make_venv "$python" && command -v uv >/dev/null; then
         uv venv --quiet --seed --python "$python" .venv
         return
     fi
+    package=${python##*/}-venv
     if ! can_make_venv "$python" && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-        say "Installing python3-venv, which Debian keeps in a package of its own…"
-        apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null
+        apt_install "$package"
     fi
     if ! can_make_venv "$python"; then
-        say "$python cannot make virtual environments: its venv module is not installed."
-        say "On Debian and Ubuntu: sudo apt-get install python3-venv"
+        say "$python cannot create virtual environments, a separate package on Debian and Ubuntu:" \
+            "sudo apt-get install $package"
         exit 1
     fi
     "$python" -m venv .venv
 }
 
 if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
-    say "Making the virtual environment .venv…"
+    say "Creating the virtual environment .venv…"
     rm -rf .venv
     make_venv
 fi
 
 say "Installing${extras:+ with the extras $extras}…"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-    --constraint requirements.lock --editable ".${extras:+[$extras]}"
+    --constraint requirements.lock --editable ".${extras:+[$extras]}" || {
+    say "The packages could not be installed. pip says why above; it must reach its package index."
+    exit 1
+}

@@ -53,6 +53,14 @@ PACKAGES = (
         files=("dist/uPlot.iife.min.js", "dist/uPlot.min.css", "LICENSE"),
     ),
     Package(
+        name="idiomorph",
+        version="0.8.0",
+        licence="0BSD",
+        integrity="sha512-R47JBL+6jHDQvcnbppIUtXXcxi5h6+wuCEEZXnRhUltsgzPFKzThL5PuHppP9ypJuy+7WawcY1TsSBD/iQbMhw==",
+        folder="idiomorph",
+        files=("dist/idiomorph.min.js", "LICENSE"),
+    ),
+    Package(
         name="swagger-ui-dist",
         version="5.35.0",
         licence="Apache-2.0",
