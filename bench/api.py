@@ -1,7 +1,7 @@
-"""What a request costs, as a multiple of a bare Flask route in the same run.
+"""Measures the cost of a request as a multiple of a bare Flask route in the same run.
 
-Starts this server and the yardstick under the same gunicorn settings, and prints requests per
-second, p50, p99 and CPU milliseconds of the server's processes per request.
+Starts this server as ``serve`` does, and the baseline with gunicorn's own threads. Prints requests
+per second, p50, p99 and CPU milliseconds of the server's processes per request.
 """
 
 import argparse
@@ -23,27 +23,31 @@ import psutil
 import psycopg
 from load import Request, Result, run
 
-from taskbadger import create_app
+from taskbadger.app import create_app
 from taskbadger.clock import utcnow
+from taskbadger.domain.identity import SERVER
 from taskbadger.extensions import db
 from taskbadger.seed import bulk
-from taskbadger.services import accounts
+from taskbadger.services.organizations import keys, organizations, projects
 from taskbadger.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 SECRET = "bench-secret-0123456789-abcdefghijklmnop"
 WORKERS, THREADS, CLIENTS = 2, 4, 8
+WORKER = "taskbadger.web_worker.BufferingWorker"
 GOALS = {"get": 2.5, "create": 7.0, "update": 7.0, "list": 11.0, "last": 11.0}
 
 
 @contextmanager
-def gunicorn(module: str, environment: dict[str, str]) -> Iterator[tuple[int, psutil.Process]]:
-    """Run *module* under the settings that `taskbadger-server serve` uses; yield port, process."""
+def gunicorn(
+    module: str, worker: str, environment: dict[str, str]
+) -> Iterator[tuple[int, psutil.Process]]:
+    """Run *module* with as many workers and threads as ``serve``; yield port and process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [
-        *(sys.executable, "-m", "gunicorn", "--no-control-socket", "-k", "gthread"),
+        *(sys.executable, "-m", "gunicorn", "--no-control-socket", "-k", worker),
         *("-w", str(WORKERS), "--threads", str(THREADS), "-b", f"127.0.0.1:{port}"),
         *("--keep-alive", "10", "--log-level", "error", module),
     ]
@@ -66,7 +70,7 @@ def _wait_for(port: int) -> None:
 
 
 def cpu_seconds(process: psutil.Process) -> float:
-    """Return the CPU time of a gunicorn's workers so far."""
+    """Return the CPU seconds that the workers of a gunicorn have used so far."""
     return sum(
         child.cpu_times().user + child.cpu_times().system
         for child in process.children(recursive=True)
@@ -81,7 +85,7 @@ def measure(
     count: int,
     headers: dict[str, str],
 ) -> tuple[Result, float]:
-    """Run a load after a warm-up; return it with the CPU milliseconds per request."""
+    """Run a load after a warm-up; return its result and the CPU milliseconds per request."""
     run(port, requests, clients=CLIENTS, count=20, headers=headers)
     before = cpu_seconds(process)
     result = run(port, requests, clients=CLIENTS, count=count, headers=headers)
@@ -92,7 +96,7 @@ def measure(
 
 
 class Requests:
-    """An endless stream of one kind of request, for each client."""
+    """An endless stream of requests of one kind, one per client."""
 
     def __init__(self, kind: str, base: str, ids: list[str], last: str) -> None:
         self.kind, self.base, self.ids, self.last = kind, base, ids, last
@@ -125,7 +129,7 @@ EXTRA = {"data": {"file": "a.csv", "rows": 1200, "ratio": 0.5}, "tags": {"env": 
 
 @contextmanager
 def database(kind: str) -> Iterator[str]:
-    """Make an empty database; yield its URL."""
+    """Create an empty database; yield its URL."""
     if kind == "sqlite":
         with tempfile.TemporaryDirectory() as folder:
             yield f"sqlite:///{folder}/bench.db"
@@ -149,11 +153,11 @@ def prepare(url: str, tasks: int) -> tuple[str, list[str], str]:
     with app.app_context():
         flask_migrate.upgrade()
         now = utcnow()
-        organization = accounts.ensure_organization("bench", now=now)
-        project = accounts.ensure_project(organization, "bench", now=now)
-        _, key = accounts.create_key(organization, project, name="bench", now=now)
+        organization = organizations.ensure_organization("bench", actor=SERVER, now=now)
+        project = projects.ensure_project(organization, "bench", actor=SERVER, now=now)
+        _, key = keys.create_key(organization, project, actor=SERVER, name="bench", now=now)
         db.session.commit()
-        ref = accounts.project_ref(project, organization)
+        ref = projects.project_ref(project, organization)
         have = db.session.scalar(
             db.text("SELECT count(*) FROM task WHERE project_id = :project"), {"project": ref.id}
         )
@@ -176,7 +180,7 @@ def prepare(url: str, tasks: int) -> tuple[str, list[str], str]:
 
 
 def _last_page(oldest: object) -> str:
-    """Return the path of the page that ends the walk: the hundred oldest tasks."""
+    """Return the path of the last page of the list: the hundred oldest tasks."""
     from taskbadger.domain.ids import from_bytes  # noqa: PLC0415
     from taskbadger.services.pagination import Cursor  # noqa: PLC0415
 
@@ -197,8 +201,8 @@ def bench(kind: str, sizes: list[int], count: int) -> None:
             }
             headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
             with (
-                gunicorn("bench.bare:app", {}) as (bare_port, bare),
-                gunicorn("wsgi:app", environment) as (port, server),
+                gunicorn("bench.bare:app", "gthread", {}) as (bare_port, bare),
+                gunicorn("wsgi:app", WORKER, environment) as (port, server),
             ):
                 yardstick, base = measure(
                     bare_port, bare, Requests("bare", "", [], ""), count=count, headers={}

@@ -1,4 +1,4 @@
-"""The yardstick: one bare Flask route, under the same gunicorn settings as the server."""
+"""The baseline: one bare Flask route, with the same gunicorn settings as the server."""
 
 from flask import Flask
 

@@ -1,4 +1,4 @@
-"""What pages cost: times and queries at two sizes, and what open dashboards cost ingestion.
+"""Measures pages: times and queries at two sizes, and what open pages cost ingestion.
 
 PYTHONPATH=. python bench/dashboard.py [--database sqlite|postgresql] [--tasks 10000 1000000]
 """
@@ -20,16 +20,19 @@ from typing import Any
 
 import flask_migrate
 import psutil
-from api import SECRET, cpu_seconds, database, gunicorn
+from api import SECRET, WORKER, cpu_seconds, database, gunicorn
 from flask import Flask
 from sqlalchemy import event
 
-from taskbadger import create_app
-from taskbadger.blueprints.dashboard.access import COOKIE
+from taskbadger.app import create_app
+from taskbadger.blueprints.dashboard.visit import COOKIE
 from taskbadger.clock import utcnow
-from taskbadger.extensions import db, reading, set_read_only, writing
+from taskbadger.domain.identity import SERVER
+from taskbadger.extensions import db, set_transactions, writing
 from taskbadger.seed import bulk
-from taskbadger.services import accounts, run_stats, sessions
+from taskbadger.services.organizations import keys, organizations, projects
+from taskbadger.services.people import members, sessions, users
+from taskbadger.services.stats import runs
 from taskbadger.settings import Settings
 
 DASHBOARDS = 100
@@ -56,37 +59,44 @@ PAGES = (
 
 
 def prepare(url: str, tasks: int) -> tuple[Flask, str, str, str]:
-    """Fill the database up to *tasks*; return an app, a session, a key and a task's id."""
+    """Fill the database up to *tasks*; return an app, a session, a key and a task id."""
     app = create_app(Settings(SECRET_KEY=SECRET, DATABASE_URL=url, LOG_REQUESTS=False))
     with app.app_context(), writing():
         flask_migrate.upgrade()
         now = utcnow()
-        organization = accounts.ensure_organization("bench", now=now)
-        project = accounts.ensure_project(organization, "bench", now=now)
-        _, key = accounts.create_key(organization, project, name="bench", now=now)
-        user = accounts.ensure_user("bench@example.org", now=now)
-        accounts.set_membership(user, organization, "owner", now=now)
+        organization = organizations.ensure_organization("bench", actor=SERVER, now=now)
+        project = projects.ensure_project(organization, "bench", actor=SERVER, now=now)
+        _, key = keys.create_key(organization, project, actor=SERVER, name="bench", now=now)
+        user = users.ensure_user("bench@example.org", now=now)
+        members.add_member(user, organization, "owner", actor=SERVER, now=now)
         cookie = sessions.start(user, idle=timedelta(hours=10), now=now)
         db.session.commit()
-        ref = accounts.project_ref(project, organization)
+        ref = projects.project_ref(project, organization)
         have = db.session.scalar(db.text("SELECT count(*) FROM task")) or 0
         begun = time.perf_counter()
         bulk(ref, tasks - have, now=now)
         db.session.commit()
         print(f"filled in {time.perf_counter() - begun:.0f} s")
         begun, events = time.perf_counter(), 0
-        while (batch := run_stats.read_batch(now=utcnow() + timedelta(hours=1))) is not None:
-            run_stats.count_batch(batch, now=utcnow())
+        while (batch := runs.read_batch(now=utcnow() + timedelta(hours=1))) is not None:
+            runs.count_batch(batch, now=utcnow())
             db.session.commit()
             events += batch.upto - batch.after
         seconds = time.perf_counter() - begun
         print(f"counted {events:,} events in {seconds:.1f} s: {events / seconds:,.0f}/s")
         if db.engine.dialect.name == "postgresql":
-            with reading(), db.engine.connect() as connection:  # VACUUM takes no transaction.
-                connection.execute(db.text("VACUUM ANALYZE"))
+            _vacuum()
         task_id = _newest_id(app, key)
         db.session.remove()
     return app, cookie, key, task_id
+
+
+def _vacuum() -> None:
+    connection = db.engine.raw_connection()  # VACUUM must run outside a transaction.
+    driver: Any = connection.driver_connection
+    driver.autocommit = True
+    driver.execute("VACUUM ANALYZE")
+    connection.close()
 
 
 def _newest_id(app: Flask, key: str) -> str:
@@ -96,7 +106,7 @@ def _newest_id(app: Flask, key: str) -> str:
 
 
 def measure_pages(app: Flask, cookie: str, task_id: str, label: str) -> None:
-    """Print times and queries of every page, whole and as polled."""
+    """Print times and queries of every page, for a visit and for a poll."""
     client = app.test_client()
     client.set_cookie(COOKIE, cookie)
     statements: list[str] = []
@@ -118,7 +128,7 @@ def measure_pages(app: Flask, cookie: str, task_id: str, label: str) -> None:
 def _time(
     client: Any, path: str, headers: dict[str, str], statements: list[str]
 ) -> tuple[float, int, int]:
-    """Return the median milliseconds, the queries and the size of an answer."""
+    """Return the median milliseconds, the queries and the size of a response."""
     client.get(path, headers=headers)
     times, size = [], 0
     for _ in range(REPEATS):
@@ -128,17 +138,17 @@ def _time(
         times.append(time.perf_counter() - begun)
         assert response.status_code in (200, 304), (path, response.status_code)
         size = len(response.data)
-        set_read_only(False)
+        set_transactions(read_only=False)
     return statistics.median(times) * 1000, len(statements), size
 
 
 class Dashboard(threading.Thread):
-    """An open page: asks again every POLL_SECONDS, with the version and the anchor it has."""
+    """An open page: polls every POLL_SECONDS with its version and anchor."""
 
     def __init__(self, port: int, cookie: str, path: str, stop: threading.Event) -> None:
         super().__init__(daemon=True)
         self.path, self.stop = path, stop
-        # Kept open from poll to poll, as a browser does.
+        # Kept open between polls, as a browser does.
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         self.headers = {"Cookie": f"{COOKIE}={cookie}"}
         self.answers: list[int] = []
@@ -179,7 +189,7 @@ def _anchor(body: bytes) -> str:
 
 
 class Ingestion:
-    """Eight clients that create tasks and move each along, from ``with`` to its end."""
+    """Eight clients that create and update tasks while the ``with`` block runs."""
 
     def __init__(self, port: int, key: str) -> None:
         self._port = port
@@ -201,7 +211,7 @@ class Ingestion:
             thread.join()
 
     def measure(self, process: psutil.Process) -> tuple[float, float]:
-        """Return requests per second, and the server's CPU seconds for each of them."""
+        """Return requests per second and the server's CPU seconds per request."""
         done, cpu, begun = sum(self._done), cpu_seconds(process), time.perf_counter()
         time.sleep(SECONDS)
         done = sum(self._done) - done
@@ -229,27 +239,27 @@ class Ingestion:
 
 def keep_open(
     port: int, cookie: str, task_id: str, number: int, until: Connection
-) -> None:  # pragma: no cover - runs in a process of its own
-    """Open that many pages until told to stop; send back each poll's status and wait."""
+) -> None:  # pragma: no cover - runs in another process
+    """Keep pages open until told to stop; send back the status and duration of each poll."""
     stop = threading.Event()
     paths = ["/a/bench/", "/a/bench/tasks/", "/a/bench/tasks/?q=status:running"]
     paths.append(f"/a/bench/tasks/{task_id}/")
     opened = [Dashboard(port, cookie, paths[at % 4], stop) for at in range(number)]
-    for one in opened:
-        one.start()
-        time.sleep(0.05)  # People do not open them all at once.
+    for page in opened:
+        page.start()
+        time.sleep(0.05)  # People do not open all pages at once.
     until.send("open")
     until.recv()
     stop.set()
-    for one in opened:
-        one.join()
-    answers = [status for one in opened for status in one.answers]
-    until.send((answers, sorted(wait for one in opened for wait in one.waits)))
+    for page in opened:
+        page.join()
+    answers = [status for page in opened for status in page.answers]
+    until.send((answers, sorted(wait for page in opened for wait in page.waits)))
 
 
 @contextmanager
 def open_dashboards(*arguments: Any) -> Iterator[Callable[[], tuple[list[int], list[float]]]]:
-    """Keep pages open in another process; yield what closes them and tells of their polls."""
+    """Keep pages open in another process; yield what closes them and returns their polls."""
     ours, theirs = multiprocessing.Pipe()
     spawn = multiprocessing.get_context("spawn")
     process = spawn.Process(target=keep_open, args=(*arguments, theirs), daemon=True)
@@ -268,14 +278,17 @@ def open_dashboards(*arguments: Any) -> Iterator[Callable[[], tuple[list[int], l
 
 
 def measure_ingestion(url: str, cookie: str, key: str, task_id: str, label: str) -> None:
-    """Print ingestion with and without open dashboards, in turns, so that drift is seen."""
+    """Print ingestion with and without open pages, alternately, so that drift is visible."""
     environment = {
         "TASKBADGER_SECRET_KEY": SECRET,
         "TASKBADGER_DATABASE_URL": url,
         "TASKBADGER_LOG_REQUESTS": "false",
     }
     lost, costs = [], []
-    with gunicorn("wsgi:app", environment) as (port, process), Ingestion(port, key) as ingestion:
+    with (
+        gunicorn("wsgi:app", WORKER, environment) as (port, process),
+        Ingestion(port, key) as ingestion,
+    ):
         ingestion.measure(process)
         before = ingestion.measure(process)
         for _ in range(ROUNDS):
@@ -283,7 +296,7 @@ def measure_ingestion(url: str, cookie: str, key: str, task_id: str, label: str)
                 rate, cpu = ingestion.measure(process)
                 polls, waits = close()
             after = ingestion.measure(process)
-            # The machine's speed drifts: what stands between two runs is held against both.
+            # The machine's speed drifts, so each run is compared with the runs before and after it.
             alone, cpu_alone = ((one + other) / 2 for one, other in zip(before, after, strict=True))
             lost.append(1 - rate / alone)
             costs.append(1 - cpu_alone / cpu)
@@ -304,7 +317,7 @@ def measure_ingestion(url: str, cookie: str, key: str, task_id: str, label: str)
 
 
 def main() -> None:
-    """Measure what the command line asks for."""
+    """Run the measurements that the command line selects."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--tasks", type=int, nargs="+", default=[10_000, 1_000_000])
@@ -319,7 +332,7 @@ def main() -> None:
 
 
 def measure(url: str, options: argparse.Namespace) -> None:
-    """Measure on one database, at each size."""
+    """Run the measurements on one database, at each size."""
     for tasks in options.tasks:
         app, cookie, key, task_id = prepare(url, tasks)
         label = f"{url.partition(':')[0]:10} {tasks:>9,}"

@@ -1,7 +1,7 @@
-"""Measure what dead receivers cost a healthy one: how long its first attempts wait.
+"""Measures what dead receivers cost a healthy one: how long its first attempts wait.
 
 ``python bench/dead_receivers.py [sqlite|postgresql …]``: 50 webhooks that never answer, each with
-BENCH_QUEUED deliveries that wait, and one that works.
+BENCH_QUEUED waiting deliveries, and one that works.
 """
 
 import os
@@ -20,13 +20,13 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from deliveries import fire, new_database
 from faults.killing import LOOPBACK, Counter, Crew, make_place, make_webhooks, receiver
 
-from taskbadger import create_app
+from taskbadger.app import create_app
 from taskbadger.channels import Message, SendContext
 from taskbadger.clock import utcnow
+from taskbadger.domain.identity import SERVER, ProjectRef
 from taskbadger.extensions import db
 from taskbadger.outbound import Sender
-from taskbadger.services import channels, deliveries
-from taskbadger.services.accounts import ProjectRef
+from taskbadger.services.delivery import channels, outbox
 from taskbadger.settings import Settings
 
 DEAD = 50
@@ -46,13 +46,14 @@ def queue_dead(project: ProjectRef, port: int) -> None:
             name,
             name,
             {"url": f"http://127.0.0.1:{port}/{number}"},
+            actor=SERVER,
             context=_context(),
             now=now,
         )
         names.append(f"{channel.kind}:{channel.slug}")
     for name in names:
         for _ in range(QUEUED):
-            deliveries.queue(
+            outbox.queue(
                 Message(id="", kind="task", created=now, organization="load", title="dead"),
                 organization_id=project.organization_id,
                 integration=name,
@@ -93,7 +94,7 @@ def run(database: str) -> None:
                 db.session.remove()
             waits = []
             with Crew([("taskbadger.cli", "worker")], variables, Path(name)):
-                time.sleep(5)  # It starts, and meets the dead ones first.
+                time.sleep(5)  # The worker starts and meets the dead receivers first.
                 end = time.monotonic() + SECONDS
                 while time.monotonic() < end:
                     with app.app_context():
@@ -106,7 +107,7 @@ def run(database: str) -> None:
         cuts = statistics.quantiles(waits, n=100, method="inclusive")
         print(
             f"{database:10} {DEAD} dead with {QUEUED} each; healthy ({len(waits)}): "
-            f"p50 {cuts[49]:.3f} s, p99 {cuts[98]:.3f} s, most {max(waits):.3f} s",
+            f"p50 {cuts[49]:.3f} s, p99 {cuts[98]:.3f} s, max {max(waits):.3f} s",
             flush=True,
         )
         with app.app_context():

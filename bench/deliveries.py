@@ -1,4 +1,4 @@
-"""Measure deliveries: from the change to the first attempt, and how many a second.
+"""Measures deliveries: the time from the change to the first attempt, and the throughput.
 
 ``python bench/deliveries.py [embedded|redis|rabbitmq …] [sqlite|postgresql …]``
 """
@@ -31,13 +31,13 @@ from faults.killing import (
     receiver,
 )
 
-from taskbadger import create_app
+from taskbadger.app import create_app
 from taskbadger.clock import utcnow
+from taskbadger.domain.identity import ProjectRef
 from taskbadger.extensions import db
 from taskbadger.models import Delivery
 from taskbadger.models.delivery import DELIVERED
-from taskbadger.services import tasks
-from taskbadger.services.accounts import ProjectRef
+from taskbadger.services.tasks import write
 from taskbadger.settings import Settings
 
 POSTGRESQL = os.environ.get(
@@ -51,7 +51,7 @@ BROKERS = {
 SINGLES = int(os.environ.get("BENCH_SINGLES", "100"))
 """Changes measured one by one."""
 BURST = int(os.environ.get("BENCH_BURST", "1000"))
-"""Deliveries that wait when the throughput is measured."""
+"""Deliveries waiting when the throughput is measured."""
 WEBHOOKS = 16
 
 
@@ -71,10 +71,10 @@ def new_database(kind: str, folder: Path) -> Iterator[str]:
 
 
 def fire(project: ProjectRef, integration: str) -> float:
-    """Make a task that tells a webhook; return when the change was acknowledged."""
+    """Create a task that notifies a webhook; return when the change was acknowledged."""
     action = {"trigger": "success", "integration": integration, "config": {}}
     fields = {"name": "bench", "status": "success", "actions": [action]}
-    tasks.create_task(project, fields, now=utcnow(), actor=WRITER)
+    write.create_task(project, fields, now=utcnow(), actor=WRITER)
     db.session.commit()
     return time.monotonic()
 
@@ -114,7 +114,7 @@ def wait_for(app: Flask, count: int) -> None:
 
 
 def measure_throughput(app: Flask, project: ProjectRef, names: list[str], crew: Crew) -> str:
-    """Return how many deliveries a second leave when many wait: writing them is not counted."""
+    """Return deliveries sent per second from a full queue; filling it is not counted."""
     with app.app_context():
         before = db.session.scalar(select(func.count()).select_from(Delivery)) or 0
         for number in range(BURST):

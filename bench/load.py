@@ -1,4 +1,4 @@
-"""A load generator for loopback: keep-alive connections, one thread each, bounded in count."""
+"""A load generator for loopback: one thread and keep-alive connection per client."""
 
 import http.client
 import threading
@@ -12,7 +12,7 @@ Request = tuple[str, str, bytes | None]
 
 @dataclass(frozen=True)
 class Result:
-    """What one run measured: wall time and latencies in seconds, and statuses seen."""
+    """The result of one run: wall time and latencies in seconds, and failures."""
 
     seconds: float
     latencies: list[float]
@@ -59,5 +59,7 @@ def run(
     for thread in threads:
         thread.join()
     return Result(
-        time.perf_counter() - begun, [one for many in latencies for one in many], sum(failures)
+        time.perf_counter() - begun,
+        [seconds for client in latencies for seconds in client],
+        sum(failures),
     )
