@@ -77,16 +77,12 @@ def tick(*, now: datetime, ahead: timedelta = timedelta()) -> bool:
     """Record the time, and extend deadlines after an outage; say whether anything was written.
 
     *ahead* is by how much the clock has jumped, so that this much of the time since the last tick
-    never passed. To be called before any decision by a deadline, in the same or an earlier
-    transaction.
+    never passed. *now* is read after `lock_tick`. To be called before any decision by a deadline,
+    in the same or an earlier transaction.
     """
-    last = last_tick()
+    last = lock_tick()
     if last is None:
         return _record_first(now)
-    # Read again under a lock: another worker may have been faster.
-    last = db.session.scalars(
-        select(WorkerTick.at).where(WorkerTick.id == 1).with_for_update()
-    ).one()
     if now - TICK < last <= now + _MAX_AHEAD:
         return False
     if last > now:
@@ -94,7 +90,7 @@ def tick(*, now: datetime, ahead: timedelta = timedelta()) -> bool:
         sweep.rewind(now=now)
     elif now - last > GAP:
         if ahead:
-            claims.extend_leases(ahead, since=last)
+            claims.extend_leases(min(ahead, now - last), since=last)
         for extend in EXTENDERS:
             extend(last, now)
     db.session.execute(
@@ -109,6 +105,11 @@ def tick(*, now: datetime, ahead: timedelta = timedelta()) -> bool:
 def last_tick() -> datetime | None:
     """Return when a worker last recorded the time; None for never."""
     return db.session.scalar(select(WorkerTick.at).where(WorkerTick.id == 1))
+
+
+def lock_tick() -> datetime | None:
+    """Return when a worker last recorded the time; nobody else records it until the commit."""
+    return db.session.scalar(select(WorkerTick.at).where(WorkerTick.id == 1).with_for_update())
 
 
 def _record_first(now: datetime) -> bool:

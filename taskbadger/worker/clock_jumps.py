@@ -1,4 +1,4 @@
-"""Notices when the clock jumps ahead, by comparing it with the monotonic clock.
+"""Notices when the clock jumps, by comparing it with the monotonic clock.
 
 A lease is a time on the clock of the database. When that clock jumps, leases must not end while
 their deliveries are still being sent.
@@ -6,33 +6,67 @@ their deliveries are still being sent.
 
 import threading
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 LIMIT = timedelta(seconds=5)
 """A smaller jump does no harm: a lease is much longer than an attempt."""
 
 
+class Seen(NamedTuple):
+    """The jumps that a process has seen since it started."""
+
+    number: int
+    ahead: timedelta
+    """The sum of those ahead."""
+
+
+class _Reading(NamedTuple):
+    now: datetime
+    began: float
+    ended: float
+
+
 class ClockJumps:
-    """By how much the clock has jumped ahead and nobody has dealt with yet."""
+    """The jumps of the clock, and which of them have been dealt with."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._last: tuple[datetime, float] | None = None
-        self.ahead = timedelta()
+        self._last: _Reading | None = None
+        self._settled = Seen(0, timedelta())
+        self.seen = self._settled
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all jumps have been dealt with."""
+        return self.seen == self._settled
+
+    @property
+    def ahead(self) -> timedelta:
+        """By how much the clock has jumped ahead and nobody has dealt with yet."""
+        return self.seen.ahead - self._settled.ahead
 
     def note(self, now: datetime, began: float, ended: float) -> None:
         """Compare the time *now*, which was read between *began* and *ended*, with the last one."""
+        reading = _Reading(now, began, ended)
         with self._lock:
-            if self._last is not None:
-                moment, before = self._last
-                # How long the readings took is no jump.
-                ahead = now - moment - timedelta(seconds=ended - before)
-                if ahead > LIMIT:
-                    self.ahead += ahead
-            self._last = now, began
+            last = self._last
+            if last is not None and began < last.began:
+                return  # Another thread has read the clock later.
+            self._last = reading
+            if last is None:
+                return
+            # How long the readings took is no jump.
+            passed = now - last.now
+            ahead = passed - timedelta(seconds=ended - last.began)
+            behind = timedelta(seconds=began - last.ended) - passed
+            if max(ahead, behind) > LIMIT:
+                number, total = self.seen
+                self.seen = Seen(number + 1, total + max(ahead, timedelta()))
 
-    def settle(self) -> None:
-        """Note that leases have moved along."""
-        self.ahead = timedelta()
+    def settle(self, seen: Seen) -> None:
+        """Note that leases have followed the jumps that had been *seen*."""
+        with self._lock:
+            self._settled = max(self._settled, seen)
 
 
 jumps = ClockJumps()

@@ -32,7 +32,7 @@ from taskbadger.services.delivery.claims import Claimed
 from taskbadger.services.monitors import sweep
 from taskbadger.services.stats import runs
 from taskbadger.services.tasks import deadlines, idempotency, retention, write
-from taskbadger.worker.clock_jumps import jumps
+from taskbadger.worker.clock_jumps import Seen, jumps
 from taskbadger.worker.outage_log import outages
 
 log = logging.getLogger(__name__)
@@ -68,32 +68,40 @@ def _read_clock() -> datetime:
     return moment
 
 
-def _now_for_claims() -> datetime:
-    """Return the time of the database, after the leases have followed its jumps."""
+def _now_after_jumps() -> datetime:
+    """Return the time of the database, after leases and deadlines have followed its jumps."""
     with reading():
         now = database_now()
-    if jumps.ahead:
+    if not jumps.is_settled:
         tick()
     return now
 
 
 def claim(limit: int) -> list[Claimed]:
     """Claim up to *limit* deliveries that are due; the caller sends them."""
-    now = _now_for_claims()
+    seen = jumps.seen
+    now = _now_after_jumps()
     # First without SQLite's write lock: most calls find nothing.
     with reading():
         receivers = claims.list_receivers(now=now)
     if not receivers:
         return []
-    claimed = claims.claim(receivers, limit, now=database_now(), lease=_lease())
-    db.session.commit()
-    return claimed
+    return _keep(claims.claim(receivers, limit, now=now, lease=_lease()), seen)
 
 
 def claim_one(delivery_id: str) -> list[Claimed]:
     """Claim one delivery if it may be sent now; return a list of one or none."""
-    now = _now_for_claims()
-    claimed = claims.claim_one(delivery_id, now=now, lease=_lease())
+    seen = jumps.seen
+    now = _now_after_jumps()
+    return _keep(claims.claim_one(delivery_id, now=now, lease=_lease()), seen)
+
+
+def _keep(claimed: list[Claimed], seen: Seen) -> list[Claimed]:
+    """Commit what was claimed, unless the clock has jumped since: then its leases are wrong."""
+    database_now()
+    if jumps.seen != seen:
+        db.session.rollback()
+        return []
     db.session.commit()
     return claimed
 
@@ -138,7 +146,7 @@ def _log_outcome(claimed: Claimed, error: DeliveryError | None, *, written: bool
 
 def take_for_publishing(limit: int = 100) -> list[str]:
     """Mark due deliveries as published and return their ids for the broker."""
-    now = _now_for_claims()
+    now = _now_after_jumps()
     with reading():
         receivers = claims.list_receivers(now=now)
     if not receivers:
@@ -150,15 +158,18 @@ def take_for_publishing(limit: int = 100) -> list[str]:
 
 def tick() -> bool:
     """Record that the worker is running; extend deadlines after an outage that just ended."""
+    seen = jumps.seen
     with reading():
         idle = not outage.is_due(now=database_now())
     if idle:
         # Another worker has seen the same jump.
-        jumps.settle()
+        jumps.settle(seen)
         return False
+    # First the lock: another worker may record a later time while this one waits for it.
+    outage.lock_tick()
     written = outage.tick(now=database_now(), ahead=jumps.ahead)
     db.session.commit()
-    jumps.settle()
+    jumps.settle(seen)
     return written
 
 
@@ -176,7 +187,7 @@ def _sweep(
     list_due: Callable[..., list[tuple[ProjectRef, str]]], mark: Callable[..., bool]
 ) -> bool:
     tick()
-    now = database_now()
+    now = _now_after_jumps()
     with reading():
         due = list_due(now=now, limit=BATCH)
     marked, base_url = 0, current_process().base_url
@@ -196,7 +207,7 @@ def _sweep(
 def close_slots() -> bool:
     """Close the slots whose deadlines have passed; send the notices that mutes have deferred."""
     tick()
-    now = database_now()
+    now = _now_after_jumps()
     with reading():
         idle = not sweep.is_due(now=now)
     if idle:

@@ -125,6 +125,23 @@ def send(
     return response.status, json.loads(response.read())
 
 
+def read_values(server: Server, key: str) -> dict[str, int]:
+    """Return the values of all tasks, as the API lists them."""
+    found: dict[str, int] = {}
+    path: str | None = f"{TASKS}?page_size=1000"
+    while path:
+        page = wait_until(partial(_read_page, server, path, key), "a list of tasks")
+        found |= {task["id"]: task["value"] for task in page["results"]}
+        path = page["next"] and page["next"].removeprefix(server.address)
+    return found
+
+
+def _read_page(server: Server, path: str, key: str) -> Any:
+    """Return a page of the list; None while the server has no connection to its database."""
+    status, body = server.get(path, key=key)
+    return json.loads(body) if status == 200 else None
+
+
 @dataclass
 class Trial:
     """Cuts of one disk; what was acknowledged before any of them must stay."""
@@ -165,15 +182,4 @@ class Trial:
 
     def found(self, server: Server) -> dict[str, int]:
         """Return the values of all tasks, as the API lists them."""
-        found: dict[str, int] = {}
-        path: str | None = f"{TASKS}?page_size=1000"
-        while path:
-            page = wait_until(partial(self._page, server, path), "a list of tasks")
-            found |= {task["id"]: task["value"] for task in page["results"]}
-            path = page["next"] and page["next"].removeprefix(server.address)
-        return found
-
-    def _page(self, server: Server, path: str) -> Any:
-        """Return a page of the list; None while the server has no connection to its database."""
-        status, body = server.get(path, key=self.key)
-        return json.loads(body) if status == 200 else None
+        return read_values(server, self.key)

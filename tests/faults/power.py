@@ -10,15 +10,12 @@ import os
 import random
 import shutil
 import struct
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum, auto
 from pathlib import Path
-
-import pytest
 
 SOURCE = Path(__file__).with_name("power.c")
 LOG_SIZE = 1 << 30
@@ -75,19 +72,6 @@ def write(content: bytearray, offset: int, data: bytes) -> None:
     """Write as into a file: a gap before *offset* is filled with zeros."""
     content.extend(bytes(max(offset - len(content), 0)))
     content[offset : offset + len(data)] = data
-
-
-def build(folder: Path) -> Path:
-    """Compile the library."""
-    compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
-    if compiler is None:
-        if os.environ.get("CI"):
-            pytest.fail("there is no C compiler, and CI must have one")
-        pytest.skip("there is no C compiler")
-    library = folder / "power.so"
-    options = ("-O2", "-shared", "-fPIC", "-pthread")
-    subprocess.run([compiler, *options, "-o", library, SOURCE, "-ldl"], check=True)
-    return library
 
 
 class Log:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from faults.power import Disk, File, Kind, Log, Record, Rest, build
+from faults.power import SOURCE, Disk, File, Kind, Log, Record, Rest
+from faults.preload import build
 from processes import wait_until
 
 SCRIPT = """
@@ -90,7 +91,7 @@ SYNCED = {
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("power"))
+    return build(SOURCE, tmp_path_factory.mktemp("power"))
 
 
 @pytest.fixture

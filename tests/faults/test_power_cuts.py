@@ -18,7 +18,8 @@ import pytest
 from clusters import Cluster, running_cluster
 from conftest import make_key, make_project, settings
 from faults.cutting import Figures, Trial, Write, lost_of, wait_for
-from faults.power import Disk, Log, Rest, build
+from faults.power import SOURCE, Disk, Log, Rest
+from faults.preload import build
 from processes import Server, serve, wait_until
 from test_serving import is_ready
 
@@ -42,7 +43,7 @@ Report = Callable[[object], None]
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("power"))
+    return build(SOURCE, tmp_path_factory.mktemp("power"))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A clock that jumps ahead ends no lease in use, and delays no delivery of a dead worker."""
+"""A clock that jumps ends no lease in use, and delays no delivery of a dead worker."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -7,17 +7,19 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
-from delivering import make_webhook, queue
+from delivering import get, make_webhook, prove, queue
 from flask import Flask
 from receivers import Connection, HttpReceiver
-from sqlalchemy import select
+from sqlalchemy import select, update
 from worker.test_embedded import make_webhook as make_hook
 from worker.test_embedded import settled, working
 
 from taskbadger.domain.identity import ProjectRef
 from taskbadger.extensions import db
-from taskbadger.models import Delivery
-from taskbadger.services.delivery.claims import Claimed
+from taskbadger.models import Delivery, WorkerTick
+from taskbadger.services import outage
+from taskbadger.services.delivery import claims
+from taskbadger.services.delivery.claims import Claimed, Receiver
 from taskbadger.worker import steps
 from taskbadger.worker.clock_jumps import ClockJumps
 
@@ -128,6 +130,80 @@ def test_a_clock_that_is_slow_to_read_is_no_jump(jumps: ClockJumps) -> None:
     jumps.note(NOW + timedelta(seconds=32), 1032.0, 1032.0)
 
     assert jumps.ahead == timedelta()
+
+
+def test_a_reading_that_is_noted_late_is_no_jump(jumps: ClockJumps) -> None:
+    jumps.note(NOW, 1000.0, 1000.0)
+    jumps.note(NOW + HOURS + timedelta(seconds=2), 1002.0, 1002.0)
+    jumps.note(NOW + timedelta(seconds=1), 1001.0, 1001.0)
+    jumps.note(NOW + HOURS + timedelta(seconds=3), 1003.0, 1003.0)
+
+    assert (jumps.seen.number, jumps.ahead) == (1, HOURS)
+
+
+def test_a_jump_that_is_seen_meanwhile_stays_to_be_dealt_with(jumps: ClockJumps) -> None:
+    jumps.note(NOW, 1000.0, 1000.0)
+    before = jumps.seen
+    jumps.note(NOW + HOURS, 1000.0, 1000.0)
+
+    jumps.settle(before)
+
+    assert (jumps.is_settled, jumps.ahead) == (False, HOURS)
+
+
+@pytest.mark.parametrize("jump", [HOURS, DAY])
+def test_a_delivery_claimed_just_after_a_jump_back_is_sent_by_nobody_else(
+    clocks: Clocks, project: ProjectRef, jump: timedelta
+) -> None:
+    make_webhook(project, "ops")
+    work(clocks, 3)
+    clocks.wall -= jump
+    queue(project, now=clocks.wall)
+
+    first = steps.claim(10) + steps.claim(10)
+    again = work(clocks, 20)
+
+    assert (len(first), again) == (1, [])
+
+
+def test_a_jump_during_a_claim_ends_no_lease(
+    clocks: Clocks, claimed: Claimed, project: ProjectRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prove(claimed.destination)
+    other = queue(project, now=clocks.wall)
+    list_receivers = claims.list_receivers
+
+    def jump(*, now: datetime) -> list[Receiver]:
+        found = list_receivers(now=now)
+        clocks.wall += HOURS
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(claims, "list_receivers", jump)
+        found = steps.claim(10)
+    found += work(clocks, 20)
+
+    assert [one.id for one in found] == [other]
+
+
+def test_a_tick_that_had_to_wait_does_not_take_the_clock_for_set_back(
+    clocks: Clocks, claimed: Claimed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock_tick = outage.lock_tick
+    before = get(claimed.id).next_attempt_at
+
+    def wait() -> datetime | None:
+        if clocks.wall < NOW + HOURS:
+            clocks.wall += HOURS
+            db.session.execute(update(WorkerTick).values(at=clocks.wall))
+        return lock_tick()
+
+    clocks.go_on(3)
+    with monkeypatch.context() as patch:
+        patch.setattr(outage, "lock_tick", wait)
+        assert not steps.tick()
+
+    assert get(claimed.id).next_attempt_at == before
 
 
 def answer_late(connection: Connection) -> None:
