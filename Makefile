@@ -12,6 +12,10 @@ SOAK ?= 150000
 JUMPS ?= 60
 DATABASE_TIMEOUT ?= 1
 TEMPLATES := taskbadger/blueprints taskbadger/channels
+PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+
+# Each process would compile the code anew, and the tests start hundreds.
+unexport PYTHONDONTWRITEBYTECODE
 
 # In a folder that was moved or copied, or after an upgrade of Python, .venv is of no use.
 ifneq ($(wildcard .venv/installed*),)
@@ -35,10 +39,10 @@ seed: .venv/installed instance/secret_key ## add demo tasks; ARGS="--tasks 10000
 	$(SERVER) seed $(ARGS)
 
 test: .venv/installed-test ## run all tests; ARGS="-k name" selects some
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	$(PYTEST) $(ARGS)
 
 coverage: .venv/installed-test ## run all tests and measure which lines they run; slower
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=97
+	$(PYTEST) --cov --cov-report=term:skip-covered --cov-fail-under=97
 
 check: lint front types docs ## run all other checks: style, layers, pages, types, documents
 
