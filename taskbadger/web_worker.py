@@ -350,7 +350,14 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
             return False
 
     def _cap_keepalive(self, deadline: float) -> None:
-        """A worker that stops does not wait long for requests that have not begun."""
+        """Let go of the address, and do not wait long for requests that have not begun.
+
+        gunicorn calls this once, when the worker stops. Whoever else listens on the same socket
+        keeps it; if all have ended, another server may begin while this one still answers.
+        """
+        self.alive = False  # It is not yet if the worker stops because gunicorn is gone.
+        for listener in self.sockets:
+            listener.close()
         super()._cap_keepalive(deadline)
         for conn, wait in self._waits.items():
             if wait.react == self._receive and not conn.incoming.has_begun:
