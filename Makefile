@@ -5,6 +5,7 @@ SERVER := $(BIN)/taskbadger-server
 BIND ?= 127.0.0.1:8000
 JOBS ?= 2
 KILLS ?= 1000
+WRITES ?= 50000
 CUTS ?= 30
 HOSTILE ?= 10000
 SLOW_CLIENTS ?= 300
@@ -75,9 +76,9 @@ format: .venv/installed-check node_modules/.installed ## format the code
 bench: .venv/installed-test ## benchmark the API against a bare Flask route
 	PYTHONPATH=. $(BIN)/python bench/api.py $(ARGS)
 
-faults: .venv/installed-test ## run the fault tests at full size; KILLS=…, CUTS=…, HOSTILE=…, SLOW_CLIENTS=…, SOAK=…, JUMPS=…
-	TASKBADGER_TEST_KILLS=$(KILLS) TASKBADGER_TEST_CUTS=$(CUTS) TASKBADGER_TEST_HOSTILE=$(HOSTILE) TASKBADGER_TEST_DATABASE_TIMEOUT=$(DATABASE_TIMEOUT) \
-	    TASKBADGER_TEST_SLOW_CLIENTS=$(SLOW_CLIENTS) TASKBADGER_TEST_SOAK=$(SOAK) TASKBADGER_TEST_JUMPS=$(JUMPS) \
+faults: .venv/installed-test ## run the fault tests at full size; KILLS=…, WRITES=…, CUTS=…, HOSTILE=…, SLOW_CLIENTS=…, SOAK=…, JUMPS=…
+	TASKBADGER_TEST_KILLS=$(KILLS) TASKBADGER_TEST_WRITES=$(WRITES) TASKBADGER_TEST_CUTS=$(CUTS) TASKBADGER_TEST_HOSTILE=$(HOSTILE) \
+	    TASKBADGER_TEST_DATABASE_TIMEOUT=$(DATABASE_TIMEOUT) TASKBADGER_TEST_SLOW_CLIENTS=$(SLOW_CLIENTS) TASKBADGER_TEST_SOAK=$(SOAK) TASKBADGER_TEST_JUMPS=$(JUMPS) \
 	    $(BIN)/python -m pytest -q tests/faults $(ARGS)
 
 node_modules/.installed: package.json package-lock.json

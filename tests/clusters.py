@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -17,7 +18,7 @@ from tempfile import TemporaryDirectory
 import psutil
 import psycopg
 import pytest
-from processes import wait_until
+from processes import lives, wait_until
 
 SUPERUSER = "postgres"
 
@@ -54,9 +55,16 @@ def check_access(user: str | None) -> None:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """Return a port that nobody uses, below those that the kernel gives to clients.
+
+    A client that asks for one of those again and again, while nobody listens on it, may be
+    connected to itself, and then nobody can listen on it.
+    """
+    while True:
+        port = random.randint(10_000, 30_000)
+        with suppress(OSError):
+            socket.create_server(("127.0.0.1", port)).close()
+            return port
 
 
 @dataclass
@@ -97,9 +105,10 @@ class Cluster:
                 stdout=log,
                 stderr=log,
             )
-        wait_until(self._answers, "PostgreSQL")
+        wait_until(self.answers, "PostgreSQL")
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Say whether it takes connections; raises AssertionError if it has ended."""
         assert self.process is not None
         assert self.process.poll() is None, (self.folder / "log").read_text()
         with suppress(psycopg.OperationalError):
@@ -115,11 +124,14 @@ class Cluster:
         self.process.wait(60)
 
     def kill(self) -> None:
-        """Kill all of the server's processes."""
+        """Kill all of the server's processes, and wait until none is left."""
         assert self.process is not None
-        for process in self._processes():
-            process.kill()
+        killed = self._processes()
+        for process in killed:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         self.process.wait()
+        wait_until(lambda: not any(map(lives, killed)), "the end of PostgreSQL")
 
     def freeze(self) -> None:
         """Stop all of the server's processes; the kernel goes on to accept connections."""

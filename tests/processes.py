@@ -31,6 +31,14 @@ def wait_until(done: Callable[[], Any], what: str) -> Any:
     return result
 
 
+def lives(process: psutil.Process) -> bool:
+    """Say whether a process has not ended; a zombie has."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def environment(**variables: str) -> dict[str, str]:
     """Return the environment for a server: ours, with *variables* as the only settings."""
     clean = {name: value for name, value in os.environ.items() if "TASKBADGER" not in name}

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import psutil
 import psycopg
 import pytest
-from processes import TIME_LIMIT, Server, gunicorn, run_server, serve, wait_until
+from processes import TIME_LIMIT, Server, gunicorn, lives, run_server, serve, wait_until
 
 from taskbadger import serving
 from taskbadger.errors import SettingsError
@@ -218,14 +218,7 @@ def test_killed_supervisor_leaves_no_orphan(tmp_path: Path) -> None:
         server.process.kill()
         server.process.wait()
 
-        wait_until(lambda: not any(_lives(member) for member in family), "the orphans to end")
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+        wait_until(lambda: not any(lives(member) for member in family), "the orphans to end")
 
 
 def test_killed_gunicorn_is_replaced_and_connections_wait(tmp_path: Path, database: str) -> None:

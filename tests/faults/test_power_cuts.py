@@ -18,6 +18,7 @@ import pytest
 from clusters import Cluster, running_cluster
 from conftest import make_key, make_project, settings
 from faults.cutting import Figures, Trial, Write, lost_of, wait_for
+from faults.databases import is_sound
 from faults.power import SOURCE, Disk, Log, Rest
 from faults.preload import build
 from processes import Server, serve, wait_until
@@ -164,19 +165,6 @@ LESS_SAFE = (
     "wal_writer_flush_after=1GB",
 )
 
-INDEXES = """
-    SELECT bt_index_check(index.indexrelid, true)
-    FROM pg_index index
-    JOIN pg_class class ON class.oid = index.indexrelid
-    JOIN pg_am method ON method.oid = class.relam AND method.amname = 'btree'
-    WHERE class.relpersistence = 'p'
-"""
-TABLES = """
-    SELECT class.relname, bad.*
-    FROM pg_class class, verify_heapam(class.oid) bad
-    WHERE class.relkind = 'r' AND class.relpersistence = 'p'
-"""
-
 
 @contextmanager
 def checkpoints(cluster: Cluster) -> Iterator[None]:
@@ -220,7 +208,7 @@ class PostgresqlTrial(Trial):
         """Check what is there, write, and cut the power."""
         wait_until(lambda: is_ready(server), "the database")
         self.check(server)
-        self.figures.corrupt += not self.is_sound()
+        self.figures.corrupt += not is_sound(self.url)
         with (
             self.writing(server, log) as writes,
             checkpoints(self.cluster) if is_safe else nullcontext(),
@@ -229,19 +217,6 @@ class PostgresqlTrial(Trial):
             log.cut()
             self.cluster.kill()
         return writes
-
-    def is_sound(self) -> bool:
-        """Say whether all tables and indexes are as they should be, if the extension is there."""
-        available = "SELECT FROM pg_available_extensions WHERE name = 'amcheck'"
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            if connection.execute(available).fetchone() is None:
-                return True
-            connection.execute("CREATE EXTENSION IF NOT EXISTS amcheck")
-            try:
-                connection.execute(INDEXES)
-                return connection.execute(TABLES).fetchall() == []
-            except psycopg.Error:
-                return False
 
 
 def test_power_cuts_of_postgresql(library: Path, tmp_path: Path, report: Report) -> None:
