@@ -11,6 +11,9 @@ HOSTILE ?= 10000
 SLOW_CLIENTS ?= 300
 SOAK ?= 150000
 JUMPS ?= 60
+DEAD_QUEUED ?= 1000
+BACKUPS ?= 10
+BACKUP_TASKS ?= 200000
 DATABASE_TIMEOUT ?= 1
 TEMPLATES := taskbadger/blueprints taskbadger/channels
 PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
@@ -76,9 +79,10 @@ format: .venv/installed-check node_modules/.installed ## format the code
 bench: .venv/installed-test ## benchmark the API against a bare Flask route
 	PYTHONPATH=. $(BIN)/python bench/api.py $(ARGS)
 
-faults: .venv/installed-test ## run the fault tests at full size; KILLS=…, WRITES=…, CUTS=…, HOSTILE=…, SLOW_CLIENTS=…, SOAK=…, JUMPS=…
+faults: .venv/installed-test ## run the fault tests at full size; KILLS=…, WRITES=…, CUTS=…, HOSTILE=…, SLOW_CLIENTS=…, SOAK=…, JUMPS=…, DEAD_QUEUED=…, BACKUPS=…, BACKUP_TASKS=…
 	TASKBADGER_TEST_KILLS=$(KILLS) TASKBADGER_TEST_WRITES=$(WRITES) TASKBADGER_TEST_CUTS=$(CUTS) TASKBADGER_TEST_HOSTILE=$(HOSTILE) \
 	    TASKBADGER_TEST_DATABASE_TIMEOUT=$(DATABASE_TIMEOUT) TASKBADGER_TEST_SLOW_CLIENTS=$(SLOW_CLIENTS) TASKBADGER_TEST_SOAK=$(SOAK) TASKBADGER_TEST_JUMPS=$(JUMPS) \
+	    TASKBADGER_TEST_DEAD_QUEUED=$(DEAD_QUEUED) TASKBADGER_TEST_BACKUPS=$(BACKUPS) TASKBADGER_TEST_BACKUP_TASKS=$(BACKUP_TASKS) \
 	    $(BIN)/python -m pytest -q tests/faults $(ARGS)
 
 node_modules/.installed: package.json package-lock.json
