@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Generator
+from ipaddress import ip_address
 from typing import Any, ClassVar, TypeVar
 
 import psycopg
@@ -16,6 +17,7 @@ from psycopg import capabilities
 from psycopg.waiting import Wait
 
 from taskbadger import time_limit
+from taskbadger.look_ups import look_up
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +28,8 @@ CANCEL_SECONDS = 0.2
 PROBE_SECONDS = 1.5
 """How long a server that did not answer may take to accept a connection."""
 PROBE_PAUSE_SECONDS = 0.25
+
+_PORT = "5432"
 
 Result = TypeVar("Result")
 Steps = Generator[Any, Any, Result]
@@ -113,7 +117,7 @@ class BoundedConnection(psycopg.Connection[Any]):
         """Connect; raises SilentDatabase if no server answers in time."""
         limit = cls.gate.limit()
         try:
-            return super().connect(*arguments, **options)
+            return super().connect(*arguments, **with_addresses(options, limit))
         except SilentDatabase:
             cls.gate.note_silence(limit)
             raise
@@ -168,7 +172,57 @@ def until(steps: Steps[Result], seconds: float, wanted: Any = None) -> Steps[Res
         return result
 
 
+def with_addresses(options: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """Return the options of a connection with the addresses of its hosts.
+
+    psycopg would look them up without a time limit. A host that has none is left out, as another
+    may answer. Raises OperationalError if there is none at all, and SilentDatabase after *seconds*.
+    """
+    names = str(options.get("host") or "").split(",")
+    if options.get("hostaddr") or not any(map(_is_name, names)):
+        return options
+    deadline = time.monotonic() + seconds
+    ports = str(options.get("port") or _PORT).split(",")
+    if len(ports) == 1:
+        ports *= len(names)
+    found: list[tuple[str, str, str]] = []
+    errors: list[Exception] = []
+    for place, (name, port) in enumerate(zip(names, ports, strict=True)):
+        share = (deadline - time.monotonic()) / (len(names) - place)
+        try:
+            addresses = look_up(name, int(port or _PORT), seconds=share) if _is_name(name) else [""]
+        except (OSError, UnicodeError) as error:
+            errors.append(error)
+        else:
+            found += [(name, address, port) for address in addresses]
+    if found:
+        hosts, all_addresses, all_ports = zip(*found, strict=True)
+        return options | {
+            "host": ",".join(hosts),
+            "hostaddr": ",".join(all_addresses),
+            "port": ",".join(all_ports),
+        }
+    if any(isinstance(error, TimeoutError) for error in errors):
+        raise SilentDatabase("the host name of the database could not be looked up in time")
+    raise psycopg.OperationalError(f"the host of the database could not be found: {errors[-1]}")
+
+
+def _is_name(host: str) -> bool:
+    """Say whether a host has to be looked up: it is no address, and no folder of a socket."""
+    if not host or host.startswith(("/", "@")):
+        return False
+    try:
+        ip_address(host)
+    except ValueError:
+        return True
+    return False
+
+
 class _Probe(psycopg.Connection[Any]):
+    @classmethod
+    def connect(cls, *arguments: Any, **options: Any) -> Any:
+        return super().connect(*arguments, **with_addresses(options, PROBE_SECONDS))
+
     @classmethod
     def _connect_gen(cls, *arguments: Any, **options: Any) -> Steps[Any]:
         steps = super()._connect_gen(*arguments, **options)

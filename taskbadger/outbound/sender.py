@@ -1,10 +1,8 @@
 """The guarded sender: one POST to a URL that somebody else chose."""
 
 import contextlib
-import socket
 import ssl
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -12,13 +10,12 @@ from typing import Any
 import httpcore2
 import httpx2
 
+from taskbadger import look_ups
+from taskbadger.look_ups import Resolver, resolve
 from taskbadger.outbound.addresses import Address, Network, is_refused, literal_address
 from taskbadger.outbound.errors import OutboundError
 from taskbadger.outbound.network import Deadline, PinnedNetwork, named_errors
 from taskbadger.outbound.urls import PORTS, parse_url
-
-Resolver = Callable[[str, int], Sequence[str]]
-"""Turns a host name and a port into addresses; raises OSError when there is none."""
 
 SECONDS = 15.0
 ANSWER_BYTES = 64 * 1024
@@ -33,32 +30,15 @@ class Answer:
     body: bytes
 
 
-def resolve(host: str, port: int) -> list[str]:
-    """Ask the system for the addresses of *host*, in the order to try them."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
-
-
 def look_up(host: str, port: int, *, seconds: float, resolver: Resolver = resolve) -> list[str]:
-    """Return the addresses of *host* within *seconds*; raises OutboundError.
-
-    The system's look-up cannot be stopped, so it runs in a thread that is left behind when late.
-    """
-    outcome: list[Sequence[str] | Exception] = []
-
-    def ask() -> None:
-        try:
-            outcome.append(resolver(host, port))
-        except (OSError, UnicodeError) as error:
-            outcome.append(error)
-
-    thread = threading.Thread(target=ask, name="look-up", daemon=True)
-    thread.start()
-    thread.join(max(seconds, 0))
-    if not outcome:
-        raise OutboundError("timeout", "Looking up the host name took too long.")
-    found = outcome[0]
-    if isinstance(found, Exception) or not found:
+    """Return the addresses of *host* within *seconds*; raises OutboundError."""
+    try:
+        found = look_ups.look_up(host, port, seconds=seconds, resolver=resolver)
+    except TimeoutError as error:
+        raise OutboundError("timeout", "Looking up the host name took too long.") from error
+    except (OSError, UnicodeError) as error:
+        raise OutboundError("dns", "The host name could not be resolved.") from error
+    if not found:
         raise OutboundError("dns", "The host name could not be resolved.")
     return list(found)
 

@@ -2,8 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import psycopg
 import pytest
@@ -14,10 +15,10 @@ from processes import wait_until
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from taskbadger import time_limit
+from taskbadger import look_ups, time_limit
 from taskbadger.app import create_app
-from taskbadger.extensions import db, end_session, is_outage, reading, writing
-from taskbadger.extensions.bounded import Gate
+from taskbadger.extensions import bounded, db, end_session, is_outage, reading, writing
+from taskbadger.extensions.bounded import Gate, SilentDatabase, with_addresses
 
 TIMEOUT = 0.5
 
@@ -236,6 +237,69 @@ def test_second_server_of_the_url_is_asked_where_the_first_is_silent(
         hosts = f"host=127.0.0.1:{silent.port}&host={answers}"
         with an_app(f"postgresql://postgres@/{name}?{hosts}", DATABASE_TIMEOUT=1.0), reading():
             assert db.session.scalar(text("SELECT 1")) == 1
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """A name server that answers for ``localhost`` only once the event is set."""
+    released = threading.Event()
+
+    def resolver(host: str, port: int) -> Sequence[str]:
+        if host == "localhost":
+            released.wait(60)
+        return look_ups.resolve(host, port)
+
+    monkeypatch.setattr(bounded, "look_up", partial(look_ups.look_up, resolver=resolver))
+    yield released
+    released.set()
+
+
+def test_a_name_that_is_never_found_is_waited_for_once(
+    pipe: Pipe, new_postgresql: Callable[[], str], hanging: threading.Event
+) -> None:
+    name = new_postgresql().rpartition("/")[2]
+    with an_app(f"postgresql://postgres@localhost:{pipe.port}/{name}"):
+        first, second = seconds_until_error(), seconds_until_error()
+        hanging.set()
+        wait_until(works, "a connection")
+
+    assert TIMEOUT * 0.9 < first < TIMEOUT + 5
+    assert second < 0.2
+
+
+def test_second_host_of_the_url_is_asked_where_the_first_is_not_found(
+    pipe: Pipe, new_postgresql: Callable[[], str], hanging: threading.Event
+) -> None:
+    name = new_postgresql().partition("?")[0].rpartition("/")[2]
+    hosts = f"host=localhost:{pipe.port}&host=127.0.0.1:{pipe.port}"
+    with an_app(f"postgresql://postgres@/{name}?{hosts}", DATABASE_TIMEOUT=1.0), reading():
+        assert db.session.scalar(text("SELECT 1")) == 1
+
+
+def test_only_names_are_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded, "look_up", lambda *_, **__: ["192.0.2.1", "2001:db8::1"])
+    several = {"host": "db,/run/postgresql,192.0.2.7", "port": "5432,5433,5434", "user": "a"}
+
+    assert with_addresses(several, 1) == {
+        "host": "db,db,/run/postgresql,192.0.2.7",
+        "hostaddr": "192.0.2.1,2001:db8::1,,",
+        "port": "5432,5432,5433,5434",
+        "user": "a",
+    }
+    for options in (
+        {"host": "127.0.0.1"},
+        {"host": "/run/postgresql"},
+        {"host": "db", "hostaddr": "192.0.2.7"},
+        {},
+    ):
+        assert with_addresses(options, 1) == options
+
+
+def test_name_without_an_address_is_an_outage() -> None:
+    with pytest.raises(psycopg.OperationalError) as caught:
+        with_addresses({"host": "nowhere.invalid"}, 30)
+
+    assert not isinstance(caught.value, SilentDatabase)
 
 
 def test_session_that_cannot_roll_back_is_forgotten(app: Flask, pipe: Pipe) -> None:

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from clusters import Cluster, Pipe, running_cluster, standby_of, unprivileged
 from faults.outages import Figures, Trial
+from faults.preload import build
 from processes import Server, serve, wait_until
 from test_serving import is_ready, new_key
 
@@ -23,6 +24,7 @@ FAULT = TIMEOUT * 2.5
 pytestmark = pytest.mark.timeout(300 + 20 * TIMEOUT)
 
 Run = Callable[..., None]
+RESOLVER = Path(__file__).with_name("resolver.c")
 NOT_READY = (503, "2")
 
 
@@ -55,16 +57,17 @@ def cluster() -> Iterator[Cluster]:
 
 
 @contextmanager
-def trial(home: Path, url: str, **options: float) -> Iterator[Trial]:
+def trial(home: Path, url: str, **more: str) -> Iterator[Trial]:
     """Run ``serve`` with its background worker on a database."""
     variables = {
+        **more,
         "TASKBADGER_DATABASE_URL": url,
         "TASKBADGER_DATABASE_TIMEOUT": str(TIMEOUT),
         "TASKBADGER_LOG_LEVEL": "WARNING",
     }
     with serve(home, "--workers", "2", "--threads", "4", **variables) as server:
         wait_until(lambda: is_ready(server), "a server")
-        yield Trial(server, new_key(home, url), **options)  # type: ignore[arg-type]
+        yield Trial(server, new_key(home, url))
 
 
 def check(figures: Figures, server: Server) -> None:
@@ -108,6 +111,22 @@ def test_hung_postgresql(clients: Trial, cluster: Cluster, run: Run) -> None:
 
 def test_network_that_loses_everything(clients: Trial, pipe: Pipe, run: Run) -> None:
     run(clients, "network that loses everything", pipe.block, pipe.unblock)
+
+
+def test_name_server_that_hangs(cluster: Cluster, database: str, tmp_path: Path, run: Run) -> None:
+    hangs = tmp_path / "hangs"
+    variables = {"LD_PRELOAD": str(build(RESOLVER, tmp_path)), "RESOLVER_HANGS": str(hangs)}
+    url = database.replace("@127.0.0.1:", "@localhost:")
+
+    def begin() -> None:
+        hangs.touch()
+        cluster.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        )
+
+    with trial(tmp_path, url, **variables) as clients:
+        run(clients, "name server that hangs", begin, hangs.unlink)
 
 
 def test_read_only_postgresql(clients: Trial, cluster: Cluster, run: Run) -> None:
