@@ -27,8 +27,10 @@ from taskbadger.app import create_app
 from taskbadger.clock import utcnow
 from taskbadger.domain.identity import SERVER
 from taskbadger.extensions import db
+from taskbadger.models import Task
 from taskbadger.seed import bulk
 from taskbadger.services.organizations import keys, organizations, projects
+from taskbadger.services.pagination import Cursor
 from taskbadger.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -171,22 +173,15 @@ def prepare(url: str, tasks: int) -> tuple[str, list[str], str]:
                 "results"
             ]
         ]
-        oldest = db.session.execute(
-            db.text("SELECT created FROM task ORDER BY created LIMIT 1 OFFSET 100")
-        ).scalar()
+        oldest = db.session.scalar(db.select(Task.id).order_by(Task.id).limit(1).offset(100))
         db.session.remove()
         db.engine.dispose()
-    return key, ids, _last_page(oldest)
+    return key, ids, _last_page(str(oldest))
 
 
-def _last_page(oldest: object) -> str:
-    """Return the path of the last page of the list: the hundred oldest tasks."""
-    from taskbadger.domain.ids import from_bytes  # noqa: PLC0415
-    from taskbadger.services.pagination import Cursor  # noqa: PLC0415
-
-    moment = oldest if isinstance(oldest, str) else f"{oldest:%Y-%m-%dT%H:%M:%S.%f}Z"
-    cursor = Cursor((moment, from_bytes(bytes(16)))).write()
-    return f"/api/bench/bench/tasks/?cursor={cursor}&page_size=100"
+def _last_page(oldest: str) -> str:
+    """Return the path of the last page of the list: the tasks that are older than *oldest*."""
+    return f"/api/bench/bench/tasks/?cursor={Cursor((oldest,)).write()}&page_size=100"
 
 
 def bench(kind: str, sizes: list[int], count: int) -> None:

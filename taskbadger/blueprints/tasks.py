@@ -66,7 +66,7 @@ class TaskList(MethodView):
         List all tasks
         """
         filters = _read_filters()
-        cursor, size = read_paging(parts=2)
+        cursor, size = read_paging(parts=1)
         page = lists.list_tasks(current_project(), filters, cursor, size)
         place = current_place()
         return page_response(page, [write_row(row, place) for row in page.rows], size)

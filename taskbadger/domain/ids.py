@@ -1,23 +1,56 @@
-"""Task ids: version 7 UUIDs as 22 characters of URL-safe base64."""
+"""Task ids: version 7 UUIDs as 22 characters of URL-safe base64. Their bytes sort by time."""
 
 import binascii
-from datetime import datetime
+import secrets
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-import uuid_utils
-
 TEXT_LENGTH = 22
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_VERSION_AND_VARIANT = 7 << 76 | 2 << 62
+_RANDOM_BITS = 62
 
 
 def new_id(now: datetime) -> str:
-    """Return a new random id; ids sort by *now*, to the millisecond."""
-    return from_bytes(uuid_utils.uuid7(nanoseconds=int(now.timestamp() * 1_000_000) * 1_000).bytes)
+    """Return a new random id; ids sort by *now*, to the microsecond.
+
+    The bits after the milliseconds are the fraction of one: RFC 9562, method 3.
+    """
+    return from_bytes((_start(now) | secrets.randbits(_RANDOM_BITS)).to_bytes(16, "big"))
+
+
+def last_id(moment: datetime) -> str:
+    """Return an id that no id created at *moment* or earlier sorts after."""
+    return from_bytes((_start(moment) | (1 << _RANDOM_BITS) - 1).to_bytes(16, "big"))
 
 
 def first_id(moment: datetime) -> str:
-    """Return an id that sorts before every id created at *moment* or later."""
-    milliseconds = max(0, int(moment.timestamp() * 1000))
+    """Return an id that sorts before every id created at *moment* or later.
+
+    Ids of earlier versions had random bits for the fraction, and their time was rounded down, to
+    up to one microsecond less.
+    """
+    return _bound(max(0, _microseconds(moment) - 1) // 1000)
+
+
+def end_id(moment: datetime) -> str:
+    """Return an id that sorts after every id created before *moment*, of any version."""
+    return _bound(max(0, _microseconds(moment) - 1) // 1000 + 1)
+
+
+def _bound(milliseconds: int) -> str:
     return from_bytes(milliseconds.to_bytes(6, "big") + bytes(10))
+
+
+def _start(moment: datetime) -> int:
+    """Return the number of a UUID of *moment*, without its random bits."""
+    milliseconds, microseconds = divmod(max(0, _microseconds(moment)), 1000)
+    return milliseconds << 80 | microseconds * 4096 // 1000 << 64 | _VERSION_AND_VARIANT
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 def from_bytes(value: bytes) -> str:

@@ -24,14 +24,14 @@ class Task(Base):
 
     __tablename__ = "task"
     __table_args__ = (
-        # Each list is paginated by (created, id), newest first, on one of these.
-        Index(None, "project_id", "created", "id"),
-        Index(None, "project_id", "status", "created", "id"),
-        Index(None, "project_id", "name", "created", "id"),
+        # Each list is paginated by id, newest first, on one of these.
+        Index(None, "project_id", "id"),
+        Index(None, "project_id", "status", "id"),
+        Index(None, "project_id", "name", "id"),
         Index(None, "project_id", "external_id"),
         Index(None, "project_id", "updated"),
-        _index_where_set("parent", "created", "id"),
-        _index_where_set("monitor_id", "created", "id"),
+        _index_where_set("parent", "id"),
+        _index_where_set("monitor_id", "id"),
         _index_where_set("stale_at"),
         _index_where_set("overdue_at"),
         # For recent failures: only failed tasks have entries.

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from taskbadger.domain import ids
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+MOMENTS = st.timedeltas(timedelta(), timedelta(days=30_000)).map(lambda age: EPOCH + age)
+EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def test_id_is_a_version_7_uuid_of_its_moment_in_a_url_safe_alphabet() -> None:
@@ -23,10 +25,50 @@ def test_id_is_a_version_7_uuid_of_its_moment_in_a_url_safe_alphabet() -> None:
     assert number.int >> 80 == int(NOW.timestamp() * 1000)
 
 
-def test_ids_sort_by_the_millisecond_that_they_were_made_in() -> None:
-    made = [ids.new_id(NOW + timedelta(milliseconds=step)) for step in range(100)]
+def place(text: str) -> bytes:
+    return ids.to_bytes(text) or b""
 
-    assert sorted(made, key=lambda text: ids.to_bytes(text) or b"") == made
+
+def test_ids_sort_by_the_microsecond_that_they_were_made_in() -> None:
+    made = [ids.new_id(NOW + timedelta(microseconds=step)) for step in range(2500)]
+
+    assert sorted(made, key=place) == made
+
+
+def test_time_in_an_id_is_exact() -> None:
+    # As a float, this moment times a million is a little less than a whole number.
+    moment = datetime(2026, 1, 25, 12, 0, 0, 123457, tzinfo=UTC)
+
+    number = int.from_bytes(place(ids.new_id(moment)), "big")
+
+    assert (number >> 80) % 1000 == 123
+    assert (number >> 64) % 4096 == 457 * 4096 // 1000
+
+
+@given(MOMENTS, st.timedeltas(timedelta(microseconds=1), timedelta(seconds=2)))
+def test_bounds_enclose_the_ids_of_a_time(moment: datetime, step: timedelta) -> None:
+    before, at, after = (place(ids.new_id(moment + shift)) for shift in (-step, timedelta(), step))
+
+    assert before < place(ids.end_id(moment))
+    assert place(ids.first_id(moment)) < at < place(ids.end_id(moment + step))
+    assert before < at <= place(ids.last_id(moment)) < after
+
+
+@given(MOMENTS, st.binary(min_size=10, max_size=10))
+def test_bounds_enclose_ids_whose_fraction_is_random(moment: datetime, rest: bytes) -> None:
+    rounded_down = int(moment.timestamp() * 1000).to_bytes(6, "big") + rest
+
+    assert place(ids.first_id(moment)) <= rounded_down
+    assert rounded_down < place(ids.end_id(moment + timedelta(microseconds=1)))
+
+
+@pytest.mark.parametrize(
+    "moment", [datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC)]
+)
+def test_bounds_exist_for_every_time(moment: datetime) -> None:
+
+    assert place(ids.first_id(moment)) < place(ids.end_id(moment))
+    assert place(ids.new_id(moment)) <= place(ids.last_id(moment))
 
 
 def test_ids_of_one_moment_differ() -> None:

@@ -189,7 +189,7 @@ def runs_version(monitor_id: UUID, count: int) -> list[tuple[object, ...]]:
     query = (
         select(Task.id, Task.version)
         .where(Task.monitor_id == monitor_id)
-        .order_by(Task.created.desc(), Task.id.desc())
+        .order_by(Task.id.desc())
         .limit(count)
     )
     return [tuple(row) for row in db.session.execute(query)]

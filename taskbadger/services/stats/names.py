@@ -131,11 +131,10 @@ def _summed(project: str, name: str, rows: list[StatRow], now: datetime) -> Name
 def neighbours(task: TaskState | PageTask) -> tuple[str | None, str | None]:
     """Return the ids of the runs of the same name before and after *task* in its project."""
     same = select(_task.id).where(_task.project_id == task.project_id, _task.name == task.name)
-    key = (_task.created, _task.id)
-    at = (literal(task.created, _task.created.type), literal(task.id, _task.id.type))
+    at = literal(task.id, _task.id.type)
 
     def nearest(order: Order) -> ScalarSelect[str]:
-        following = same.where(order.after(key, at)).order_by(*order.sort(key))
+        following = same.where(order.after([_task.id], [at])).order_by(*order.sort([_task.id]))
         return following.limit(1).scalar_subquery()
 
     found = select(nearest(Order.DESCENDING), nearest(Order.ASCENDING))

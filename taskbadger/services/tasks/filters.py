@@ -7,13 +7,14 @@ from uuid import UUID
 
 from sqlalchemy import and_, case, false, func, not_, or_, select
 
+from taskbadger.domain import ids
 from taskbadger.models import TaskTag
 from taskbadger.models.task_rows import TASKS
 from taskbadger.models.types import Column, Columns, Condition, Query
 
 _MAX_JOINS = 4
 _VALUE = TaskTag.value.expression
-_MOMENT_COLUMNS = {"created": "created", "updated": "updated", "ended": "end_time"}
+_MOMENT_COLUMNS = {"updated": "updated", "ended": "end_time"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +60,31 @@ def conditions(filters: Filters, task: Columns = TASKS.c) -> list[Condition]:
         found.append(_any_of(task.monitor_id, filters.monitor))
     found += _has_tags(task, filters)
     for name, moment in filters.moments.items():
-        column = task[_MOMENT_COLUMNS[name.partition("_")[0]]]
-        found.append(column >= moment if name.endswith("_after") else column < moment)
+        found += _in_time(task, name, moment)
     for word in (filters.search, *filters.words):
         if word:
             found.append(task.name_folded.contains(word.casefold(), autoescape=True))
     found += _without(task, filters.without)
     return found
+
+
+def _in_time(task: Columns, name: str, moment: datetime) -> Sequence[Condition]:
+    if name == "created_after":
+        return created_since(task, moment)
+    if name == "created_before":
+        return created_before(task, moment)
+    column = task[_MOMENT_COLUMNS[name.partition("_")[0]]]
+    return [column >= moment if name.endswith("_after") else column < moment]
+
+
+def created_since(task: Columns, moment: datetime) -> tuple[Condition, Condition]:
+    """Return the conditions for tasks created at *moment* or later: a range of ids, and exactly."""
+    return task.id >= ids.first_id(moment), task.created >= moment
+
+
+def created_before(task: Columns, moment: datetime) -> tuple[Condition, Condition]:
+    """Return the conditions for tasks created before *moment*: a range of ids, and exactly."""
+    return task.id < ids.end_id(moment), task.created < moment
 
 
 def _matches_not(excluded: Filters, task: Columns) -> Condition:

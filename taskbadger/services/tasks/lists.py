@@ -12,10 +12,19 @@ from taskbadger.domain.identity import ProjectRef
 from taskbadger.domain.status import STATUSES
 from taskbadger.errors import FieldError, ValidationFailed
 from taskbadger.extensions import Statement, read_outside_session
+from taskbadger.models import Task
 from taskbadger.models.task_rows import TASKS, WIRE_COLUMNS, WireTask
 from taskbadger.models.types import Query
 from taskbadger.schemas.fields import explain_moment, parse_moment, printable
-from taskbadger.services.pagination import Cursor, Keyset, Order, Page, cut_page
+from taskbadger.services.pagination import (
+    Cursor,
+    Keyset,
+    Order,
+    Page,
+    cut_page,
+    keyset_of,
+    read_task_id,
+)
 from taskbadger.services.tasks.filters import NO_FILTERS, Filters, conditions
 
 _task = TASKS.c
@@ -140,18 +149,8 @@ def _read_tag(text: str) -> tuple[str, str]:
     return pair
 
 
-def read_key(key: tuple[str, ...]) -> tuple[datetime, str] | None:
-    """Read a cursor's key: a task's creation time and id; None if it is invalid."""
-    created = parse_moment(key[0])
-    if created is None or ids.to_bytes(key[1]) is None:
-        return None
-    return created, key[1]
-
-
-NEWEST_FIRST: Keyset[WireTask] = Keyset(
-    (_task.created, _task.id), Order.DESCENDING, read_key, lambda task: (task.created, task.id)
-)
-_AT = (bindparam("at", type_=_task.created.type), bindparam("after", type_=_task.id.type))
+NEWEST_FIRST: Keyset[WireTask] = keyset_of(Task.id, read_task_id, Order.DESCENDING)
+_AT = (bindparam("at", type_=_task.id.type),)
 
 
 _Read = Callable[[Mapping[str, object]], Sequence[WireTask]]
@@ -179,7 +178,7 @@ class _Statements:
     def page(self, project: ProjectRef, cursor: Cursor | None, size: int) -> Page[WireTask]:
         parameters: dict[str, object] = {"project": project.id, "limit": size + 1}
         if cursor is not None:
-            parameters["at"], parameters["after"] = NEWEST_FIRST.values_at(cursor)
+            [parameters["at"]] = NEWEST_FIRST.values_at(cursor)
         rows = self._reader(cursor)(parameters)
         return cut_page(rows, size, cursor, NEWEST_FIRST.write)
 

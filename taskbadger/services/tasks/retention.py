@@ -9,7 +9,9 @@ from sqlalchemy import delete, select
 from taskbadger.domain.status import TERMINAL
 from taskbadger.extensions import db
 from taskbadger.models import Project, Task
+from taskbadger.models.task_rows import TASKS
 from taskbadger.models.types import Condition
+from taskbadger.services.tasks.filters import created_before
 
 
 class Retention(NamedTuple):
@@ -32,7 +34,7 @@ def purge_tasks(retention: Retention, *, now: datetime, limit: int = 200) -> int
     cutoff = now - timedelta(days=retention.days)
     ended = (
         Task.project_id == retention.project_id,
-        Task.created < cutoff,
+        *created_before(TASKS.c, cutoff),
         Task.end_time < cutoff,
     )
     found = _find(ended, limit)
@@ -53,7 +55,7 @@ def _find(ended: Sequence[Condition], limit: int) -> list[str]:
         query = (
             select(Task.id)
             .where(*ended, Task.status == status)
-            .order_by(Task.created)
+            .order_by(Task.id)
             .limit(limit - len(found))
         )
         found += db.session.scalars(query)

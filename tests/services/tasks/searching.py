@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from taskbadger.domain.identity import Actor, ProjectRef
 from taskbadger.extensions import db
@@ -58,13 +58,21 @@ def walk(
 
 def explained(query: Any) -> str:
     """Return how the database says it answers a query."""
-    sql = str(query.compile(db.engine, compile_kwargs={"literal_binds": True}))
+    sent: list[tuple[str, Any]] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
+        sent.append((statement, parameters))
+
+    event.listen(db.engine, "before_cursor_execute", note)
+    db.session.execute(query)
+    event.remove(db.engine, "before_cursor_execute", note)
+    [(statement, parameters)] = sent
     prefix = "EXPLAIN QUERY PLAN" if db.engine.dialect.name == "sqlite" else "EXPLAIN"
     if prefix == "EXPLAIN":
         # A table of eight rows is read faster in other ways; here only the possible counts.
         for way in ("seqscan", "bitmapscan", "indexscan", "sort"):
             db.session.execute(text(f"SET LOCAL enable_{way} = off"))
-    rows = db.session.execute(text(f"{prefix} {sql.replace(':', chr(92) + ':')}")).all()
+    rows = db.session.connection().exec_driver_sql(f"{prefix} {statement}", parameters).all()
     return "\n".join(str(row[-1]) for row in rows)
 
 

@@ -15,7 +15,7 @@ from taskbadger.errors import FieldError, ValidationFailed
 from taskbadger.services.pagination import Cursor, InvalidCursor, Page
 from taskbadger.services.tasks import reads
 from taskbadger.services.tasks.filters import NO_FILTERS, Filters
-from taskbadger.services.tasks.lists import list_tasks, read_filters, read_key
+from taskbadger.services.tasks.lists import list_tasks, read_filters
 
 ID = "AZqw7RwrcgChnTj1iQq1vA"
 MONITOR = UUID("0192f3c4-0000-7000-8000-000000000001")
@@ -142,21 +142,6 @@ def test_every_bad_value_is_named_at_once() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("key", "expected"),
-    [
-        ((to_wire(NOW), ID), (NOW, ID)),
-        (("yesterday", ID), None),
-        ((to_wire(NOW), "x"), None),
-        (("", ""), None),
-    ],
-)
-def test_cursor_names_a_task_by_time_and_id(
-    key: tuple[str, ...], expected: tuple[datetime, str] | None
-) -> None:
-    assert read_key(key) == expected
-
-
 def test_project_lists_its_own_tasks_newest_first(many: list[ProjectRef]) -> None:
     page = list_tasks(many[0], NO_FILTERS, None, 100)
 
@@ -221,16 +206,16 @@ def test_task_that_is_created_meanwhile_moves_no_page(project: ProjectRef) -> No
     assert (names(first), names(second)) == (["a", "b"], ["c"])
 
 
-@pytest.mark.parametrize("key", [("x", "y"), (to_wire(NOW), "y"), ("x", ids.first_id(NOW))])
-def test_cursor_of_another_list_is_refused(project: ProjectRef, key: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("key", ["x", to_wire(NOW), "7"])
+def test_cursor_of_another_list_is_refused(project: ProjectRef, key: str) -> None:
     for filters in (NO_FILTERS, Filters(queue=("high",))):
         with pytest.raises(InvalidCursor):
-            list_tasks(project, filters, Cursor(key), 2)
+            list_tasks(project, filters, Cursor((key,)), 2)
 
 
 def test_cursor_of_a_task_that_is_gone_still_works(project: ProjectRef) -> None:
     make_task(project, "old", ago=60)
-    between = Cursor((to_wire(NOW), ids.first_id(NOW)))
+    between = Cursor((ids.first_id(NOW),))
 
     assert names(list_tasks(project, NO_FILTERS, between, 2)) == ["old"]
 

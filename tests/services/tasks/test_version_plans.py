@@ -75,7 +75,7 @@ LOOK_UPS: dict[str, tuple[Callable[[ProjectRef, str, UUID], object], str]] = {
     ),
     "runs": (
         lambda _project, _task, monitor: lists.runs_version(monitor, 10),
-        "ix_task_monitor_id_created_id",
+        "ix_task_monitor_id_id",
     ),
 }
 

@@ -63,7 +63,7 @@ def read_query(values: Mapping[str, str]) -> Query:
 
 def read_position(text: str | None) -> Cursor | None:
     """Read where a page begins; raises InvalidCursor."""
-    return read_cursor(text, parts=2) if text else None
+    return read_cursor(text, parts=1) if text else None
 
 
 def read_newest(form: Mapping[str, str]) -> Cursor | None:

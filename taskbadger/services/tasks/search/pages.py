@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar, cast
 
-from taskbadger.domain import ids
 from taskbadger.domain.identity import ProjectRef
 from taskbadger.extensions import db, read_outside_session
 from taskbadger.models.task_rows import LIST_COLUMNS, TASKS, ListedTask, columns_of
@@ -18,6 +17,7 @@ from taskbadger.services.tasks.search.positions import (
     Placed,
     cursor_at,
     key_of,
+    place_of,
     start_parameters,
 )
 from taskbadger.services.tasks.search.statements import FROM_NEWEST, Walk
@@ -162,7 +162,7 @@ def _scan_end(plan: Plan, walk: Walk, parameters: dict[str, object]) -> _Positio
     for branch in plan.branches:
         found = db.session.execute(statements.scan_end(plan, branch, walk), parameters)
         ends += [_Position(last.created, last.id) for last in found]
-    return max(ends, key=_place) if ends else None
+    return max(ends, key=place_of) if ends else None
 
 
 def _cut_at(end: _Position, rows: Sequence[R], previous: Cursor | None) -> Found[R]:
@@ -170,9 +170,5 @@ def _cut_at(end: _Position, rows: Sequence[R], previous: Cursor | None) -> Found
 
     A branch that reached further back finds the others again on the next page.
     """
-    kept = [row for row in rows if _place(row) >= _place(end)]
+    kept = [row for row in rows if place_of(row) >= place_of(end)]
     return Found(kept, cursor_at(end), previous, looked_back_to=end.created)
-
-
-def _place(row: Placed) -> tuple[datetime, bytes]:
-    return row.created, ids.to_bytes(row.id) or b""

@@ -1,17 +1,12 @@
-"""Positions in the list: the keys of rows, as cursors have them."""
+"""Positions in the list: the ids of rows, as cursors have them."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
-from taskbadger.clock import to_wire
 from taskbadger.domain import ids
 from taskbadger.services.pagination import Cursor, InvalidCursor
-from taskbadger.services.tasks.lists import read_key
-
-# Ids sort by milliseconds, so rows of the same one may be in another order than by time.
-_STEP = timedelta(milliseconds=2)
 
 
 class Placed(Protocol):
@@ -19,13 +14,11 @@ class Placed(Protocol):
 
     @property
     def id(self) -> str: ...
-    @property
-    def created(self) -> datetime: ...
 
 
-def key_of(row: Placed) -> tuple[str, str]:
+def key_of(row: Placed) -> tuple[str]:
     """Return the key of a row."""
-    return to_wire(row.created), row.id
+    return (row.id,)
 
 
 def cursor_at(row: Placed) -> Cursor:
@@ -35,15 +28,13 @@ def cursor_at(row: Placed) -> Cursor:
 
 def newest_at(moment: datetime) -> Cursor:
     """Return the position of the newest task that there can be at *moment*."""
-    return Cursor((to_wire(moment), ids.first_id(moment)))
+    return Cursor((ids.last_id(moment),))
 
 
 def at_and_below(cursor: Cursor) -> Cursor:
-    """Return the cursor of the page that begins with the row at *cursor*."""
-    created, task_id = _read(cursor)
-    number = int.from_bytes(ids.to_bytes(task_id) or b"", "big") + 1
-    after = ids.from_bytes(number.to_bytes(16, "big"))
-    return Cursor((to_wire(created), after))
+    """Return the cursor of the page that begins with the row at *cursor*; raises InvalidCursor."""
+    following = int.from_bytes(_place_at(cursor), "big") + 1
+    return Cursor((ids.from_bytes(following.to_bytes(16, "big")),))
 
 
 def count_above(rows: Sequence[Placed], cursor: Cursor) -> int:
@@ -51,21 +42,25 @@ def count_above(rows: Sequence[Placed], cursor: Cursor) -> int:
 
     Raises InvalidCursor.
     """
-    at = _read(cursor)
-    return bisect_left(rows, True, key=lambda row: (row.created, row.id) <= at)
+    at = _place_at(cursor)
+    return bisect_left(rows, True, key=lambda row: place_of(row) <= at)
 
 
 def start_parameters(cursor: Cursor | None) -> dict[str, object]:
     """Return the parameters of a statement that starts at *cursor*; raises InvalidCursor."""
     if cursor is None:
         return {}
-    created, task_id = _read(cursor)
-    near = created - _STEP if cursor.backwards else created + _STEP
-    return {"at": created, "after": task_id, "near": ids.first_id(near)}
+    _place_at(cursor)
+    return {"at": cursor.key[0]}
 
 
-def _read(cursor: Cursor) -> tuple[datetime, str]:
-    key = read_key(cursor.key)
-    if key is None:
+def place_of(row: Placed) -> bytes:
+    """Return what sorts rows; the text of an id does not."""
+    return ids.to_bytes(row.id) or b""
+
+
+def _place_at(cursor: Cursor) -> bytes:
+    place = ids.to_bytes(cursor.key[0])
+    if place is None:
         raise InvalidCursor()
-    return key
+    return place

@@ -7,7 +7,7 @@ from sqlalchemy import Subquery, Table, bindparam, func, select, union_all
 
 from taskbadger.models import Task, TaskTag
 from taskbadger.models.task_rows import TASKS
-from taskbadger.models.types import Column, Columns, Condition, Query
+from taskbadger.models.types import Column, Condition, Query
 from taskbadger.services.pagination import Order
 from taskbadger.services.tasks.filters import conditions
 from taskbadger.services.tasks.search.many_projects import of_each
@@ -15,8 +15,6 @@ from taskbadger.services.tasks.search.plan import Branch, Plan, TagBranch
 
 MAX_UNION = 100
 """SELECTs in one union; SQLite takes 500."""
-# Rows of the same millisecond may have another order in the index of tags.
-_SAME_MILLISECOND = 500
 
 _task = TASKS.c
 _tag = cast(Table, TaskTag.__table__).c
@@ -35,8 +33,7 @@ _SCAN_COLUMNS = (
     _task.end_time,
 )
 """What filters check in a scan."""
-_START = (bindparam("at", type_=_task.created.type), bindparam("after", type_=_task.id.type))
-_NEAR = bindparam("near", type_=_tag.task_id.type)
+_START = bindparam("at", type_=_task.id.type)
 
 
 class Walk(NamedTuple):
@@ -47,27 +44,23 @@ class Walk(NamedTuple):
     has_start: bool
     """Whether it starts after a row, which ``positions.start_parameters`` gives."""
 
-    def beyond_start(self, columns: Columns) -> list[Condition]:
+    def beyond_start(self, task_id: Column) -> list[Condition]:
         """Return the condition for rows after the start, if there is one."""
-        return [self.order.after(_key(columns), _START)] if self.has_start else []
+        return [self.order.after([task_id], [_START])] if self.has_start else []
 
-    def sort(self, columns: Columns) -> tuple[Column, ...]:
+    def sort(self, task_id: Column) -> Column:
         """Return what ORDER BY takes."""
-        return self.order.sort(_key(columns))
+        return self.order.sort([task_id])[0]
 
 
 FROM_NEWEST = Walk(Order.DESCENDING, has_start=False)
-
-
-def _key(columns: Columns) -> tuple[Column, Column]:
-    return columns.created, columns.id
 
 
 def page(plan: Plan, columns: Sequence[Column], walk: Walk, limit: int) -> Query:
     """Return the statement for the *columns* of up to *limit* tasks."""
     merged = _merge(plan, walk, limit).limit(limit).subquery()
     query = select(*columns).select_from(merged).join(Task, _task.id == merged.c.id)
-    return query.order_by(*walk.sort(_task))
+    return query.order_by(walk.sort(_task.id))
 
 
 def count(plan: Plan, walk: Walk, limit: int) -> Query:
@@ -81,8 +74,8 @@ def _merge(plan: Plan, walk: Walk, limit: int) -> Query:
         return branches[0]
     # SQLite takes ORDER BY and LIMIT in the members of a union only one level deeper.
     parts = [branch.subquery() for branch in branches]
-    merged = union_of([select(part.c.created, part.c.id) for part in parts])
-    return select(merged.c.created, merged.c.id).order_by(*walk.sort(merged.c))
+    merged = union_of([select(part.c.id) for part in parts])
+    return select(merged.c.id).order_by(walk.sort(merged.c.id))
 
 
 def union_of(parts: Sequence[Query]) -> Subquery:
@@ -94,7 +87,7 @@ def union_of(parts: Sequence[Query]) -> Subquery:
 
 
 def _walk_branch(plan: Plan, branch: Branch, walk: Walk, limit: int) -> Query:
-    """Return the keys of up to *limit* tasks of a branch that match, of each project."""
+    """Return the ids of up to *limit* tasks of a branch that match, of each project."""
     query = _walk_range(plan, branch, walk, limit)
     return of_each(branch.project_ids, query) if branch.project_ids else query
 
@@ -103,35 +96,29 @@ def _walk_range(plan: Plan, branch: Branch, walk: Walk, limit: int) -> Query:
     if isinstance(branch, TagBranch):
         return _walk_tagged(plan, branch, walk, limit)
     if not plan.rest_conditions:
-        inner = select(*_key(_task)).where(*branch.conditions, *walk.beyond_start(_task))
-        return inner.order_by(*walk.sort(_task)).limit(limit)
+        inner = select(_task.id).where(*branch.conditions, *walk.beyond_start(_task.id))
+        return inner.order_by(walk.sort(_task.id)).limit(limit)
     rows = _scan(plan, branch, walk).subquery()
-    inner = select(*_key(rows.c)).where(*conditions(plan.rest, rows.c))
-    return inner.order_by(*walk.sort(rows.c)).limit(limit)
+    inner = select(rows.c.id).where(*conditions(plan.rest, rows.c))
+    return inner.order_by(walk.sort(rows.c.id)).limit(limit)
 
 
 def _walk_tagged(plan: Plan, branch: TagBranch, walk: Walk, limit: int) -> Query:
-    depth = plan.depth if plan.rest_conditions else limit + _SAME_MILLISECOND
+    depth = plan.depth if plan.rest_conditions else limit
     tagged = _tagged(branch, walk).limit(depth).subquery()
-    query = (
-        select(*_key(_task))
-        .select_from(tagged)
-        .join(Task, _task.id == tagged.c.task_id)
-        .where(*walk.beyond_start(_task), *plan.rest_conditions)
-    )
-    return query.order_by(*walk.sort(_task)).limit(limit)
+    query = select(_task.id).select_from(tagged).join(Task, _task.id == tagged.c.task_id)
+    query = query.where(*plan.rest_conditions).order_by(walk.sort(_task.id))
+    return query.limit(limit)
 
 
 def _tagged(branch: TagBranch, walk: Walk) -> Query:
-    """Return the ids of tasks with a tag. Ids begin with the time, so they are nearly in order."""
+    """Return the ids of tasks with a tag."""
     query = select(_tag.task_id).where(
         _tag.project_id == branch.project_id,
         _tag.name == branch.name,
         _tag.value == branch.value,
     )
-    if walk.has_start:
-        query = query.where(walk.order.after([_tag.task_id], [_NEAR]))
-    return query.order_by(*walk.order.sort([_tag.task_id]))
+    return query.where(*walk.beyond_start(_tag.task_id)).order_by(walk.sort(_tag.task_id))
 
 
 def scan(plan: Plan, branch: Branch, walk: Walk) -> Query:
@@ -145,12 +132,12 @@ def _scan(plan: Plan, branch: Branch, walk: Walk) -> Query:
         tagged = _tagged(branch, walk).limit(plan.depth).subquery()
         query = select(*_SCAN_COLUMNS).select_from(tagged)
         return query.join(Task, _task.id == tagged.c.task_id)
-    query = select(*_SCAN_COLUMNS).where(*branch.conditions, *walk.beyond_start(_task))
-    return query.order_by(*walk.sort(_task)).limit(plan.depth)
+    query = select(*_SCAN_COLUMNS).where(*branch.conditions, *walk.beyond_start(_task.id))
+    return query.order_by(walk.sort(_task.id)).limit(plan.depth)
 
 
 def scan_end(plan: Plan, branch: Branch, walk: Walk) -> Query:
-    """Return the key of the last row that is checked, of each project; none if all are."""
+    """Return the id and time of the last row that is checked, of each project; none if all are."""
     query = _scan_end(plan, branch, walk)
     return of_each(branch.project_ids, query) if branch.project_ids else query
 
@@ -158,6 +145,7 @@ def scan_end(plan: Plan, branch: Branch, walk: Walk) -> Query:
 def _scan_end(plan: Plan, branch: Branch, walk: Walk) -> Query:
     if isinstance(branch, TagBranch):
         last = _tagged(branch, walk).offset(plan.depth - 1).limit(1).subquery()
-        return select(*_key(_task)).join(last, _task.id == last.c.task_id)
-    query = select(*_key(_task)).where(*branch.conditions, *walk.beyond_start(_task))
-    return query.order_by(*walk.sort(_task)).offset(plan.depth - 1).limit(1)
+        return select(_task.id, _task.created).join(last, _task.id == last.c.task_id)
+    query = select(_task.id, _task.created)
+    query = query.where(*branch.conditions, *walk.beyond_start(_task.id))
+    return query.order_by(walk.sort(_task.id)).offset(plan.depth - 1).limit(1)

@@ -8,7 +8,6 @@ from flask import Flask
 from services.tasks.searching import NOW, filters_of, found_names, make_task, walk
 from sqlalchemy import insert
 
-from taskbadger.domain import ids
 from taskbadger.domain.identity import ProjectRef
 from taskbadger.extensions import db
 from taskbadger.models import Project
@@ -52,7 +51,7 @@ def test_pages_hold_every_task_once_in_both_directions(
 
 
 def test_cursor_from_elsewhere_is_refused(project: ProjectRef) -> None:
-    for key in (("yesterday", ids.new_id(NOW)), ("2026-11-23T12:00:00Z", "x")):
+    for key in (("yesterday",), ("2026-11-23T12:00:00Z",)):
         with pytest.raises(InvalidCursor):
             search_tasks([project], Filters(), Cursor(key), 10)
 
