@@ -109,6 +109,13 @@ class ParseError(TaskBadgerError):
         super().__init__(f"JSON parse error - {reason}")
 
 
+class MalformedRequest(TaskBadgerError):
+    """Malformed HTTP request."""
+
+    status = 400
+    code = "parse_error"
+
+
 class InvalidHost(TaskBadgerError):
     """The Host header does not name a valid host."""
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import psutil
 import psycopg
 import pytest
+from faults.attack import exchange
 from processes import TIME_LIMIT, Server, gunicorn, lives, run_server, serve, wait_until
 
 from taskbadger import serving
@@ -326,6 +327,43 @@ def test_gunicorn_alone_serves_the_application(tmp_path: Path) -> None:
 
     with gunicorn(tmp_path) as server:
         assert is_ready(server)
+
+
+CHUNKS = {
+    "size": b"zz\r\n",
+    "no size": b"\r\n",
+    "sign": b"-5\r\nhello\r\n",
+    "terminator": b"5\r\nhelloXX0\r\n\r\n",
+    "bare newline": b"5\nhello\n0\n\n",
+    "extension": b"5;\x00\r\n",
+    "trailer": b"2\r\n{}\r\n0\r\nbad trailer\r\n\r\n",
+    "cut off": b"5\r\nhel",
+    "too large": b"f" * 18 + b"\r\n",
+}
+FORM = "application/x-www-form-urlencoded"
+PARTS = "multipart/form-data; boundary=x"
+
+
+def test_gunicorn_alone_answers_400_to_malformed_chunks(tmp_path: Path) -> None:
+    run_server("db", "upgrade", home=tmp_path)
+    key = new_key(tmp_path, f"sqlite:///{tmp_path}/instance/taskbadger.db")
+    api = ("/api/acme/web/tasks/", "application/json", f"Authorization: Bearer {key}\r\n")
+    places = {"API": api, "form": ("/sign-in", FORM, ""), "parts": ("/sign-in", PARTS, "")}
+    wrong = {}
+    with gunicorn(tmp_path, "--worker-class", "gthread") as server:
+        for place, (path, mimetype, more) in places.items():
+            head = (
+                f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {mimetype}\r\n{more}"
+                "Transfer-Encoding: chunked\r\n\r\n"
+            )
+            for name, chunk in CHUNKS.items():
+                answer = exchange(server.address, head.encode() + chunk + b"\r\n\r\n")
+                if not answer.startswith(b"HTTP/1.1 400 "):
+                    wrong[place, name] = answer
+        assert is_ready(server)
+
+    assert wrong == {}
+    assert "Traceback" not in server.log.read_text()
 
 
 def test_gunicorn_alone_refuses_bad_settings_in_one_line(tmp_path: Path) -> None:

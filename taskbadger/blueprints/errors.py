@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from flask import Flask, Response, request
+from gunicorn.http.errors import ParseException
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import (
@@ -20,6 +21,7 @@ from werkzeug.exceptions import (
 from taskbadger.blueprints.problems import allow_header, problem_page
 from taskbadger.errors import (
     FieldError,
+    MalformedRequest,
     PayloadTooLarge,
     ServiceUnavailable,
     TaskBadgerError,
@@ -105,6 +107,7 @@ def _server_error() -> Response:
 def register(app: Flask, api: Any) -> None:
     """Register the handlers of errors that are not HTTPException; ``Api`` handles those."""
     app.register_error_handler(TaskBadgerError, _on_error)
+    app.register_error_handler(ParseException, _on_malformed_body)
     app.register_error_handler(DBAPIError, _on_database_error)
     app.register_error_handler(PoolTimeout, _on_database_error)
 
@@ -113,6 +116,11 @@ def _on_error(error: TaskBadgerError) -> Response:
     if is_api_request():
         return answer(error)
     return problem_page(error.status, error.detail, getattr(error, "retry_after", None))
+
+
+def _on_malformed_body(_error: ParseException) -> Response:
+    """Answer 400: gunicorn's own workers look at the chunks of a body while a view reads it."""
+    return _on_error(MalformedRequest())
 
 
 def _on_database_error(error: Exception) -> Any:
