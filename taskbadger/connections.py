@@ -10,6 +10,7 @@ import os
 import re
 import select
 import socket
+import time
 from enum import Enum, auto
 from typing import Any
 
@@ -21,6 +22,8 @@ SMALL_ANSWER_BYTES = 16 * 1024
 """An answer of less than this is sent at once when it is whole."""
 WRITE_SECONDS = 30.0
 """How long a client may take nothing of an answer before the connection is closed."""
+MIN_BYTES_PER_SECOND = 16 * 1024
+"""How fast a client must read while its answer holds a thread; it may pause for WRITE_SECONDS."""
 READ_SIZE = 64 * 1024
 
 _FRAMING = re.compile(
@@ -229,6 +232,8 @@ class BufferedSocket:
         self._socket = sock
         self._request = memoryview(b"")
         self._unsent = bytearray()
+        self._patience = WRITE_SECONDS
+        """Seconds for which a thread still waits for the client."""
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -236,6 +241,7 @@ class BufferedSocket:
     def set_request(self, request: bytes) -> None:
         """Let ``recv`` give this request."""
         self._request = memoryview(request)
+        self._patience = WRITE_SECONDS
 
     def take_rest(self) -> bytes:
         """Return what ``recv`` has not given."""
@@ -265,9 +271,18 @@ class BufferedSocket:
         waiting = select.poll()
         waiting.register(self._socket, select.POLLOUT)
         while len(self._unsent) > MAX_UNSENT_BYTES:
-            if not waiting.poll(WRITE_SECONDS * 1000):
-                raise BrokenPipeError(errno.EPIPE, "the client does not read its answer")
+            self._wait_for_client(waiting)
+
+    def _wait_for_client(self, waiting: select.poll) -> None:
+        """Send a part; raises BrokenPipeError when the client reads nothing, or too slowly."""
+        began, before = time.monotonic(), len(self._unsent)
+        if waiting.poll(max(self._patience, 0) * 1000):
             self.flush()
+        earned = (before - len(self._unsent)) / MIN_BYTES_PER_SECOND
+        spent = time.monotonic() - began
+        self._patience = min(self._patience - spent + earned, WRITE_SECONDS)
+        if self._patience <= 0:
+            raise BrokenPipeError(errno.EPIPE, "the client does not read its answer")
 
     def flush(self) -> bool:
         """Send what can be sent now; say whether nothing is left. Raises OSError."""

@@ -1,11 +1,15 @@
 """Requests as their bytes come in: where each one ends, however it is cut up."""
 
 import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from taskbadger import connections
 from taskbadger.connections import MAX_HEAD_BYTES, Arrival, BufferedSocket, Incoming
 
 LIMIT = 1000
@@ -201,3 +205,63 @@ def test_socket_gives_the_request_in_parts_and_then_its_end() -> None:
     assert (parts, rest, buffered.recv(10)) == ([b"abc", b"de"], b"fgh", b"")
     theirs.close()
     buffered.close()
+
+
+@contextmanager
+def reading(theirs: socket.socket, bytes_at_once: int) -> Iterator[None]:
+    """Read a hundred times a second until the block ends."""
+    stopping = threading.Event()
+
+    def read() -> None:
+        while not stopping.wait(0.01):
+            with suppress(BlockingIOError):
+                theirs.recv(bytes_at_once)
+
+    theirs.setblocking(False)
+    thread = threading.Thread(target=read)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join()
+
+
+@pytest.fixture
+def pair(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[BufferedSocket, socket.socket]]:
+    """A socket whose long answers hold a thread soon, and its client."""
+    monkeypatch.setattr(connections, "MAX_UNSENT_BYTES", 10_000)
+    monkeypatch.setattr(connections, "WRITE_SECONDS", 0.5)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield BufferedSocket(ours), theirs
+
+
+def test_client_that_reads_nothing_of_a_long_answer_ends_it(
+    pair: tuple[BufferedSocket, socket.socket],
+) -> None:
+    with pytest.raises(BrokenPipeError):
+        pair[0].sendall(b"x" * 5_000_000)
+
+
+def test_client_that_reads_too_slowly_ends_a_long_answer(
+    pair: tuple[BufferedSocket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "MIN_BYTES_PER_SECOND", 100_000_000)
+
+    with reading(pair[1], 1000), pytest.raises(BrokenPipeError):
+        pair[0].sendall(b"x" * 5_000_000)
+
+
+def test_client_that_reads_steadily_gets_a_long_answer(
+    pair: tuple[BufferedSocket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "WRITE_SECONDS", 30.0)
+    monkeypatch.setattr(connections, "MIN_BYTES_PER_SECOND", 1000)
+    ours = pair[0]
+    ours.set_request(b"")
+
+    with reading(pair[1], 65_536):
+        ours.sendall(b"x" * 2_000_000)
+
+    assert ours.unsent() <= 10_000

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,10 @@ from taskbadger import web_worker
 web_worker.HEAD_SECONDS = web_worker.BODY_SECONDS = web_worker.WRITE_SECONDS = 1.0
 """
 """A configuration of gunicorn with short time limits."""
+IMPATIENT = """
+from taskbadger import connections, web_worker
+connections.WRITE_SECONDS = web_worker.WRITE_SECONDS = 1.0
+"""
 LITTLE_MEMORY = """
 from taskbadger import web_worker
 web_worker.MAX_BUFFERED_BYTES, web_worker.SMALL_BYTES = 100_000, 1000
@@ -143,6 +147,31 @@ def test_client_that_reads_nothing_is_dropped(short_limits: Server) -> None:
         connections = short_limits.gunicorn.children()[0].net_connections
 
         wait_until(lambda: not [c for c in connections() if c.status == "ESTABLISHED"], "an end")
+
+
+def established(connections: list[Any]) -> list[Any]:
+    return [one for one in connections if one.status == "ESTABLISHED"]
+
+
+def test_long_answers_that_nobody_reads_hold_no_thread_for_long(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/test.db"
+    with running(tmp_path, url, IMPATIENT) as server:
+        key = new_key(tmp_path, url)
+        for _ in range(8):
+            body = {"name": "job", "data": {"text": "x" * 900_000}}
+            assert server.request("POST", TASKS, key=key, json_body=body)[0] == 201
+        listing = f"GET {TASKS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\r\n"
+        with ExitStack() as stack:
+            for _ in range(6):
+                stack.enter_context(connect(server)).sendall(listing.encode())
+            connections = server.gunicorn.children()[0].net_connections
+            wait_until(lambda: len(established(connections())) == 6, "six clients")
+            wait_until(lambda: not established(connections()), "their end")
+            status, answer = server.get(TASKS, key=key)
+        log = server.log.read_text()
+
+    assert (status, len(json.loads(answer)["results"])) == (200, 8)
+    assert "Traceback" not in log
 
 
 MALFORMED_CHUNKS = [
