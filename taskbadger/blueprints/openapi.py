@@ -49,7 +49,10 @@ _HOSTED_SCHEMAS = (
 _SUCCESSES = {"201": "Created", "204": "No response body"}
 _METHODS = ("get", "post", "put", "patch", "delete")
 # Accepted, but not in the request schemas: the SDK's generated models depend on that.
-_HIDDEN_FIELDS = {"TaskRequest": ["actions"], "PatchedTaskRequest": ["actions"]}
+_HIDDEN_FIELDS = {
+    "TaskRequest": ["actions"],
+    "PatchedTaskRequest": ["actions", "value_increment", "data_merge"],
+}
 
 
 def query(name: str, kind: str, description: str) -> dict[str, Any]:

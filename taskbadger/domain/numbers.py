@@ -39,11 +39,19 @@ def read_exactly(text: str) -> Any:
     return _EXACT.decode(text)
 
 
-def write(value: Any) -> str:
-    """Return what *read_exactly* read as indented JSON, with the numbers as they were written."""
+def write(value: Any, *, indent: int | None = 2) -> str:
+    """Return what *read_exactly* read as JSON, with the numbers as they were written.
+
+    *indent* None writes it without white space.
+    """
     mark = uuid4().hex
     numbers: list[str] = []
-    text = json.dumps(_with_placeholders(value, mark, numbers), indent=2, ensure_ascii=False)
+    text = json.dumps(
+        _with_placeholders(value, mark, numbers),
+        indent=indent,
+        separators=(",", ": " if indent else ":"),
+        ensure_ascii=False,
+    )
     return re.sub(f'"{mark}([0-9]+)"', lambda found: numbers[int(found[1])], text)
 
 

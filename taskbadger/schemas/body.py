@@ -21,7 +21,7 @@ from taskbadger.errors import FieldError, ParseError, ValidationFailed
 from taskbadger.schemas.fields import RawJSON, printable
 
 MAX_DEPTH = 100
-VERBATIM = frozenset({"data"})
+VERBATIM = frozenset({"data", "data_merge"})
 """The fields whose values are kept as the text that was sent."""
 
 _SPACE = re.compile(r"[ \t\n\r]*")

@@ -16,6 +16,7 @@ from taskbadger.errors import FieldError
 
 INT32_MAX = 2**31 - 1
 INT64_MAX = 2**63 - 1
+INT64_MIN = -(2**63)
 
 
 class Message(str):

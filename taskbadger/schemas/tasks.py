@@ -18,10 +18,12 @@ from taskbadger.models.task_rows import EventRow, TaskState, WireTask
 from taskbadger.schemas.actions import ActionRequest
 from taskbadger.schemas.fields import (
     INT32_MAX,
+    INT64_MIN,
     Choice,
     Duration,
     Message,
     Moment,
+    RawJSON,
     RequestSchema,
     TaskRef,
     Text,
@@ -145,11 +147,44 @@ class TaskRequest(RequestSchema):
     actions = Actions(load_only=True)
 
 
+class Increment(WholeNumber):
+    """What is added to ``value``, which cannot be set in the same request."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(min_value=INT64_MIN, **kwargs)
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> int:
+        _check_alone("value", data)
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class Merge(Verbatim):
+    """What is merged into ``data``, which cannot be set in the same request."""
+
+    default_error_messages = {  # noqa: RUF012 - marshmallow's own way
+        "null": Message("null", "This field may not be null."),
+    }
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        _check_alone("data", data)
+        if not isinstance(value, RawJSON) or not isinstance(value.value, dict):
+            raise invalid("Expected an object.")
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+def _check_alone(other: str, body: Mapping[str, Any]) -> None:
+    if other in body:
+        raise invalid(f"This field cannot be sent together with “{other}”.")
+
+
 class PatchedTaskRequest(TaskRequest):
     """Some fields of a task."""
 
     name = Text(max_length=255, min_length=1, metadata=NAME)
     tags = Tags(removable=True, metadata=TAGS)
+    # As actions, these are not in the OpenAPI document.
+    value_increment = Increment(load_only=True)
+    data_merge = Merge(load_only=True)
 
 
 class Task(RequestSchema):

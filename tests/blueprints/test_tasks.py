@@ -372,6 +372,60 @@ def test_empty_patch_is_a_ping(api: ApiClient) -> None:
     assert [task["updated"], *moments] == sorted({task["updated"], *moments})
 
 
+def test_patch_adds_to_the_value_and_merges_into_the_data(api: ApiClient) -> None:
+    task = api.create(value=5, data={"a": {"x": 1}, "b": 2})
+
+    body = '{"value_increment": "3", "data_merge": {"a": {"y": 1.50}, "b": null}}'
+    answer = send(api, body, f"/tasks/{task['id']}/", "PATCH")
+
+    assert (answer.status_code, answer.json["value"]) == (200, 8)
+    assert '"data":{"a":{"x":1,"y":1.50}},' in answer.text
+
+
+@pytest.mark.parametrize(
+    ("body", "errors"),
+    [
+        ('{"value_increment": null}', {"value_increment": "This field may not be null."}),
+        ('{"value_increment": 1.5}', {"value_increment": "A valid integer is required."}),
+        ('{"value_increment": true}', {"value_increment": "A valid integer is required."}),
+        (
+            '{"value": null, "value_increment": 1, "data": {}, "data_merge": {}}',
+            {
+                "value_increment": "This field cannot be sent together with “value”.",
+                "data_merge": "This field cannot be sent together with “data”.",
+            },
+        ),
+        ('{"value_increment": -8}', {"value_increment": "The value would be less than 0."}),
+        ('{"data_merge": null}', {"data_merge": "This field may not be null."}),
+        ('{"data_merge": [1]}', {"data_merge": "Expected an object."}),
+        ('{"data_merge": {"a": "\\ud800"}}', {"data_merge": "Lone surrogates are not allowed."}),
+    ],
+)
+def test_wrong_increment_or_merge_changes_nothing(
+    api: ApiClient, body: str, errors: dict[str, str]
+) -> None:
+    task = api.create(value=5)
+
+    answer = send(api, body, f"/tasks/{task['id']}/", "PATCH")
+
+    assert answer.status_code == 400
+    assert {error["attr"]: error["detail"] for error in answer.json["errors"]} == errors
+    assert api.get(f"/tasks/{task['id']}/").json == task
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_only_a_patch_is_relative(api: ApiClient, method: str) -> None:
+    task = api.create(value=5, data={"a": 1})
+    path = "/tasks/" if method == "POST" else f"/tasks/{task['id']}/"
+
+    answer = api.open(
+        method, path, json={"name": "job", "value_increment": 1, "data_merge": {"b": 2}}
+    )
+
+    kept = (None, None) if method == "POST" else (5, {"a": 1})
+    assert (answer.json["value"], answer.json["data"]) == kept
+
+
 def test_patch_merges_tags_and_null_removes_one(api: ApiClient) -> None:
     task = api.create(tags={"a": "1", "b": "2", "c": "3"})
 

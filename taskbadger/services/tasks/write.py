@@ -21,6 +21,7 @@ from taskbadger.services.monitors import runs
 from taskbadger.services.tasks import auditing, history, reads
 from taskbadger.services.tasks.parents import check_new_parent, mark_parent
 from taskbadger.services.tasks.reads import Locked
+from taskbadger.services.tasks.relative import relative_changes
 from taskbadger.services.tasks.tags import change_tags, insert_tags
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -124,6 +125,7 @@ def update_task(
     added = data.get("actions") or ()
     actions.check_actions(project, added)
     values = {name: data[name] for name in (*_PLAIN, *_LIMITS) if name in data}
+    values.update(relative_changes(before, data))
     if "name" in values:
         values["name_folded"] = values["name"].casefold()
     if "parent" in data and data["parent"] != before.parent:
