@@ -14,6 +14,7 @@ from typing import Any, cast
 import httpx2
 from sqlalchemy import select
 
+from taskbadger import look_ups
 from taskbadger.caches import TimedCache
 from taskbadger.domain.identity import Actor, ProviderMetadata
 from taskbadger.errors import PermissionDenied, SettingsError
@@ -163,7 +164,20 @@ def _client(provider: Provider) -> Any:
         code_challenge_method="S256",
         timeout=TIMEOUT_SECONDS,
         trust_env=False,
+        event_hooks={"request": [_check_host]},
     )
+
+
+def _check_host(request: httpx2.Request) -> None:
+    """Raise ConnectError unless the host is found in time: the client would wait without a limit.
+
+    It looks the name up again, but a resolver that has just answered does not hang.
+    """
+    host, port = request.url.raw_host.decode("ascii"), request.url.port
+    try:
+        look_ups.look_up(host, port or 443, seconds=TIMEOUT_SECONDS)
+    except (OSError, UnicodeError) as error:
+        raise httpx2.ConnectError("the host was not found") from error
 
 
 def _discover(client: Any, provider: Provider, known: MetadataCache) -> ProviderMetadata:

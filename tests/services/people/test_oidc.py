@@ -1,5 +1,8 @@
 """Whom a person from the identity provider becomes. The protocol is tested with the pages."""
 
+import socket
+import threading
+import time
 from datetime import timedelta
 
 import pytest
@@ -99,6 +102,24 @@ def test_provider_that_does_not_answer_is_not_cached() -> None:
         oidc.begin(provider, known)
 
     assert len(known) == 0
+
+
+def test_name_server_that_hangs_holds_no_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    released = threading.Event()
+    provider = Provider("https://id.example", "id", "secret", "http://127.0.0.1/callback")
+
+    def hang(*_: object, **__: object) -> list[object]:
+        released.wait(60)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    monkeypatch.setattr(oidc, "TIMEOUT_SECONDS", 0.2)
+    began = time.monotonic()
+    with pytest.raises(SignOnFailed, match="cannot be reached"):
+        oidc.begin(provider, TimedCache(600.0))
+    released.set()
+
+    assert time.monotonic() - began < 30
 
 
 def test_answer_without_what_was_kept_is_refused() -> None:
