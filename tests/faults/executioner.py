@@ -2,13 +2,15 @@
 
 import random
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from faults.databases import Database
 from faults.restarting import RestartingServer
 from processes import wait_until
+
+from taskbadger.clock import utcnow
 
 WEIGHTS = {
     "web worker": 40,
@@ -34,7 +36,8 @@ class Executioner:
     database: Database
     acknowledged: Callable[[], int]
     """Returns how many writes were acknowledged."""
-    kills: Counter[str] = field(default_factory=Counter)
+    history: list[tuple[datetime, str]] = field(default_factory=list)
+    """When what was killed."""
 
     @property
     def kinds(self) -> dict[str, Callable[[], bool]]:
@@ -57,7 +60,7 @@ class Executioner:
                 kind = once.pop()
                 self._wait_for_writes(random.uniform(0.5, 1.5) * mean)
                 self._wait_until(self.kinds[kind], kind)
-                self.kills[kind] += 1
+                self.history.append((utcnow(), kind))
             else:
                 self._wait(mean)
                 self._kill_any()
@@ -89,7 +92,8 @@ class Executioner:
         def kill() -> bool:
             (kind,) = random.choices(list(kinds), weights)
             is_done = kinds[kind]()
-            self.kills[kind] += is_done
+            if is_done:
+                self.history.append((utcnow(), kind))
             return is_done
 
         self._wait_until(kill, "something to kill")

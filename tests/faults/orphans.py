@@ -55,6 +55,8 @@ class Claim:
 class Orphan:
     """A delivery whose worker died, from its claim to the next one."""
 
+    again: datetime
+    """When it was claimed again."""
     waited: timedelta
     late: timedelta
     """From the moment at which it was due and a worker was there."""
@@ -89,6 +91,7 @@ def find_orphans(
                 again = after.lease_end - lease
                 possible = [moment for moment in present if moment <= again]
                 yield Orphan(
+                    again,
                     waited=after.lease_end - before.lease_end,
                     late=again - max([before.lease_end, *possible]),
                 )

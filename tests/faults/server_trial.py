@@ -129,7 +129,7 @@ class Trial:
         wait_until(lambda: not self.server.remaining(), "the end of all processes")
         return Figures(
             name=self.database.name,
-            kills=self.executioner.kills,
+            kills=Counter(kind for _, kind in self.executioner.history),
             seconds=seconds,
             starts=self.server.starts,
             taken=self.server.taken,

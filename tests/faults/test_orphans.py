@@ -52,7 +52,7 @@ def test_only_deliveries_whose_worker_died_are_orphans() -> None:
 
     found = list(find_orphans(claims, timedelta(seconds=60), [NOW - SECOND]))
 
-    assert found == [Orphan(waited=61 * SECOND, late=SECOND)]
+    assert found == [Orphan(NOW + SECOND, waited=61 * SECOND, late=SECOND)]
 
 
 def test_orphan_is_not_late_while_nobody_is_there_to_send_it() -> None:
@@ -61,4 +61,4 @@ def test_orphan_is_not_late_while_nobody_is_there_to_send_it() -> None:
 
     found = list(find_orphans(claims, timedelta(seconds=60), present))
 
-    assert found == [Orphan(waited=75 * SECOND, late=3 * SECOND)]
+    assert found == [Orphan(NOW + 15 * SECOND, waited=75 * SECOND, late=3 * SECOND)]
