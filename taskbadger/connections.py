@@ -275,12 +275,11 @@ class BufferedSocket:
 
     def _wait_for_client(self, waiting: select.poll) -> None:
         """Send a part; raises BrokenPipeError when the client reads nothing, or too slowly."""
-        began, before = time.monotonic(), len(self._unsent)
-        if waiting.poll(max(self._patience, 0) * 1000):
+        began = time.monotonic()
+        is_reading = waiting.poll(max(self._patience, 0) * 1000)
+        self._patience -= time.monotonic() - began
+        if is_reading:
             self.flush()
-        earned = (before - len(self._unsent)) / MIN_BYTES_PER_SECOND
-        spent = time.monotonic() - began
-        self._patience = min(self._patience - spent + earned, WRITE_SECONDS)
         if self._patience <= 0:
             raise BrokenPipeError(errno.EPIPE, "the client does not read its answer")
 
@@ -292,6 +291,7 @@ class BufferedSocket:
             except BlockingIOError:
                 return False
             del self._unsent[:sent]
+            self._patience = min(self._patience + sent / MIN_BYTES_PER_SECOND, WRITE_SECONDS)
         return True
 
     def unsent(self) -> int:

@@ -110,10 +110,11 @@ class ParseError(TaskBadgerError):
 
 
 class MalformedRequest(TaskBadgerError):
-    """Malformed HTTP request."""
+    """The body of a request is not HTTP, or too much of it."""
 
-    status = 400
-    code = "parse_error"
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status, self.code = status, code
 
 
 class InvalidHost(TaskBadgerError):

@@ -31,9 +31,17 @@ def look_up(host: str, port: int, *, seconds: float, resolver: Resolver = resolv
         answer = _pending.get(key)
         if answer is None:
             answer = Future()
-            threading.Thread(target=_ask, args=(key, answer), name="look-up", daemon=True).start()
+            _start(key, answer)
             _pending[key] = answer
     return answer.result(min(max(seconds, 0), threading.TIMEOUT_MAX))
+
+
+def _start(key: tuple[Resolver, str, int], answer: "Future[Sequence[str]]") -> None:
+    thread = threading.Thread(target=_ask, args=(key, answer), name="look-up", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:  # The process has as many threads as it may.
+        raise OSError(str(error)) from error
 
 
 def _ask(key: tuple[Resolver, str, int], answer: "Future[Sequence[str]]") -> None:

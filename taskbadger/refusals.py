@@ -15,7 +15,7 @@ _REFUSALS: dict[type[Exception], HTTPStatus] = {
     http_errors.ParseException: HTTPStatus.BAD_REQUEST,
 }
 """How each error of the parser is answered: the first class that fits."""
-_DETAILS = {
+DETAILS = {
     HTTPStatus.BAD_REQUEST: ("parse_error", "Malformed HTTP request."),
     HTTPStatus.REQUEST_TIMEOUT: ("request_timeout", "The request was not received in time."),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (
@@ -39,7 +39,7 @@ _DETAILS = {
 
 def refusal(status: HTTPStatus) -> bytes:
     """Return a whole HTTP answer in the standard error shape, for what reaches no application."""
-    code, detail = _DETAILS[status]
+    code, detail = DETAILS[status]
     kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "client_error"
     error = {"code": code, "detail": detail, "attr": None}
     body = json.dumps({"type": kind, "errors": [error]}).encode()

@@ -265,3 +265,29 @@ def test_client_that_reads_steadily_gets_a_long_answer(
         ours.sendall(b"x" * 2_000_000)
 
     assert ours.unsent() <= 10_000
+
+
+def test_client_that_keeps_up_for_a_while_may_stall_again(
+    pair: tuple[BufferedSocket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "MIN_BYTES_PER_SECOND", 10_000_000)
+    ours, theirs = pair
+
+    def answer(size: int, *, stall: float) -> None:
+        """Send so much to a client that stalls and then reads it all."""
+        client = threading.Timer(stall, _read, (theirs, size))
+        client.start()
+        ours.sendall(b"x" * size)
+        while not ours.flush():
+            pass
+        client.join()
+
+    answer(400_000, stall=0.35)  # Of the half second that it may.
+    for _ in range(100):
+        answer(50_000, stall=0)
+    answer(400_000, stall=0.35)
+
+
+def _read(theirs: socket.socket, size: int) -> None:
+    while size:
+        size -= len(theirs.recv(size))

@@ -62,3 +62,15 @@ def test_each_look_up_that_begins_later_asks_again() -> None:
 
 def test_limit_may_be_infinite() -> None:
     assert look_up("a.example", 80, seconds=float("inf"), resolver=lambda *_: ["192.0.2.1"])
+
+
+def test_process_with_all_its_threads_looks_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(OSError, match="can't start new thread"):
+            look_up("localhost", 80, seconds=1)
+
+    assert look_up("localhost", 80, seconds=30)

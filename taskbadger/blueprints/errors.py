@@ -29,6 +29,7 @@ from taskbadger.errors import (
 )
 from taskbadger.extensions import describe, is_outage, roll_back
 from taskbadger.process import current_process
+from taskbadger.refusals import DETAILS, status_of
 
 log = logging.getLogger(__name__)
 
@@ -118,9 +119,11 @@ def _on_error(error: TaskBadgerError) -> Response:
     return problem_page(error.status, error.detail, getattr(error, "retry_after", None))
 
 
-def _on_malformed_body(_error: ParseException) -> Response:
-    """Answer 400: gunicorn's own workers look at the chunks of a body while a view reads it."""
-    return _on_error(MalformedRequest())
+def _on_malformed_body(error: ParseException) -> Response:
+    """Answer what gunicorn's own workers find in the chunks of a body while a view reads it."""
+    status = status_of(error)
+    code, detail = DETAILS[status]
+    return _on_error(MalformedRequest(status, code, detail))
 
 
 def _on_database_error(error: Exception) -> Any:

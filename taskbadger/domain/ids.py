@@ -21,15 +21,14 @@ def new_id(now: datetime) -> str:
 
 
 def last_id(moment: datetime) -> str:
-    """Return an id that no id created at *moment* or earlier sorts after."""
+    """Return the greatest id that ``new_id`` can return at *moment*."""
     return from_bytes((_start(moment) | (1 << _RANDOM_BITS) - 1).to_bytes(16, "big"))
 
 
 def first_id(moment: datetime) -> str:
     """Return an id that sorts before every id created at *moment* or later.
 
-    Ids of earlier versions had random bits for the fraction, and their time was rounded down, to
-    up to one microsecond less.
+    Older ids have random bits below the millisecond, and their time may be a microsecond early.
     """
     return _bound(max(0, _microseconds(moment) - 1) // 1000)
 

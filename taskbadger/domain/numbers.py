@@ -20,13 +20,17 @@ def _integer(text: str) -> int | Number:
     return int(text) if len(text) <= MAX_INTEGER_DIGITS else Number(text)
 
 
+def _exact_integer(text: str) -> int | Number:
+    return Number(text) if text == "-0" else _integer(text)
+
+
 def _float(text: str) -> float | Number:
     value = float(text)
     return value if math.isfinite(value) else Number(text)
 
 
 _TOLERANT = json.JSONDecoder(parse_int=_integer, parse_float=_float)
-_EXACT = json.JSONDecoder(parse_int=_integer, parse_float=Number)
+_EXACT = json.JSONDecoder(parse_int=_exact_integer, parse_float=Number)
 
 
 def read(text: str) -> Any:

@@ -30,6 +30,8 @@ PROBE_SECONDS = 1.5
 PROBE_PAUSE_SECONDS = 0.25
 
 _PORT = "5432"
+_OTHER_PLACES = ("hostaddr", "service")
+"""Options that name addresses themselves."""
 
 Result = TypeVar("Result")
 Steps = Generator[Any, Any, Result]
@@ -176,15 +178,20 @@ def with_addresses(options: dict[str, Any], seconds: float) -> dict[str, Any]:
     """Return the options of a connection with the addresses of its hosts.
 
     psycopg would look them up without a time limit. A host that has none is left out, as another
-    may answer. Raises OperationalError if there is none at all, and SilentDatabase after *seconds*.
+    may answer. Options that psycopg refuses, or completes from elsewhere, stay as they are. Raises
+    OperationalError if there is no address at all, and SilentDatabase after *seconds*.
     """
     names = str(options.get("host") or "").split(",")
-    if options.get("hostaddr") or not any(map(_is_name, names)):
+    given = str(options.get("port") or os.environ.get("PGPORT") or "").split(",")
+    if (
+        not any(map(_is_name, names))
+        or any(options.get(name) or os.environ.get(f"PG{name.upper()}") for name in _OTHER_PLACES)
+        or len(given) not in (1, len(names))
+        or not all(port.isdecimal() or not port for port in given)
+    ):
         return options
     deadline = time.monotonic() + seconds
-    ports = str(options.get("port") or _PORT).split(",")
-    if len(ports) == 1:
-        ports *= len(names)
+    ports = given * len(names) if len(given) == 1 else given
     found: list[tuple[str, str, str]] = []
     errors: list[Exception] = []
     for place, (name, port) in enumerate(zip(names, ports, strict=True)):
@@ -196,12 +203,10 @@ def with_addresses(options: dict[str, Any], seconds: float) -> dict[str, Any]:
         else:
             found += [(name, address, port) for address in addresses]
     if found:
-        hosts, all_addresses, all_ports = zip(*found, strict=True)
-        return options | {
-            "host": ",".join(hosts),
-            "hostaddr": ",".join(all_addresses),
-            "port": ",".join(all_ports),
-        }
+        hosts, all_addresses, all_ports = map(",".join, zip(*found, strict=True))
+        changes = {"host": hosts, "hostaddr": all_addresses}
+        # A single port is that of all hosts.
+        return options | changes | ({"port": all_ports} if len(given) > 1 else {})
     if any(isinstance(error, TimeoutError) for error in errors):
         raise SilentDatabase("the host name of the database could not be looked up in time")
     raise psycopg.OperationalError(f"the host of the database could not be found: {errors[-1]}")

@@ -167,7 +167,8 @@ def tick() -> bool:
         return False
     # First the lock: another worker may record a later time while this one waits for it.
     outage.lock_tick()
-    written = outage.tick(now=database_now(), ahead=jumps.ahead)
+    now, seen = database_now(), jumps.seen
+    written = outage.tick(now=now, ahead=jumps.ahead)
     db.session.commit()
     jumps.settle(seen)
     return written

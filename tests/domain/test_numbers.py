@@ -31,7 +31,7 @@ def test_number_that_python_cannot_hold_is_a_string_for_others() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [LONG, "1e400", "0.10000000000000001", "1.0", "-0.0", "12.50", "1E-999", "7"]
+    "text", [LONG, "1e400", "0.10000000000000001", "1.0", "-0.0", "12.50", "1E-999", "7", "-0"]
 )
 def test_numbers_are_written_as_they_were(text: str) -> None:
     assert write(read_exactly(text)) == text

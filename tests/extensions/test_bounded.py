@@ -290,9 +290,27 @@ def test_only_names_are_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
         {"host": "127.0.0.1"},
         {"host": "/run/postgresql"},
         {"host": "db", "hostaddr": "192.0.2.7"},
+        {"host": "db", "service": "main"},
+        {"host": "db", "port": "none"},
+        {"host": "db,other", "port": "1,2,3"},
         {},
     ):
         assert with_addresses(options, 1) == options
+
+
+def test_environment_completes_what_the_url_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def look_up(name: str, port: int, *, seconds: float) -> list[str]:
+        asked.append((name, port))
+        return ["192.0.2.1"]
+
+    monkeypatch.setattr(bounded, "look_up", look_up)
+    monkeypatch.setenv("PGPORT", "5433")
+    assert with_addresses({"host": "db"}, 1) == {"host": "db", "hostaddr": "192.0.2.1"}
+    monkeypatch.setenv("PGHOSTADDR", "192.0.2.7")
+    assert with_addresses({"host": "db"}, 1) == {"host": "db"}
+    assert asked == [("db", 5433)]
 
 
 def test_name_without_an_address_is_an_outage() -> None:

@@ -21,6 +21,10 @@ def downgrade() -> None:
 
 
 def _replace(old: tuple[str, ...], new: tuple[str, ...]) -> None:
+    if op.get_bind().dialect.name == "postgresql":
+        # Creating an index blocks writers only, dropping one then waits for readers: with a
+        # server of the version before, each would wait for the other.
+        op.execute("LOCK TABLE task IN ACCESS EXCLUSIVE MODE")
     for columns in INDEXES:
         _create((*columns, *new))
         op.drop_index(_name((*columns, *old)), table_name="task")

@@ -76,7 +76,7 @@ def _listed(organization_id: int, filters: Filters) -> Select[Delivery]:
         fired = select(Firing.id).where(Firing.task_id == filters.task)
         query = query.where(Delivery.firing_id.in_(fired))
     if filters.since is not None:
-        # Ids sort by time, to the millisecond, so the walk can end here.
+        # Ids sort by time, so the walk can end here.
         query = query.where(
             Delivery.created >= filters.since, Delivery.id >= ids.first_id(filters.since)
         )

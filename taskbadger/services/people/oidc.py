@@ -171,7 +171,7 @@ def _client(provider: Provider) -> Any:
 def _check_host(request: httpx2.Request) -> None:
     """Raise ConnectError unless the host is found in time: the client would wait without a limit.
 
-    It looks the name up again, but a resolver that has just answered does not hang.
+    The client repeats the look-up, but a resolver that has just answered does not hang.
     """
     host, port = request.url.raw_host.decode("ascii"), request.url.port
     try:

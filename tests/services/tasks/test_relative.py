@@ -10,7 +10,7 @@ from flask import Flask
 from simultaneous import at_once, numbered
 
 from taskbadger.domain.identity import Actor, ProjectRef
-from taskbadger.errors import ValidationFailed
+from taskbadger.errors import FieldError, ValidationFailed
 from taskbadger.extensions import db
 from taskbadger.models.task_rows import TaskState
 from taskbadger.schemas.fields import INT64_MAX
@@ -47,24 +47,22 @@ def test_increment_is_added(
 
 
 @pytest.mark.parametrize(
-    ("value", "increment", "detail"),
+    ("value", "increment", "code", "detail"),
     [
-        (None, -1, "The value would be less than 0."),
-        (2, -3, "The value would be less than 0."),
-        (INT64_MAX, 1, f"The value would be greater than {INT64_MAX}."),
+        (None, -1, "min_value", "The value would be less than 0."),
+        (2, -3, "min_value", "The value would be less than 0."),
+        (INT64_MAX, 1, "max_value", f"The value would be greater than {INT64_MAX}."),
     ],
 )
 def test_value_stays_within_its_limits(
-    project: ProjectRef, value: int | None, increment: int, detail: str
+    project: ProjectRef, value: int | None, increment: int, code: str, detail: str
 ) -> None:
     task = make_task(project, value=value)
 
     with pytest.raises(ValidationFailed) as raised:
         change(project, task, value_increment=increment, name="other")
 
-    assert [(error.attr, error.detail) for error in raised.value.errors] == [
-        ("value_increment", detail)
-    ]
+    assert raised.value.errors == (FieldError(code, detail, "value_increment"),)
     db.session.rollback()
     assert reads.lock_task(project, task.id) == task
 
@@ -76,6 +74,7 @@ def test_value_stays_within_its_limits(
         ('{"a": 1.0, "b": 1e400}', '{"c": {"d": null}}', '{"a":1.0,"b":1e400,"c":{}}'),
         ('{"a": {"x": 1}, "b": "\\u0000é"}', '{"a": {"y": 2}}', None),
         ('{"a": 1, "b": 2}', '{"a": null}', '{"b":2}'),
+        ('{"a": -0}', '{"b": 1}', '{"a":-0,"b":1}'),
         ('{"a": 1}', '{"a": 10000000000000000000000.0}', '{"a":10000000000000000000000.0}'),
     ],
 )
@@ -95,6 +94,15 @@ def test_only_an_object_is_merged_into(project: ProjectRef, data: str) -> None:
 
     with pytest.raises(ValidationFailed, match=r"The data of the task is not an object\."):
         change(project, task, data_merge='{"a": 1}')
+
+
+def test_all_that_is_wrong_is_named(project: ProjectRef) -> None:
+    task = make_task(project, value=2, data="[1]")
+
+    with pytest.raises(ValidationFailed) as raised:
+        change(project, task, value_increment=-8, data_merge='{"a": 1}')
+
+    assert [error.attr for error in raised.value.errors] == ["value_increment", "data_merge"]
 
 
 def test_merges_let_data_grow_up_to_a_limit(project: ProjectRef) -> None:

@@ -29,7 +29,6 @@ from taskbadger.services.pagination import Cursor
 from taskbadger.services.tasks.search.counts import Counts, count_by_status
 from taskbadger.services.tasks.search.pages import (
     Found,
-    NewestVersion,
     PreparedSearch,
     RowVersion,
 )
@@ -95,7 +94,7 @@ class ListPage:
         return min(self._above, NEWCOMERS)
 
     @cached_property
-    def _newest(self) -> Sequence[NewestVersion]:
+    def _newest(self) -> Sequence[RowVersion]:
         """The newest rows, which tell most open pages whether anything has changed for them."""
         name = ("newest", self._name)
         return share(name, lambda: self.search.newest_versions(NEWEST))
@@ -113,7 +112,7 @@ class ListPage:
         found = self.found
         return _versions_of(found.rows), found.next is not None, found.looked_back_to
 
-    def _read_versions(self) -> Sequence[RowVersion] | Sequence[NewestVersion]:
+    def _read_versions(self) -> Sequence[RowVersion]:
         if self.is_first:
             rows = self._newest[self._above : self._above + PAGE_SIZE + 1]
             if len(rows) > PAGE_SIZE or len(self._newest) < NEWEST:
@@ -147,7 +146,7 @@ class ListPage:
 
 
 def _versions_of(
-    rows: Sequence[RowVersion] | Sequence[NewestVersion] | Sequence[ListedTask],
+    rows: Sequence[RowVersion] | Sequence[ListedTask],
 ) -> list[tuple[str, str, int]]:
     return [(row.id, row.status, row.version) for row in rows]
 

@@ -45,7 +45,7 @@ def count_by_status(projects: Sequence[ProjectRef], filters: Filters) -> Counts:
     """
     filters = replace(filters, status=())
     plan = make_plan(projects, filters)
-    # Only if nothing else is asked, the index of statuses alone answers it.
+    # If nothing else is asked, it is a range of the index of statuses.
     is_plain = filters == Filters(moments=filters.moments)
     ranges = [branch for branch in plan.branches if isinstance(branch, RangeBranch)]
     is_small = len(ranges) * len(STATUSES) <= planning.MAX_BRANCHES

@@ -33,15 +33,6 @@ class RowVersion(NamedTuple):
     version: int
 
 
-class NewestVersion(NamedTuple):
-    """A RowVersion with its position."""
-
-    id: str
-    status: str
-    version: int
-    created: datetime
-
-
 @dataclass(frozen=True, slots=True)
 class RowColumns(Generic[R]):
     """The columns of a type of row."""
@@ -51,7 +42,6 @@ class RowColumns(Generic[R]):
 
 LISTED: RowColumns[ListedTask] = RowColumns(LIST_COLUMNS)
 _VERSION = columns_of(RowVersion, TASKS)
-_NEWEST_VERSION = columns_of(NewestVersion, TASKS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +90,14 @@ class PreparedSearch:
                 return _cut_at(end, page.rows, page.previous)
         return Found(page.rows, page.next, page.previous)
 
-    def newest_versions(self, size: int) -> Sequence[NewestVersion]:
+    def newest_versions(self, size: int) -> Sequence[RowVersion]:
         """Return the versions of up to *size* rows at the top."""
         if not self._plan.branches:
             return ()
-        query = self._page(_NEWEST_VERSION, FROM_NEWEST, size)
-        return cast(Sequence[NewestVersion], read_outside_session(query, {}))
+        query = self._page(_VERSION, FROM_NEWEST, size)
+        return cast(Sequence[RowVersion], read_outside_session(query, {}))
 
-    def versions(
-        self, cursor: Cursor | None, size: int
-    ) -> Sequence[RowVersion] | Sequence[NewestVersion]:
+    def versions(self, cursor: Cursor | None, size: int) -> Sequence[RowVersion]:
         """Return the versions of up to *size* rows from *cursor* on. Raises InvalidCursor."""
         if not self._plan.branches or cursor is None:
             return self.newest_versions(size)

@@ -8,6 +8,8 @@ from typing import Protocol
 from taskbadger.domain import ids
 from taskbadger.services.pagination import Cursor, InvalidCursor
 
+_GREATEST = 2**128 - 1
+
 
 class Placed(Protocol):
     """A row that has a position."""
@@ -33,8 +35,10 @@ def newest_at(moment: datetime) -> Cursor:
 
 def at_and_below(cursor: Cursor) -> Cursor:
     """Return the cursor of the page that begins with the row at *cursor*; raises InvalidCursor."""
-    following = int.from_bytes(_place_at(cursor), "big") + 1
-    return Cursor((ids.from_bytes(following.to_bytes(16, "big")),))
+    place = int.from_bytes(_place_at(cursor), "big")
+    if place == _GREATEST:
+        raise InvalidCursor()
+    return Cursor((ids.from_bytes((place + 1).to_bytes(16, "big")),))
 
 
 def count_above(rows: Sequence[Placed], cursor: Cursor) -> int:

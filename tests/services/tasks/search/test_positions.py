@@ -8,7 +8,7 @@ from services.tasks.searching import NOW
 from taskbadger.domain import ids
 from taskbadger.models.task_rows import TASKS, columns_of
 from taskbadger.services.pagination import Cursor, InvalidCursor
-from taskbadger.services.tasks.search.pages import NewestVersion
+from taskbadger.services.tasks.search.pages import RowVersion
 from taskbadger.services.tasks.search.positions import (
     at_and_below,
     count_above,
@@ -18,8 +18,8 @@ from taskbadger.services.tasks.search.positions import (
 )
 
 
-def row(number: int) -> NewestVersion:
-    return NewestVersion(ids.from_bytes(number.to_bytes(16, "big")), "pending", 1, NOW)
+def row(number: int) -> RowVersion:
+    return RowVersion(ids.from_bytes(number.to_bytes(16, "big")), "pending", 1)
 
 
 def test_page_at_a_row_begins_with_it() -> None:
@@ -40,8 +40,8 @@ def test_rows_above_a_position_are_counted_in_the_order_of_bytes() -> None:
 
 
 def test_newest_position_is_above_all_tasks_up_to_now() -> None:
-    made = NewestVersion(ids.new_id(NOW), "pending", 1, NOW)
-    later = NewestVersion(ids.new_id(NOW + timedelta(microseconds=1)), "pending", 1, NOW)
+    made = RowVersion(ids.new_id(NOW), "pending", 1)
+    later = RowVersion(ids.new_id(NOW + timedelta(microseconds=1)), "pending", 1)
 
     assert count_above([later, made], newest_at(NOW)) == 1
 
@@ -58,10 +58,11 @@ def test_position_from_elsewhere_is_refused(key: str) -> None:
             use(Cursor((key,)))
 
 
+def test_greatest_id_has_none_above_it() -> None:
+    assert at_and_below(cursor_at(row(2**128 - 2))) == Cursor((row(2**128 - 1).id,))
+    with pytest.raises(InvalidCursor):
+        at_and_below(cursor_at(row(2**128 - 1)))
+
+
 def test_columns_of_a_row_are_in_the_order_of_its_fields() -> None:
-    assert [column.key for column in columns_of(NewestVersion, TASKS)] == [
-        "id",
-        "status",
-        "version",
-        "created",
-    ]
+    assert [column.key for column in columns_of(RowVersion, TASKS)] == ["id", "status", "version"]
