@@ -1,8 +1,8 @@
 """Connections of the web server: requests and answers are buffered, so no thread waits.
 
-A thread that reads from or writes to a slow client answers nobody else meanwhile. Here a request
-is buffered until gunicorn's parser can read it whole, and an answer is kept until its client has
-taken it. ``web_worker`` does both from one thread for all connections.
+A thread that reads from or writes to a slow client serves nobody else meanwhile. Here a request
+is buffered until gunicorn's parser can read it whole, and an answer until its client has read
+it. ``web_worker`` does both from one thread for all connections.
 """
 
 import errno
@@ -21,7 +21,7 @@ MAX_UNSENT_BYTES = 4 * 1024 * 1024
 SMALL_ANSWER_BYTES = 16 * 1024
 """An answer of less than this is sent at once when it is whole."""
 WRITE_SECONDS = 30.0
-"""How long a client may take nothing of an answer before the connection is closed."""
+"""How long a client may read nothing of an answer before the connection is closed."""
 MIN_BYTES_PER_SECOND = 16 * 1024
 """How fast a client must read while its answer holds a thread; it may pause for WRITE_SECONDS."""
 READ_SIZE = 64 * 1024
@@ -50,7 +50,7 @@ class Arrival(Enum):
 
     WAITING = auto()
     WHOLE = auto()
-    """All of it: the parser reads nothing beyond."""
+    """All of it: the parser needs no more bytes."""
     MALFORMED = auto()
     """Where it ends is ambiguous, or its trailers are malformed."""
     UNSUPPORTED = auto()
@@ -58,7 +58,7 @@ class Arrival(Enum):
     CUT = auto()
     """All but the rest of a body over the limit, which the application refuses unread."""
     TOO_MANY_CHUNKS = auto()
-    """The body is in so many small chunks that they cost more than it is worth."""
+    """The body is in so many small chunks that they take too much memory."""
     LONG_HEAD = auto()
     """Longer than MAX_HEAD_BYTES, and its end has not arrived."""
 
@@ -125,8 +125,8 @@ class Incoming:
     def _read_framing(self, head: bytearray) -> Arrival | None:
         """Read how the body is framed; return None unless that is in doubt.
 
-        What is let through here, the parser must understand in the same way, or a thread would
-        take the bytes of one request for another's.
+        The parser must read the framing in the same way: otherwise a thread could take bytes of one
+        request for another.
         """
         fields: dict[bytes, list[bytes]] = {}
         for name, value in _FRAMING.findall(head):
@@ -157,7 +157,7 @@ class _Chunks:
         """The length of all chunks whose size has been read."""
         self._max_body = max_body
         self._cut_at: int | None = None
-        """Where one byte more than the limit has come in, once the chunks are known to be more."""
+        """The position at which the limit is exceeded by a byte; None if it is not known to be."""
         self._end = start + _BYTES_PER_BODY_BYTE * max_body + MAX_HEAD_BYTES
         self._has_chunk = False
         """Whether ``_position`` is behind a chunk, so that a line end must precede it."""
@@ -224,7 +224,7 @@ class BufferedSocket:
     """A socket that a thread uses without waiting for the client.
 
     It has the methods of a socket that gunicorn calls. Reading gives the buffered request and
-    then the end, as if the client had closed; what the client does not take of an answer is kept.
+    then the end, as if the client had closed. What the client has not read of an answer is kept.
     """
 
     def __init__(self, sock: socket.socket) -> None:

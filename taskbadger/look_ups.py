@@ -1,8 +1,8 @@
 """Looks up host names within a time limit.
 
-The system's look-up cannot be stopped, so it runs in a thread that is left behind when it is late.
-Whoever asks for the same name meanwhile waits for the same thread: a name server that never answers
-costs one thread per name.
+The system's look-up cannot be stopped, so it runs in a thread of its own; after the time limit the
+caller no longer waits for it. Concurrent look-ups of a name and port share a thread, so a name
+server that never answers costs one thread for each.
 """
 
 import os
@@ -52,7 +52,7 @@ def _ask(key: tuple[Resolver, str, int], answer: "Future[Sequence[str]]") -> Non
         found = resolver(host, port)
     except Exception as error:
         wrong = error
-    # First of all, so that whoever comes next asks again.
+    # Before the result is set, so that the next caller starts a new look-up.
     with _lock:
         _pending.pop(key, None)
     if wrong is None:
@@ -62,7 +62,7 @@ def _ask(key: tuple[Resolver, str, int], answer: "Future[Sequence[str]]") -> Non
 
 
 def _forget() -> None:
-    """Forget the threads that a fork has left in the other process."""
+    """Forget the threads of the parent process: a fork does not copy them."""
     global _lock
     _lock = threading.Lock()
     _pending.clear()

@@ -2,8 +2,8 @@
 
 In gunicorn's own worker a thread reads a request from its socket and writes the answer to it, so a
 few clients that send or read slowly stop the server for all. Here the main thread buffers
-requests and answers (``connections.py``), for any number of connections at once; a thread has a
-request only from when it is whole until its answer is made.
+requests and answers of all connections (``connections.py``); a thread gets a request when it is
+whole, and is free once the answer is computed and at most 4 MiB of it are unsent.
 """
 
 import errno
@@ -33,9 +33,9 @@ BODY_SECONDS = 60.0
 CLOSE_SECONDS = 2.0
 """How long a connection may stay open after its last answer, for the client to read that."""
 SMALL_BYTES = MAX_HEAD_BYTES
-"""A request of up to this size is never refused for want of memory."""
+"""A request of up to this size is never refused to save memory."""
 LOOK_SECONDS = 0.25
-"""How often the time limits are looked at."""
+"""How often the time limits are checked."""
 MAX_BUFFERED_BYTES = 64 * 1024 * 1024
 """How much of a worker's memory all its requests may hold: those that are still coming in, and
 those that wait for their answer. It is twice MAX_BODY_BYTES if that is more."""
@@ -74,7 +74,7 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn ships no types
         """Whether another request may follow the answer."""
 
     def init(self) -> None:
-        """Give the parser what has come in."""
+        """Give the request to the parser."""
         super().init()
         self.sock.set_request(self.incoming.take())
 
@@ -115,7 +115,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
         self._buffered_bytes = 0
         """How much memory all requests take, from their first byte to their answer."""
         self._next_look = 0.0
-        # What gunicorn itself reads from the client before the request stays gunicorn's.
+        # With TLS or the PROXY protocol, gunicorn reads from the client before the request.
         self._is_buffering = (
             self.cfg.protocol == "http" and not self.cfg.is_ssl and self.cfg.proxy_protocol == "off"
         )
@@ -132,7 +132,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
             if error.errno not in _GONE and not (
                 error.errno in _TOO_MANY_FILES and self._make_room()
             ):
-                time.sleep(0.01)  # The machine lacks something; an error would end the worker.
+                time.sleep(0.01)  # No files or memory are left; an error would end the worker.
             return
         if self.nr_conns + 1 >= self.worker_connections:
             self._make_room()
@@ -199,7 +199,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
         wait = self._waits[conn]
         self._limit_memory()
         if self._waits.get(conn) is not wait:
-            return  # It was this one that took too much.
+            return  # This connection was the one refused.
         if arrival in (Arrival.WHOLE, Arrival.CUT):
             conn.is_cut = arrival is Arrival.CUT
             self._stop_waiting(conn)
@@ -263,7 +263,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
         )
 
     def handle(self, conn: Any) -> Any:
-        """Serve a request in a thread; what it waited for the thread counts as waiting."""
+        """Serve a request in a thread; its time limit counts from when it was whole."""
         time_limit.begin(conn.arrived if isinstance(conn, Connection) else time.monotonic())
         result = super().handle(conn)
         if isinstance(conn, Connection):
@@ -350,12 +350,12 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
             return False
 
     def _cap_keepalive(self, deadline: float) -> None:
-        """Let go of the address, and do not wait long for requests that have not begun.
+        """Free the address, and do not wait long for requests that have not begun.
 
-        gunicorn calls this once, when the worker stops. Whoever else listens on the same socket
-        keeps it; if all have ended, another server may begin while this one still answers.
+        gunicorn calls this once, when the worker stops. Other processes still listen on the same
+        socket; once none does, another server can start while this one still answers.
         """
-        self.alive = False  # It is not yet if the worker stops because gunicorn is gone.
+        self.alive = False  # It is still true if the worker stops because gunicorn is gone.
         for listener in self.sockets:
             listener.close()
         super()._cap_keepalive(deadline)

@@ -120,7 +120,7 @@ def _on_error(error: TaskBadgerError) -> Response:
 
 
 def _on_malformed_body(error: ParseException) -> Response:
-    """Answer what gunicorn's own workers find in the chunks of a body while a view reads it."""
+    """Answer malformed chunks, which gunicorn's own workers find while a view reads the body."""
     status = status_of(error)
     code, detail = DETAILS[status]
     return _on_error(MalformedRequest(status, code, detail))
@@ -128,7 +128,7 @@ def _on_malformed_body(error: ParseException) -> Response:
 
 def _on_database_error(error: Exception) -> Any:
     """Answer 503 when the database is away, locked or full; anything else is a fault of ours."""
-    # Whatever the error is, its page asks the database who is there.
+    # The error page queries the database for the user.
     roll_back()
     if not is_outage(error):
         raise error

@@ -28,13 +28,14 @@ def last_id(moment: datetime) -> str:
 def first_id(moment: datetime) -> str:
     """Return an id that sorts before every id created at *moment* or later.
 
-    Older ids have random bits below the millisecond, and their time may be a microsecond early.
+    Ids from before the first release have random bits below the millisecond, and their time may be
+    a microsecond early.
     """
     return _bound(max(0, _microseconds(moment) - 1) // 1000)
 
 
 def end_id(moment: datetime) -> str:
-    """Return an id that sorts after every id created before *moment*, of any version."""
+    """Return an id that sorts after every id created before *moment*, old or new."""
     return _bound(max(0, _microseconds(moment) - 1) // 1000 + 1)
 
 
@@ -69,7 +70,7 @@ def to_bytes(text: str) -> bytes | None:
         value = binascii.a2b_base64(text.replace("-", "+").replace("_", "/") + "==")
     except (binascii.Error, ValueError):
         return None
-    # The decoder skips what it does not know.
+    # The decoder skips characters that are not base64.
     return value if from_bytes(value) == text else None
 
 

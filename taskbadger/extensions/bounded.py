@@ -1,7 +1,7 @@
 """Connections to PostgreSQL that do not wait forever.
 
-The timeouts of PostgreSQL run in the server, and a server that hangs keeps none; its kernel still
-acknowledges what we send, so TCP notices nothing. So each wait for the server ends on our side.
+The timeouts of PostgreSQL run in the server, so they do not work when it hangs. Its kernel still
+acknowledges what we send, so TCP does not time out either. Each wait therefore has a limit here.
 """
 
 import logging
@@ -22,9 +22,9 @@ from taskbadger.look_ups import look_up
 log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 0.4
-"""How much longer than the server we wait, for it to say itself that time is up."""
+"""How much longer than the server we wait, so that it can report the timeout itself."""
 CANCEL_SECONDS = 0.2
-"""How long a server may take to take a request to cancel, and to do so."""
+"""How long a server may take to accept a request to cancel, and to cancel."""
 PROBE_SECONDS = 1.5
 """How long a server that did not answer may take to accept a connection."""
 PROBE_PAUSE_SECONDS = 0.25
@@ -95,7 +95,7 @@ class Gate:
             except SilentDatabase:
                 continue
             except psycopg.Error:
-                pass  # An answer too; whoever comes next gets to know it.
+                pass  # An answer too; the next request gets the error.
             except Exception:
                 log.exception("the database could not be tried")  # Let the next request try.
             self.note_answer()
@@ -110,7 +110,7 @@ class BoundedConnection(psycopg.Connection[Any]):
 
     @classmethod
     def _connect_gen(cls, *arguments: Any, **options: Any) -> Steps[Any]:
-        # One of the server's addresses, or of its URL's hosts; another may answer.
+        # This is one address of several; another may answer.
         steps = super()._connect_gen(*arguments, **options)
         return (yield from until(steps, time_limit.remaining(cls.gate.timeout) + GRACE_SECONDS))
 
@@ -140,7 +140,7 @@ class BoundedConnection(psycopg.Connection[Any]):
         return result
 
     def _cancel(self, gen: Steps[Result], waited: float) -> Result:
-        """Ask the server to stop, so that it holds no lock for nobody; wait briefly for its word.
+        """Ask the server to stop, so that it holds no locks; wait briefly for its answer.
 
         Raises QueryCanceled, or closes the connection and raises SilentDatabase.
         """
@@ -178,7 +178,7 @@ def with_addresses(options: dict[str, Any], seconds: float) -> dict[str, Any]:
     """Return the options of a connection with the addresses of its hosts.
 
     psycopg would look them up without a time limit. A host that has none is left out, as another
-    may answer. Options that psycopg refuses, or completes from elsewhere, stay as they are. Raises
+    may answer. Options that psycopg refuses, or completes from elsewhere, are unchanged. Raises
     OperationalError if there is no address at all, and SilentDatabase after *seconds*.
     """
     names = str(options.get("host") or "").split(",")

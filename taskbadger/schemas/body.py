@@ -55,7 +55,7 @@ def read_object(body: bytes) -> tuple[dict[str, Any], list[FieldError]]:
 
 
 def schema_for(schema: type[Schema], body: dict[str, Any]) -> Schema:
-    """Return what loads *body* as *schema* does, without a look at fields that were not sent."""
+    """Return a schema with only those fields of *schema* that loading *body* needs."""
     return _narrowed(schema, frozenset(_fields_of(schema).keys() & body.keys()))
 
 

@@ -148,7 +148,7 @@ class TaskRequest(RequestSchema):
 
 
 class Increment(WholeNumber):
-    """What is added to ``value``, which cannot be set in the same request."""
+    """A number to add to ``value``, which cannot be set in the same request."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(min_value=INT64_MIN, **kwargs)
@@ -159,7 +159,7 @@ class Increment(WholeNumber):
 
 
 class Merge(Verbatim):
-    """What is merged into ``data``, which cannot be set in the same request."""
+    """An object to merge into ``data``, which cannot be set in the same request."""
 
     default_error_messages = {  # noqa: RUF012 - marshmallow's own way
         "null": Message("null", "This field may not be null."),
@@ -182,7 +182,7 @@ class PatchedTaskRequest(TaskRequest):
 
     name = Text(max_length=255, min_length=1, metadata=NAME)
     tags = Tags(removable=True, metadata=TAGS)
-    # As actions, these are not in the OpenAPI document.
+    # Like actions, these are not in the OpenAPI document.
     value_increment = Increment(load_only=True)
     data_merge = Merge(load_only=True)
 

@@ -1,8 +1,8 @@
 """Our own outages: detects our downtime, so that deadlines missed because of it raise no alarm.
 
 The worker records the time, a tick, every few seconds. If the last tick is too old, tasks could not
-report in the meantime. Then every deadline inside the gap moves by its length before anything is
-decided by it.
+report in the meantime. Then every deadline inside the gap is extended by its length before
+anything depends on it.
 """
 
 from collections.abc import Callable, Sequence
@@ -76,9 +76,9 @@ def is_due(*, now: datetime) -> bool:
 def tick(*, now: datetime, ahead: timedelta = timedelta()) -> bool:
     """Record the time, and extend deadlines after an outage; say whether anything was written.
 
-    *ahead* is by how much the clock has jumped, so that this much of the time since the last tick
-    never passed. *now* is read after `lock_tick`. To be called before any decision by a deadline,
-    in the same or an earlier transaction.
+    *ahead* is by how much the clock has jumped ahead since the last tick. Read *now* after
+    `lock_tick`. Call this before any decision that depends on a deadline, in the same or an earlier
+    transaction.
     """
     last = lock_tick()
     if last is None:
@@ -108,7 +108,7 @@ def last_tick() -> datetime | None:
 
 
 def lock_tick() -> datetime | None:
-    """Return when a worker last recorded the time; nobody else records it until the commit."""
+    """Return when a worker last recorded the time, and lock it until the commit."""
     return db.session.scalar(select(WorkerTick.at).where(WorkerTick.id == 1).with_for_update())
 
 

@@ -42,7 +42,7 @@ class ClockJumps:
 
     @property
     def ahead(self) -> timedelta:
-        """By how much the clock has jumped ahead and nobody has dealt with yet."""
+        """The sum of the jumps ahead that have not been dealt with yet."""
         return self.seen.ahead - self._settled.ahead
 
     def note(self, now: datetime, began: float, ended: float) -> None:
@@ -55,7 +55,7 @@ class ClockJumps:
             self._last = reading
             if last is None:
                 return
-            # How long the readings took is no jump.
+            # The time that the readings took is not a jump.
             passed = now - last.now
             ahead = passed - timedelta(seconds=ended - last.began)
             behind = timedelta(seconds=began - last.ended) - passed
@@ -64,7 +64,7 @@ class ClockJumps:
                 self.seen = Seen(number + 1, total + max(ahead, timedelta()))
 
     def settle(self, seen: Seen) -> None:
-        """Note that leases have followed the jumps that had been *seen*."""
+        """Note that leases have been adjusted to the jumps in *seen*."""
         with self._lock:
             self._settled = max(self._settled, seen)
 

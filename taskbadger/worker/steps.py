@@ -69,7 +69,7 @@ def _read_clock() -> datetime:
 
 
 def _now_after_jumps() -> datetime:
-    """Return the time of the database, after leases and deadlines have followed its jumps."""
+    """Return the time of the database, once leases and deadlines are adjusted to its jumps."""
     with reading():
         now = database_now()
     if not jumps.is_settled:

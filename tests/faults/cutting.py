@@ -1,4 +1,4 @@
-"""A trial: clients write, the power goes, and everything that was acknowledged must be there."""
+"""A trial: clients write, the power fails, and no acknowledged write may be lost."""
 
 import http.client
 import json
@@ -19,9 +19,9 @@ from processes import Server, wait_until
 TASKS = "/api/acme/web/tasks/"
 CLIENT_SECONDS = 60.0
 WRITES = (100, 400)
-"""How many are acknowledged before a cut, at least and at most."""
+"""The minimum and the maximum number of acknowledged writes before a cut."""
 UPDATES = 9
-"""Of each task, before the next one is created."""
+"""Updates of each task, before the next one is created."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Write:
 
 @dataclass
 class Figures:
-    """What came of the cuts of one database."""
+    """The results of the cuts of one database."""
 
     name: str
     cuts: int = 0
@@ -44,7 +44,7 @@ class Figures:
     lost: int = 0
     corrupt: int = 0
     more_cuts: int = 0
-    """At other moments of the same logs."""
+    """Cuts at other moments of the same logs."""
 
     def __str__(self) -> str:
         more = f" and {self.more_cuts} more of the same logs" if self.more_cuts else ""

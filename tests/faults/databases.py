@@ -1,4 +1,4 @@
-"""The databases of trials: what of them can be killed, and whether they are sound."""
+"""The databases of trials: how to kill their processes, and check that they are sound."""
 
 import os
 import signal
@@ -39,9 +39,9 @@ _CORRUPT_TABLES = """
 
 
 def is_sound(url: str) -> bool:
-    """Say whether all tables and indexes of a PostgreSQL database are as they should be.
+    """Say whether all tables and indexes of a PostgreSQL database are sound.
 
-    Without the extension *amcheck* all rows are read, and no more.
+    Without the extension *amcheck*, this only reads all rows.
     """
     available = "SELECT FROM pg_available_extensions WHERE name = 'amcheck'"
     with psycopg.connect(url, autocommit=True) as connection:

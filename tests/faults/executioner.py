@@ -1,4 +1,4 @@
-"""Kills processes at random, and sees to it that what nobody restarts is started again."""
+"""Kills processes at random, and restarts those that nothing else restarts."""
 
 import random
 import time
@@ -24,7 +24,7 @@ WEIGHTS = {
 }
 """How often each kind of process is killed, in proportion; each at least once."""
 AT_ONCE = 0.2
-"""Which part of the kills does not wait for writes: they hit what is just starting."""
+"""The share of kills that do not wait for writes, and so hit processes that are starting."""
 MAX_SECONDS_AT_ONCE = 0.5
 
 
@@ -37,7 +37,7 @@ class Executioner:
     acknowledged: Callable[[], int]
     """Returns how many writes were acknowledged."""
     history: list[tuple[datetime, str]] = field(default_factory=list)
-    """When what was killed."""
+    """The time and the kind of each kill."""
 
     @property
     def kinds(self) -> dict[str, Callable[[], bool]]:
@@ -52,7 +52,7 @@ class Executioner:
         }
 
     def run(self, count: int, writes: int) -> None:
-        """Kill *count* times while so many *writes* are acknowledged, or more."""
+        """Kill *count* times, and until at least this many *writes* are acknowledged."""
         once = random.sample(list(self.kinds), len(self.kinds))
         mean = writes / count
         for _ in range(count):

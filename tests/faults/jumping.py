@@ -19,13 +19,13 @@ from receivers import Connection
 from taskbadger.clock import utcnow
 
 Point = tuple[str, str]
-"""A task and one of its triggers: what must be told once."""
+"""A task and one of its trigger points; it causes exactly one message."""
 
 MAX_SENDING_SECONDS = 1.5
 REFUSE_EVERY = 40
-"""Of so many messages, one is answered 500, an early one."""
+"""One in this many messages is answered 500."""
 WATCHED = 20
-"""Tasks that only wait, with deadlines that a jump must not bring about."""
+"""Tasks without updates, whose deadlines must not pass because of a jump."""
 WATCHED_SECONDS = 600
 
 
@@ -63,7 +63,7 @@ class Receiver:
         connection.send(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n")
 
     def accepted(self) -> dict[Point, Visit]:
-        """Return what was answered with a success."""
+        """Return the messages that were answered with a success."""
         return {one.point: one for one in list(self.visits) if one.is_accepted and one.ended < 1e18}
 
     def count_sending(self, moment: float) -> int:
@@ -71,7 +71,7 @@ class Receiver:
         return sum(visit.began < moment < visit.ended for visit in self.visits)
 
     def doubled(self) -> set[str]:
-        """Return the ids of messages that came while or after they were accepted, or at once."""
+        """Return the ids of messages that came again during an attempt or after a success."""
         found, last = set(), dict[str, Visit]()
         for visit in self.visits:
             before = last.get(visit.message)
@@ -89,11 +89,11 @@ class Writers:
     integrations: list[str]
     count: int = 4
     changed: dict[Point, float] = field(default_factory=dict)
-    """When each change that must be told was acknowledged."""
+    """When each change that causes a message was acknowledged."""
     statuses: Counter[int] = field(default_factory=Counter)
     """Of all answers; 0 for a connection that broke."""
     furthest: timedelta = timedelta()
-    """How wrong the time of the server's answers was, at most."""
+    """The greatest error of the times in the server's answers."""
 
     @contextmanager
     def writing(self, address: str) -> Iterator[None]:
@@ -153,7 +153,7 @@ def client_of(address: str) -> http.client.HTTPConnection:
 
 @dataclass
 class Watched:
-    """Tasks that run all the while without a word."""
+    """Tasks that run for the whole trial without an update."""
 
     server: Server
     key: str
@@ -170,7 +170,7 @@ class Watched:
         client.close()
 
     def count_ended(self) -> int:
-        """Return how many were taken for stale or overdue."""
+        """Return how many were marked stale or overdue."""
         client = client_of(self.server.address)
         found = [send(client, self.key, "GET", f"{TASKS}{one}/")[1]["status"] for one in self.ids]
         client.close()
@@ -179,7 +179,7 @@ class Watched:
 
 @dataclass
 class Figures:
-    """What came of the jumps of one database."""
+    """The results of the jumps with one database."""
 
     name: str
     jumps: int
@@ -202,7 +202,7 @@ class Figures:
 
 
 def wait_for_all(writers: Writers, receiver: Receiver) -> None:
-    """Wait until each change that was acknowledged was told."""
+    """Wait until the message of each acknowledged change was accepted."""
     wait_until(lambda: set(writers.changed) <= set(receiver.accepted()), "all messages")
 
 

@@ -1,4 +1,4 @@
-"""What kills have done: compares what writers know with what is there and what has arrived."""
+"""Finds losses: compares what writers know with the tasks and messages that there are."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ class Losses:
     """What is wrong after a trial; all empty if nothing is."""
 
     lost: list[Task]
-    """Tasks that are not where an acknowledged write had brought them."""
+    """Tasks that lack an acknowledged write."""
     unknown: set[str]
-    """Tasks that nobody created, or that are where nobody had brought them."""
+    """Tasks that nobody created, or with changes that nobody requested."""
     missing: set[Notification]
-    """What an acknowledged write set off, and did not arrive."""
+    """Messages that an acknowledged write caused, and that did not arrive."""
     unexpected: set[Notification]
-    """What arrived though no write had set it off."""
+    """Messages that arrived, and that no write had caused."""
     torn: set[Notification]
-    """What arrived under more than one id."""
+    """Messages that arrived under more than one id."""
 
     def counts(self) -> dict[str, int]:
         return {name: len(found) for name, found in vars(self).items()}

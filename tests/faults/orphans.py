@@ -47,7 +47,7 @@ class Claim:
 
     delivery: str
     crashes: int
-    """How many workers had died with it."""
+    """How many workers had died while they sent it."""
     lease_end: datetime
 
 
@@ -59,7 +59,7 @@ class Orphan:
     """When it was claimed again."""
     waited: timedelta
     late: timedelta
-    """From the moment at which it was due and a worker was there."""
+    """The time from when it was due, and a worker and the database were up, to the next claim."""
 
 
 def record_claims() -> None:

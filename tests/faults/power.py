@@ -93,7 +93,7 @@ class Log:
         }
 
     def cut(self) -> None:
-        """Let no process go on that touches the disk."""
+        """Stop every process as soon as it touches the disk."""
         with self.path.open("r+b", buffering=0) as file:
             file.seek(8)
             file.write((1).to_bytes(4, "little"))
@@ -123,7 +123,7 @@ class Log:
 
 @dataclass
 class File:
-    """What a file holds on the disk, and what was done to it since; or a folder."""
+    """A file or a folder: its content on the disk, and the changes that are not synced."""
 
     content: bytearray = field(default_factory=bytearray)
     pending: list[Record] = field(default_factory=list)
@@ -147,7 +147,7 @@ class File:
     def _keep_some(self) -> None:
         """Of each sector, keep the first few writes; of changes of the size, the first few too.
 
-        After a change of the size that is lost, all is lost, as with a journal.
+        If a change of the size is lost, all later changes are lost too, as with a journal.
         """
         resized = [index for index, one in enumerate(self.pending) if one.kind is Kind.TRUNCATE]
         kept = self.pending[: random.choice([*resized, len(self.pending)])]
@@ -228,7 +228,7 @@ class Disk:
                 self._pending.append((one, named))
 
     def lose_power(self, rest: Rest) -> None:
-        """Decide what is left, which is all that is there from now on."""
+        """Decide what is left on the disk; programs see only that from now on."""
         kept = {Rest.LOST: 0, Rest.KEPT: len(self._pending)}.get(
             rest, random.randint(0, len(self._pending))
         )

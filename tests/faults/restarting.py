@@ -1,4 +1,4 @@
-"""A ``serve`` that is killed, in part or as a whole, and started again if nobody else does that."""
+"""A ``serve`` that is killed, in part or as a whole, and restarted if nothing else does it."""
 
 import json
 import random
@@ -93,7 +93,7 @@ class RestartingServer:
         return found
 
     def kill_web_worker(self) -> bool:
-        """Kill one of gunicorn's workers; say whether there was one. So do the next ones."""
+        """Kill one of gunicorn's workers; like the other methods, say whether there was one."""
         return _kill_any(
             [worker for master in self._children(GUNICORN) for worker in _below(master)]
         )

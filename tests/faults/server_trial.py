@@ -1,4 +1,4 @@
-"""A trial: clients write, everything is killed, and what was acknowledged must be there."""
+"""A trial: clients write, processes are killed, and no acknowledged write may be lost."""
 
 import time
 from collections import Counter
@@ -30,17 +30,17 @@ HOOKS = 6
 RECEIVER_SECONDS = 0.05
 """How long the receiver takes, so that most kills hit deliveries."""
 PATIENCE_SECONDS = 90
-"""How long nothing may arrive after the last lease, before the trial gives up."""
+"""How long nothing may arrive after the end of a lease before the trial gives up."""
 
 
 @dataclass
 class Figures:
-    """What came of a trial."""
+    """The results of a trial."""
 
     name: str
     kills: Counter[str]
     seconds: float
-    """How long it killed and wrote."""
+    """How long processes were killed."""
     starts: int
     taken: int
     """How many starts failed because the port was still taken."""

@@ -1,4 +1,4 @@
-"""Backups as docs/operating.md asks for, while clients write: each holds what was acknowledged."""
+"""Backups by the commands of docs/operating.md, while clients write: nothing is missing."""
 
 import itertools
 import os
@@ -121,7 +121,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 
 @dataclass
 class Backup:
-    """A backup, and what its place had to hold when it began; times in nanoseconds."""
+    """A backup, and the writes acknowledged before it began; times in nanoseconds."""
 
     began: int
     ended: int
@@ -134,7 +134,7 @@ class Backup:
 
 @dataclass
 class Figures:
-    """What came of the backups of one database."""
+    """The results of the backups of one database."""
 
     name: str
     backups: list[Backup] = field(default_factory=list)
@@ -153,7 +153,7 @@ class Figures:
 
 
 def prepare(url: str) -> str:
-    """Create the tables, and tasks of another project; return a key of the writers' one."""
+    """Create the tables and tasks of another project; return a key of the writers' project."""
     app = create_app(settings(DATABASE_URL=url))
     with app.app_context(), writing():
         flask_migrate.upgrade()

@@ -55,7 +55,7 @@ pytestmark = pytest.mark.timeout(300 + QUEUED)
 
 @dataclass
 class Dead:
-    """The addresses of receivers that are dead, each in its way."""
+    """The addresses of receivers that fail in different ways."""
 
     addresses: dict[str, str]
     hanging: HttpReceiver

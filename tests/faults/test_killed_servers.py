@@ -1,4 +1,4 @@
-"""Kills of everything: what was acknowledged is there, and what it set off arrives.
+"""Kills of all processes: no acknowledged write is lost, and its messages arrive.
 
 A real ``serve`` is killed at random under load, each of its processes and all of them, and on
 PostgreSQL the database's as well.

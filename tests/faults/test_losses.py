@@ -1,4 +1,4 @@
-"""The checks of the trials with kills are tried: each kind of loss is found."""
+"""The checks of the trials with kills find each kind of loss."""
 
 from collections.abc import Iterable
 from typing import TypeVar

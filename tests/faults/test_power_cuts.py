@@ -1,4 +1,4 @@
-"""Power cuts: what was acknowledged is there afterwards, on SQLite and on PostgreSQL.
+"""Power cuts lose no acknowledged write, on SQLite and on PostgreSQL.
 
 Each trial ends with a check of itself: with less safe settings, the same cut must lose something.
 """

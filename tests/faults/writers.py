@@ -17,7 +17,7 @@ from uuid import uuid4
 TASKS = "/api/acme/web/tasks/"
 CLIENT_SECONDS = 60.0
 MAX_PAUSE_SECONDS = 0.2
-"""Before a request that failed is sent again."""
+"""The longest pause before a failed request is sent again."""
 RETRIED = (409, 503)
 """The answers after which a client asks again: its request still runs, or there is an outage."""
 
@@ -32,7 +32,7 @@ class Stage(IntEnum):
 
 
 TRIGGERS = {Stage.ADVANCED: "50", Stage.ENDED: "success"}
-"""What a stage sets off."""
+"""The trigger point that a stage reaches."""
 _CHANGES = {Stage.ADVANCED: {"value": 60}, Stage.ENDED: {"status": "success"}}
 
 

@@ -22,8 +22,8 @@ def downgrade() -> None:
 
 def _replace(old: tuple[str, ...], new: tuple[str, ...]) -> None:
     if op.get_bind().dialect.name == "postgresql":
-        # Creating an index blocks writers only, dropping one then waits for readers: with a
-        # server of the version before, each would wait for the other.
+        # Creating an index blocks writers, and dropping one waits for readers. A running server
+        # of the previous version could deadlock with that, so lock out both at once.
         op.execute("LOCK TABLE task IN ACCESS EXCLUSIVE MODE")
     for columns in INDEXES:
         _create((*columns, *new))

@@ -106,7 +106,7 @@ def finish(
 
 
 def _faults() -> tuple[type[Exception], ...]:
-    """Return what a provider's answer can be wrong with."""
+    """Return the errors that a wrong answer of a provider can cause."""
     from authlib.common.errors import AuthlibBaseError  # noqa: PLC0415 - see above
     from joserfc.errors import JoseError  # noqa: PLC0415
 
@@ -169,9 +169,9 @@ def _client(provider: Provider) -> Any:
 
 
 def _check_host(request: httpx2.Request) -> None:
-    """Raise ConnectError unless the host is found in time: the client would wait without a limit.
+    """Raise ConnectError unless the host is found in time: the client has no limit for look-ups.
 
-    The client repeats the look-up, but a resolver that has just answered does not hang.
+    The client looks the host up again, but a resolver that has just answered is unlikely to hang.
     """
     host, port = request.url.raw_host.decode("ascii"), request.url.port
     try:

@@ -167,7 +167,7 @@ def _once(query: Query) -> _Read:
 class _Statements:
     """The statements of a list for the first, next and previous page, each built once.
 
-    *prepare* makes of a statement the function that reads its rows.
+    *prepare* turns a statement into a function that reads its rows.
     """
 
     def __init__(self, query: Query, prepare: Callable[[Query], _Read]) -> None:

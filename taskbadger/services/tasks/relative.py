@@ -11,7 +11,7 @@ from taskbadger.schemas.fields import INT64_MAX
 
 INCREMENT, MERGE = "value_increment", "data_merge"
 MAX_MERGED = 2**20
-"""Characters of ``data`` up to which merges may let it grow; one request may send more."""
+"""Maximum characters of ``data`` after a merge, unless it was longer before."""
 
 
 def relative_changes(before: TaskState, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,4 +54,4 @@ _RELATIVE: tuple[tuple[str, str, Callable[[Any, Any], object]], ...] = (
     (INCREMENT, "value", _incremented),
     (MERGE, "data", _merged),
 )
-"""Each field, its column, and what makes the new value of the old one and the field's."""
+"""Each field, its column, and the function of the old value and the field's that changes it."""

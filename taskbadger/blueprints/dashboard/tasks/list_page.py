@@ -1,4 +1,4 @@
-"""The rows, tabs and newcomers of the list of tasks: the parts of its page that change."""
+"""The parts of the task list's page that change: its rows, its tabs and its newcomers."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -41,7 +41,7 @@ from taskbadger.services.tasks.search.positions import (
 
 PAGE_SIZE = 50
 NEWCOMERS = 100
-"""Newcomers are counted up to this: a number that went on growing would always be a new page."""
+"""Newcomers are counted up to this; an unlimited number would change the page all the time."""
 NEWEST = NEWCOMERS + PAGE_SIZE + 1
 
 TABS = (
@@ -164,7 +164,7 @@ def _newcomers(page: ListPage) -> dict[str, Any]:
 
 
 def _newest_shown(page: ListPage) -> str:
-    """Return the newest task that "all that match" selects: nobody has seen what came later."""
+    """Return the newest task that "all that match" selects; the page does not show later ones."""
     if page.anchor is not None:
         return page.anchor.write()
     if not page.is_first:
@@ -197,7 +197,7 @@ def _count(query: Query) -> Counts:
     if query.problems:
         return Counts({}, capped=False)
     filters = query.filters
-    # Counts ignore the statuses that are asked for. A relative time is different in each search.
+    # Counts do not depend on the status filter. A relative time differs from search to search.
     moves_on = filters.moments or filters.without
     asked = query.text if moves_on else repr(replace(filters, status=()))
     name = ("counts", tuple(project.id for project in query.projects), asked)

@@ -1,4 +1,4 @@
-"""What a list of tasks is narrowed to, as its URL and its forms say it."""
+"""The search and the project of a task list, as its URL and its forms give them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from taskbadger.services.tasks.search.reading import read_search
 
 @dataclass(frozen=True)
 class Query:
-    """What the list is narrowed to, by its URL."""
+    """The search and the project of a list."""
 
     text: str
     project: str

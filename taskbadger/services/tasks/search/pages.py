@@ -26,7 +26,7 @@ R = TypeVar("R", bound=Placed)
 
 
 class RowVersion(NamedTuple):
-    """A task and what changes whenever its row does."""
+    """A task and the values that change whenever its row does."""
 
     id: str
     status: str
@@ -58,7 +58,7 @@ class Found(Generic[R]):
 class PreparedSearch:
     """A search over some projects that is planned once, and can be asked again.
 
-    What it knows of names is as old as it is.
+    Names of tasks that appear later are not part of the plan.
     """
 
     def __init__(self, projects: Sequence[ProjectRef], filters: Filters) -> None:
@@ -156,7 +156,7 @@ def _scan_end(plan: Plan, walk: Walk, parameters: dict[str, object]) -> _Positio
 def _cut_at(end: _Position, rows: Sequence[R], previous: Cursor | None) -> Found[R]:
     """Return the page of *rows* down to *end*.
 
-    A branch that reached further back finds the others again on the next page.
+    Branches that reached further back find their remaining rows again on the next page.
     """
     kept = [row for row in rows if place_of(row) >= place_of(end)]
     return Found(kept, cursor_at(end), previous, looked_back_to=end.created)
