@@ -3,7 +3,7 @@
 BIN := .venv/bin
 SERVER := $(BIN)/taskbadger-server
 BIND ?= 127.0.0.1:8000
-JOBS ?= 3
+JOBS ?= 2
 KILLS ?= 1000
 WRITES ?= 50000
 CUTS ?= 30

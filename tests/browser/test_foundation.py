@@ -13,6 +13,7 @@ from browser.conftest import broken_rules
 from flask import Flask, Response
 from flask_wtf import CSRFProtect
 from playwright.sync_api import Page, expect
+from processes import wait_until
 
 from taskbadger.blueprints import assets, dashboard, docs
 from taskbadger.blueprints.dashboard import formats
@@ -367,19 +368,28 @@ def open_with_still_clock(page: Page, url: str) -> None:
     page.wait_for_timeout(100)
 
 
+COUNT_POLLS = """() => {
+  if (window.polls) return;
+  const ask = window.fetch;
+  window.polls = {begun: 0, ended: 0};
+  window.fetch = (...given) => {
+    window.polls.begun += 1;
+    return ask(...given).finally(() => { window.polls.ended += 1; });
+  };
+}"""
+
+
 def waits(page: Page, number: int) -> list[int]:
     """Return how many seconds pass, by the page's clock, before each of its next polls."""
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    page.evaluate(COUNT_POLLS)
     found = []
     for _ in range(number):
-        asked.clear()
-        seconds = 0
-        while not asked and seconds < 60:
+        before, seconds = page.evaluate("polls.begun"), 0
+        while page.evaluate("polls.begun") == before and seconds < 60:
             page.clock.run_for(1000)
-            page.wait_for_timeout(10)
             seconds += 1
-        page.wait_for_timeout(60)  # For the answer to come, and the next poll to be planned.
+        wait_until(lambda: bool(page.evaluate("polls.begun == polls.ended")), "the answer")
+        page.wait_for_timeout(150)  # For the next poll to be planned.
         found.append(seconds)
     return found
 

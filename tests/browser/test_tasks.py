@@ -308,6 +308,7 @@ def test_keys_lead_to_the_sections(team: Team) -> None:
         page.keyboard.press("g")
         page.keyboard.press(key)
         expect(page).to_have_url(team.home + path)
+        page.wait_for_load_state()  # Keys work once the scripts have run.
 
 
 def test_open_page_leads_to_sign_in_when_its_session_ends(team: Team) -> None:

@@ -23,7 +23,7 @@ WORKER = ("taskbadger.cli", "worker")
 CELERY_WORKER = ("taskbadger.worker.celery", "worker")
 CELERY_BEAT = ("taskbadger.worker.celery", "beat")
 LEASE = "2"
-KILLS = int(os.environ.get("TASKBADGER_TEST_KILLS", "30"))
+KILLS = int(os.environ.get("TASKBADGER_TEST_KILLS", "10"))
 """In all trials together; ``make faults`` asks for more."""
 
 pytestmark = pytest.mark.timeout(300 + 5 * KILLS)
