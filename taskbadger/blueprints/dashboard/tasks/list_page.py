@@ -97,7 +97,7 @@ class ListPage:
     def _newest(self) -> Sequence[RowVersion]:
         """The newest rows, which tell most open pages whether anything has changed for them."""
         name = ("newest", self._name)
-        return share(name, lambda: self.search.newest_versions(NEWEST))
+        return share(name, lambda: self.search.versions(None, NEWEST))
 
     @cached_property
     def _above(self) -> int:

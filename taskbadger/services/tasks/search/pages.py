@@ -90,17 +90,10 @@ class PreparedSearch:
                 return _cut_at(end, page.rows, page.previous)
         return Found(page.rows, page.next, page.previous)
 
-    def newest_versions(self, size: int) -> Sequence[RowVersion]:
-        """Return the versions of up to *size* rows at the top."""
-        if not self._plan.branches:
-            return ()
-        query = self._page(_VERSION, FROM_NEWEST, size)
-        return cast(Sequence[RowVersion], read_outside_session(query, {}))
-
     def versions(self, cursor: Cursor | None, size: int) -> Sequence[RowVersion]:
         """Return the versions of up to *size* rows from *cursor* on. Raises InvalidCursor."""
-        if not self._plan.branches or cursor is None:
-            return self.newest_versions(size)
+        if not self._plan.branches:
+            return ()
         query = self._page(_VERSION, _walk_from(cursor), size)
         rows = read_outside_session(query, start_parameters(cursor))
         return cast(Sequence[RowVersion], rows)
