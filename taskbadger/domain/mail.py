@@ -1,6 +1,7 @@
 """Mail addresses, senders and mail servers: one rule for everyone who names one."""
 
 from dataclasses import dataclass
+from email.charset import SHORTEST, Charset
 from email.header import Header
 from email.utils import formataddr, parseaddr
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -100,7 +101,10 @@ class Mailbox:
 
 def encode_header(name: str, text: str) -> str:
     """Return *text* as the value of the header *name*: ASCII, folded, and read back as it is."""
-    charset = "us-ascii" if _is_plain(text) else "utf-8"
+    charset = Charset("us-ascii" if _is_plain(text) else "utf-8")
+    if charset.header_encoding:
+        # A library that also writes mails may have changed the default for the whole process.
+        charset.header_encoding = SHORTEST
     return Header(text, charset, header_name=name).encode(linesep="\r\n")
 
 

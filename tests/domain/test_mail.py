@@ -1,5 +1,7 @@
 """Mail addresses, senders and mail servers."""
 
+from email.charset import CHARSETS, QP
+
 import pytest
 
 from taskbadger.domain.mail import (
@@ -7,6 +9,7 @@ from taskbadger.domain.mail import (
     MailAddress,
     Mailbox,
     MailServer,
+    encode_header,
     parse_smtp_url,
     read_address,
     read_login,
@@ -114,6 +117,14 @@ def test_sender_is_read_and_written_whatever_its_name_has(
 
     assert mailbox == Mailbox(name, MailAddress("ann@example.com", "ann@example.com"))
     assert mailbox.header() == header
+
+
+def test_header_stays_the_same_when_a_library_changes_the_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(CHARSETS, "utf-8", (QP, QP, "utf-8"))
+
+    assert encode_header("Subject", "Größe") == "=?utf-8?b?R3LDtsOfZQ==?="
 
 
 @pytest.mark.parametrize(
