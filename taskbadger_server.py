@@ -4,7 +4,10 @@ The SDK and the server are both imported as ``taskbadger``. Installed into one e
 overwrite each other's files, and pip does not notice.
 """
 
+import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +33,8 @@ _INCOMPLETE = (
 def main() -> None:
     """Run ``taskbadger-server``."""
     require_own_package()
-    from taskbadger import cli  # noqa: PLC0415 - it fails unless the package is ours
+    with _imports():
+        from taskbadger import cli  # noqa: PLC0415 - it fails unless the package is ours
 
     cli.main()
 
@@ -38,9 +42,24 @@ def main() -> None:
 def load_wsgi() -> "Flask":
     """Return the application for a WSGI server; faults of the set-up end the process."""
     require_own_package(_APP_LOAD_ERROR)
-    from taskbadger.wsgi import app  # noqa: PLC0415 - it fails unless the package is ours
+    with _imports():
+        from taskbadger.wsgi import app  # noqa: PLC0415 - it fails unless the package is ours
 
     return app
+
+
+@contextmanager
+def _imports() -> Iterator[None]:
+    """Import without garbage collections, and keep what was imported out of later ones.
+
+    It all lives as long as the process: each full collection would look through it in vain.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def require_own_package(status: int = 1) -> None:
@@ -60,3 +79,7 @@ def _explain() -> str | None:
     if spec is None or spec.origin is None:
         return _INCOMPLETE
     return None
+
+
+if __name__ == "__main__":
+    main()

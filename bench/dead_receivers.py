@@ -93,7 +93,7 @@ def run(database: str) -> None:
                 queue_dead(project, silent.getsockname()[1])
                 db.session.remove()
             waits = []
-            with Crew([("taskbadger.cli", "worker")], variables, Path(name)):
+            with Crew([("taskbadger_server", "worker")], variables, Path(name)):
                 time.sleep(5)  # The worker starts and meets the dead receivers first.
                 end = time.monotonic() + SECONDS
                 while time.monotonic() < end:

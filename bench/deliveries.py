@@ -152,7 +152,7 @@ def run(engine: str, database: str) -> None:
         commands = (
             [("taskbadger.worker.celery", "worker"), ("taskbadger.worker.celery", "beat")]
             if broker
-            else [("taskbadger.cli", "worker")]
+            else [("taskbadger_server", "worker")]
         )
         counter = Counter(fail_every=0, pause_seconds=0.0)
         with receiver(counter) as address:

@@ -107,7 +107,7 @@ def background(settings: Settings, address: str = "") -> list[Process]:
     """
     variables = {"TASKBADGER_BASE_URL": address} if address and not settings.BASE_URL else {}
     if not settings.BROKER_URL:
-        return [_worker("worker", "taskbadger.cli", "worker", variables=variables)]
+        return [_worker("worker", "taskbadger_server", "worker", variables=variables)]
     if find_spec("celery") is None:
         raise SettingsError(
             "TASKBADGER_BROKER_URL needs Celery: pip install 'taskbadger-server[celery]'"

@@ -28,7 +28,7 @@ class WebServer(Application):  # type: ignore[misc]  # gunicorn ships no types
 
     def load(self) -> Flask:
         """Return the application; called in each worker, so that a reload takes up new code."""
-        app: Flask = import_app("taskbadger.wsgi:app")
+        app: Flask = import_app("taskbadger_server:load_wsgi()")
         return app
 
 

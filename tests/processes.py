@@ -49,7 +49,7 @@ def run_server(
     *arguments: str,
     home: Path,
     stdin: str = "",
-    module: Sequence[str] = ("taskbadger.cli",),
+    module: Sequence[str] = ("taskbadger_server",),
     **variables: str,
 ) -> subprocess.CompletedProcess[str]:
     """Run a ``taskbadger-server`` command in the directory *home* until it ends."""
@@ -148,7 +148,7 @@ class Server:
 
 def serve(home: Path, *arguments: str, **variables: str) -> AbstractContextManager[Server]:
     """Run ``serve`` on a free port in the directory *home* until the block ends."""
-    command = ("taskbadger.cli", "serve", "--bind", "127.0.0.1:0", *arguments)
+    command = ("taskbadger_server", "serve", "--bind", "127.0.0.1:0", *arguments)
     return run_module(home, command, variables)
 
 

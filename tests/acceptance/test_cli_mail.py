@@ -22,7 +22,7 @@ def test_action_of_the_command_line_ends_in_the_inbox(
             "TASKBADGER_SMTP_URL": receiver.url,
             "TASKBADGER_PLUGINS": "false",
         }
-        with run_module(tmp_path / "worker", ("taskbadger.cli", "worker"), variables):
+        with run_module(tmp_path / "worker", ("taskbadger_server", "worker"), variables):
             made = run_cli(
                 "create", "nightly import", "--action", "*/25%,error", "email", "to:me@example.com"
             )

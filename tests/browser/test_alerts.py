@@ -38,7 +38,7 @@ def mailbox(team: Team, tmp_path: Path) -> Iterator[SmtpReceiver]:
             "TASKBADGER_PLUGINS": "false",
             "TASKBADGER_OUTBOUND_ALLOW": LOOPBACK,
         }
-        with run_module(tmp_path / "worker", ("taskbadger.cli", "worker"), variables):
+        with run_module(tmp_path / "worker", ("taskbadger_server", "worker"), variables):
             yield receiver
 
 

@@ -16,7 +16,7 @@ from processes import TIME_LIMIT, Server, lives, run_module, wait_until
 
 OPTIONS = ("--workers", "2", "--threads", "4")
 GUNICORN = "taskbadger.web_server"
-BACKGROUND_WORKER = "taskbadger.cli"
+BACKGROUND_WORKER = "taskbadger_server"
 TAKEN = "Address already in use"
 
 
@@ -60,7 +60,7 @@ class RestartingServer:
         """Start a server in a folder of its own, which gets its logs."""
         self._running.close()
         self.starts += 1
-        command = ("taskbadger.cli", "serve", "--bind", f"127.0.0.1:{self.port}", *OPTIONS)
+        command = ("taskbadger_server", "serve", "--bind", f"127.0.0.1:{self.port}", *OPTIONS)
         home = self.home / f"start {self.starts:04}"
         self._server = self._running.enter_context(run_module(home, command, self.variables))
 

@@ -221,7 +221,7 @@ def test_healthy_webhook_beside_fifty_dead_ones(
     with app.app_context(), dead_receivers() as dead, HttpReceiver() as healthy:
         project = make_place()
         (integration,) = make_webhooks(project, healthy.root, 1)
-        with Crew([("taskbadger.cli", "worker")], variables_of(app), tmp_path) as crew:
+        with Crew([("taskbadger_server", "worker")], variables_of(app), tmp_path) as crew:
             worker = psutil.Process(crew.processes[0].pid)
             measure(project, integration, healthy, 2)  # The worker starts.
             usual = measure(project, integration, healthy, SAMPLES)

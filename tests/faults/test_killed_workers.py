@@ -19,7 +19,7 @@ from taskbadger.worker.celery import make_celery
 
 REDIS = os.environ.get("TASKBADGER_TEST_REDIS", "redis://127.0.0.1:6379/0")
 RABBITMQ = os.environ.get("TASKBADGER_TEST_RABBITMQ", "amqp://guest:guest@127.0.0.1:5672//")
-WORKER = ("taskbadger.cli", "worker")
+WORKER = ("taskbadger_server", "worker")
 CELERY_WORKER = ("taskbadger.worker.celery", "worker")
 CELERY_BEAT = ("taskbadger.worker.celery", "beat")
 LEASE = "2"

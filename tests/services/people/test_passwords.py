@@ -26,6 +26,14 @@ def test_nothing_matches_without_a_hash(kept: str | None) -> None:
     assert not passwords.verify_password(kept, "nobody has this password")
 
 
+def test_nobody_takes_as_long_as_somebody() -> None:
+    """The hash of nobody has the parameters of new ones, and is compared in full."""
+    hasher = passwords._hasher
+
+    assert not hasher.check_needs_rehash(passwords._NOBODY)
+    assert hasher.verify(passwords._NOBODY, "nobody has this password")
+
+
 @pytest.mark.parametrize(
     ("password", "code"),
     [
