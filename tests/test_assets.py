@@ -100,16 +100,18 @@ def test_modules_import_each_other_by_their_versions(app: Flask, client: FlaskCl
     assert {"times.js", "morph.js", "toasts.js"} <= pages.keys()
 
 
-CACHES = (assets._files, assets._modules, assets._parts)
+CACHES = (assets._read, assets._files, assets._modules, assets._parts)
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty folder in place of the one whose files are served."""
+def folder(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty folder in place of the one whose files are served, in debug mode."""
     monkeypatch.setattr(assets, "FOLDER", tmp_path)
+    monkeypatch.setattr(app, "debug", True)
     for cache in CACHES:
         cache.cache_clear()
-    yield tmp_path
+    with app.app_context():
+        yield tmp_path
     for cache in CACHES:
         cache.cache_clear()
 
@@ -134,6 +136,18 @@ def test_version_of_a_module_changes_with_what_it_imports(folder: Path) -> None:
     assert first.version != second.version
 
 
+def test_edited_file_is_read_again_in_debug_mode_only(app: Flask, folder: Path) -> None:
+    (folder / "a.js").write_text("1\n")
+    app.debug = False
+    first = assets.find_asset("a.js")
+
+    edit(folder / "a.js", "2\n")
+
+    assert assets.find_asset("a.js") is first
+    app.debug = True
+    assert assets.find_asset("a.js") != first
+
+
 def test_sheet_is_sent_joined_with_what_it_imports_in_that_order(folder: Path) -> None:
     (folder / "styles").mkdir()
     (folder / "page.css").write_text(
@@ -155,8 +169,9 @@ def test_sheet_is_sent_joined_with_what_it_imports_in_that_order(folder: Path) -
     assert first.version != second.version
 
 
-def test_pages_get_every_sheet_once_in_one_file() -> None:
-    asset = assets.find_asset("dashboard.css")
+def test_pages_get_every_sheet_once_in_one_file(app: Flask) -> None:
+    with app.app_context():
+        asset = assets.find_asset("dashboard.css")
     sheets = sorted(path.read_bytes() for path in (assets.FOLDER / "styles").iterdir())
     named = re.findall(
         rb'"\./(styles/[a-z]+\.css)"', (assets.FOLDER / "dashboard.css").read_bytes()
@@ -184,8 +199,9 @@ def classes_in_use() -> set[str]:
     return {name for one in lists for name in one.split() if not name.endswith("-")}
 
 
-def test_each_class_of_the_pages_has_a_style_and_no_style_is_unused() -> None:
-    asset = assets.find_asset("dashboard.css")
+def test_each_class_of_the_pages_has_a_style_and_no_style_is_unused(app: Flask) -> None:
+    with app.app_context():
+        asset = assets.find_asset("dashboard.css")
     assert asset is not None
     selectors = re.sub(r'/\*.*?\*/|"[^"]*"', "", asset.body.decode(), flags=re.DOTALL)
     # uPlot names its own classes u-….

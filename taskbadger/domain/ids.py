@@ -28,15 +28,17 @@ def last_id(moment: datetime) -> str:
 def first_id(moment: datetime) -> str:
     """Return an id that sorts before every id created at *moment* or later.
 
-    Ids from before the first release have random bits below the millisecond, and their time may be
-    a microsecond early.
+    It is exact for a moment of whole milliseconds: every id from before it sorts lower.
     """
-    return _bound(max(0, _microseconds(moment) - 1) // 1000)
+    return _bound(max(0, _microseconds(moment)) // 1000)
 
 
 def end_id(moment: datetime) -> str:
-    """Return an id that sorts after every id created before *moment*, old or new."""
-    return _bound(max(0, _microseconds(moment) - 1) // 1000 + 1)
+    """Return an id that sorts after every id created before *moment*.
+
+    It is exact for a moment of whole milliseconds: it equals ``first_id``.
+    """
+    return _bound((max(0, _microseconds(moment)) + 999) // 1000)
 
 
 def _bound(milliseconds: int) -> str:

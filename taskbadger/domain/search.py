@@ -237,7 +237,9 @@ def _read_moment(text: str, now: datetime) -> datetime:
     span = _SPAN.fullmatch(text)
     try:
         if span:
-            return now - timedelta(seconds=int(span.group(1)) * _SECONDS[span.group(2)])
+            since = now - timedelta(seconds=int(span.group(1)) * _SECONDS[span.group(2)])
+            # Whole milliseconds can be found by id alone.
+            return since.replace(microsecond=since.microsecond // 1000 * 1000)
         moment = datetime.fromisoformat(text)
         aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
         return aware.astimezone(UTC)

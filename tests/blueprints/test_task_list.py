@@ -376,7 +376,7 @@ def many(app: Flask, project: ProjectRef, backend: str) -> None:
     parent = ids.new_id(now)
     rows = [
         {
-            "id": parent if number == 0 else ids.new_id(now),
+            "id": parent if number == 0 else ids.new_id(now + timedelta(seconds=number)),
             "project_id": project.id,
             "name": f"job {number % 30}",
             "name_folded": f"job {number % 30}",

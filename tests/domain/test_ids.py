@@ -62,12 +62,19 @@ def test_bounds_enclose_ids_whose_fraction_is_random(moment: datetime, rest: byt
     assert rounded_down < place(ids.end_id(moment + timedelta(microseconds=1)))
 
 
+@given(MOMENTS.map(lambda moment: moment.replace(microsecond=moment.microsecond // 1000 * 1000)))
+def test_bounds_of_whole_milliseconds_are_exact(moment: datetime) -> None:
+    before = ids.new_id(moment - timedelta(microseconds=1))
+
+    assert place(before) < place(ids.first_id(moment)) < place(ids.new_id(moment))
+    assert ids.first_id(moment) == ids.end_id(moment)
+
+
 @pytest.mark.parametrize(
     "moment", [datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC)]
 )
 def test_bounds_exist_for_every_time(moment: datetime) -> None:
-
-    assert place(ids.first_id(moment)) < place(ids.end_id(moment))
+    assert place(ids.first_id(moment)) <= place(ids.end_id(moment))
     assert place(ids.new_id(moment)) <= place(ids.last_id(moment))
 
 

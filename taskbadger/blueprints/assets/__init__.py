@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from flask import Blueprint, Flask, Response, abort, request, url_for
+from flask import Blueprint, Flask, Response, abort, current_app, request, url_for
 from flask_smorest import Api
 
 FOLDER = Path(__file__).parent / "static"
@@ -71,11 +71,11 @@ def asset_url(filename: str) -> str:
 
 
 def find_asset(filename: str) -> Asset | None:
-    """Return a static file, read again after it was edited; None for any other name."""
+    """Return a static file, in debug mode read again after it was edited; None for other names."""
     path = FOLDER / filename
     if path not in _files():
         return None
-    return _read(path, _edited(path))
+    return _read(path, _edited(path) if current_app.debug else 0)
 
 
 @lru_cache

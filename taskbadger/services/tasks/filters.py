@@ -77,14 +77,23 @@ def _in_time(task: Columns, name: str, moment: datetime) -> Sequence[Condition]:
     return [column >= moment if name.endswith("_after") else column < moment]
 
 
-def created_since(task: Columns, moment: datetime) -> tuple[Condition, Condition]:
-    """Return the conditions for tasks created at *moment* or later: a range of ids, and exactly."""
-    return task.id >= ids.first_id(moment), task.created >= moment
+def created_since(task: Columns, moment: datetime) -> list[Condition]:
+    """Return the conditions for tasks created at *moment* or later: a range of ids.
+
+    The time itself, which is not in the indexes, is compared only where the range is not exact.
+    """
+    found = [task.id >= ids.first_id(moment)]
+    return found if _is_whole(moment) else [*found, task.created >= moment]
 
 
-def created_before(task: Columns, moment: datetime) -> tuple[Condition, Condition]:
-    """Return the conditions for tasks created before *moment*: a range of ids, and exactly."""
-    return task.id < ids.end_id(moment), task.created < moment
+def created_before(task: Columns, moment: datetime) -> list[Condition]:
+    """Return the conditions for tasks created before *moment*, like ``created_since``."""
+    found = [task.id < ids.end_id(moment)]
+    return found if _is_whole(moment) else [*found, task.created < moment]
+
+
+def _is_whole(moment: datetime) -> bool:
+    return moment.microsecond % 1000 == 0
 
 
 def _matches_not(excluded: Filters, task: Columns) -> Condition:
