@@ -14,6 +14,8 @@ import time
 from enum import Enum, auto
 from typing import Any
 
+from taskbadger.settings import MAX_BATCH_BYTES
+
 MAX_HEAD_BYTES = 64 * 1024
 """The longest request line and headers; also the longest trailers of a chunked body."""
 MAX_UNSENT_BYTES = 4 * 1024 * 1024
@@ -30,6 +32,7 @@ _FRAMING = re.compile(
     rb"\r\n(content-length|transfer-encoding|expect)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE
 )
 _LENGTH = re.compile(rb"[0-9]{1,18}")
+_BATCH = re.compile(rb"POST (?:/[^ ?]*)?/tasks/batch/?[ ?]")
 _BARE_NEWLINE = re.compile(rb"(?<!\r)\n")
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _QUOTED = rb"\"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*\""
@@ -77,6 +80,8 @@ class Incoming:
         self._body: int | None = None
         """Where the body begins, once the head is there."""
         self._length = 0
+        self._limit = max_body
+        """How long its body may be."""
         self._chunks: _Chunks | None = None
 
     @property
@@ -95,7 +100,7 @@ class Incoming:
         if self._chunks is not None:
             return self._chunks.scan(self.data)
         assert self._body is not None  # noqa: S101 - for the type checker: the head is there
-        if self._length > self._max_body:
+        if self._length > self._limit:
             return Arrival.CUT
         missing = self._body + self._length - len(self.data)
         return Arrival.WAITING if missing > 0 else Arrival.WHOLE
@@ -120,6 +125,8 @@ class Incoming:
         if end > MAX_HEAD_BYTES:
             return Arrival.LONG_HEAD
         self._body = end + 4
+        if _BATCH.match(head):
+            self._limit = max(self._max_body, MAX_BATCH_BYTES)
         return self._read_framing(head)
 
     def _read_framing(self, head: bytearray) -> Arrival | None:
@@ -140,7 +147,7 @@ class Incoming:
                 return Arrival.MALFORMED
             if codings != [b"chunked"]:
                 return Arrival.UNSUPPORTED
-            self._chunks = _Chunks(self._body or 0, self._max_body)
+            self._chunks = _Chunks(self._body or 0, self._limit)
         elif lengths:
             if len(lengths) > 1 or not _LENGTH.fullmatch(lengths[0]):
                 return Arrival.MALFORMED

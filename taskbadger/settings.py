@@ -20,6 +20,8 @@ PREFIX = "TASKBADGER_"
 SECRET_KEY_BYTES = 32
 SECRET_KEY_FILE = Path("instance/secret_key")
 """Where ``make serve`` keeps a key that it made; read when none is set."""
+MAX_BATCH_BYTES = 4 * 1024 * 1024
+"""Maximum size of a batch's body, unless MAX_BODY_BYTES is more."""
 _RANGES: dict[str, tuple[float, float]] = {
     "DATABASE_TIMEOUT": (0.05, 3600),
     "THREADS": (1, 1000),

@@ -12,7 +12,6 @@ from flask.views import View
 from flask_httpauth import HTTPTokenAuth
 from flask_smorest import Api as SmorestApi
 from flask_smorest import Blueprint
-from marshmallow import ValidationError
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException
 from werkzeug.sansio.utils import get_current_url
@@ -33,9 +32,8 @@ from taskbadger.errors import (
 )
 from taskbadger.extensions import db, reading, writing
 from taskbadger.process import current_process
-from taskbadger.schemas.body import read_object, schema_for
+from taskbadger.schemas.body import Members, load, read_object
 from taskbadger.schemas.errors import Error
-from taskbadger.schemas.fields import field_errors
 from taskbadger.schemas.tasks import Place
 from taskbadger.services import throttle
 from taskbadger.services.organizations import keys
@@ -96,18 +94,17 @@ class BodyParser(FlaskParser):
         if location != "json":
             return super().parse(argmap, req, location=location, **options)
         try:
-            g.body, wrong = read_object(request.get_data(cache=False))
-            loaded = schema_for(argmap, g.body).load(g.body)
-        except ValidationError as error:
-            known = {error.attr for error in wrong}
-            wrong += [found for found in field_errors(error.messages) if found.attr not in known]
-        except ValidationFailed as error:
-            wrong = list(error.errors)
-        if not wrong:
-            return loaded
-        # A missing task is reported before wrong fields: docs/contract.md#order-of-checks.
-        g.locate(request.view_args or {})
-        raise ValidationFailed(wrong)
+            g.body = self.read_body(request.get_data(cache=False))
+            return load(argmap, g.body)
+        except ValidationFailed:
+            # A missing task is reported before wrong fields: docs/contract.md#order-of-checks.
+            g.locate(request.view_args or {})
+            raise
+
+    @staticmethod
+    def read_body(body: bytes) -> Members:
+        """Read a body, of which *load* then checks the fields."""
+        return read_object(body)
 
 
 class ApiBlueprint(Blueprint):
@@ -115,7 +112,8 @@ class ApiBlueprint(Blueprint):
 
     *locate* takes the view's arguments and raises NotFound if they name nothing. *write_scope* is
     the scope that writing requires, by default ``admin``; reading requires ``read``.
-    *organization_only* refuses the keys of projects.
+    *organization_only* refuses the keys of projects. Bodies of up to *min_body_limit* bytes are
+    accepted even where the setting for all others is less.
     """
 
     ARGUMENTS_PARSER = BodyParser()
@@ -126,9 +124,11 @@ class ApiBlueprint(Blueprint):
         locate: Callable[[dict[str, Any]], None] = lambda view_args: None,
         write_scope: str | None = None,
         organization_only: bool = False,
+        min_body_limit: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        self.min_body_limit = min_body_limit
         self.locate = locate
         self.write_scope = write_scope
         self.organization_only = organization_only
@@ -171,6 +171,7 @@ class ApiBlueprint(Blueprint):
                 keys.open_organization(g.access, g.organization_slug)
         self._check_scope(g.access)
         _check_rate(g.access)
+        request.max_content_length = max(request.max_content_length or 0, self.min_body_limit)
         check_body()
 
     def _check_scope(self, access: Access) -> None:

@@ -46,17 +46,22 @@ def error_response(
     status: int, kind: str, errors: Iterable[FieldError], headers: dict[str, str] | None = None
 ) -> Response:
     """Build the answer for one or more errors."""
-    body = {
-        "type": kind,
-        "errors": [
-            {"code": error.code, "detail": error.detail, "attr": error.attr} for error in errors
-        ],
-    }
-    response = Response(
-        json.dumps(body, ensure_ascii=True), status=status, mimetype="application/json"
-    )
+    response = Response(_write(kind, errors), status=status, mimetype="application/json")
     response.headers.update(headers or {})
     return response
+
+
+def _write(kind: str, errors: Iterable[FieldError]) -> str:
+    found = [{"code": error.code, "detail": error.detail, "attr": error.attr} for error in errors]
+    return json.dumps({"type": kind, "errors": found}, ensure_ascii=True)
+
+
+def error_body(error: TaskBadgerError) -> str:
+    """Return the body of the answer for what a service raised."""
+    if isinstance(error, ValidationFailed):
+        return _write("validation_error", error.errors)
+    kind = "server_error" if error.status >= 500 else "client_error"
+    return _write(kind, [FieldError(error.code, error.detail, None)])
 
 
 def answer(error: TaskBadgerError) -> Response:
@@ -67,10 +72,9 @@ def answer(error: TaskBadgerError) -> Response:
     retry_after = getattr(error, "retry_after", None)
     if retry_after is not None:
         headers["Retry-After"] = str(retry_after)
-    if isinstance(error, ValidationFailed):
-        return error_response(error.status, "validation_error", error.errors, headers)
-    kind = "server_error" if error.status >= 500 else "client_error"
-    return error_response(error.status, kind, [FieldError(error.code, error.detail, None)], headers)
+    response = Response(error_body(error), status=error.status, mimetype="application/json")
+    response.headers.update(headers)
+    return response
 
 
 def too_large() -> PayloadTooLarge:

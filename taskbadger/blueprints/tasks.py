@@ -1,5 +1,6 @@
 """The task endpoints."""
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -81,7 +82,7 @@ class TaskList(MethodView):
         """
         key = request.headers.get("Idempotency-Key")
         if key is not None:
-            return _create_once(key, data)
+            return answer_once(key, lambda: (201, _create(data)))
         with transaction():
             text = _create(data)
         return json_response(text, 201)
@@ -112,7 +113,11 @@ def _create(data: dict[str, Any]) -> str:
     return write_task(task, current_place())
 
 
-def _create_once(key: str, data: dict[str, Any]) -> Response:
+def answer_once(key: str, make: Callable[[], tuple[int, str]]) -> Response:
+    """Return the status and the body that *make* returns, or the first ones with the same *key*.
+
+    Runs *make* in a transaction. Raises KeyReused, KeyInUse and what *make* raises.
+    """
     now = utcnow()
     project_id = current_project().id
     body = digest(g.body)
@@ -120,12 +125,12 @@ def _create_once(key: str, data: dict[str, Any]) -> Response:
         try:
             answered = idempotency.find_answer(project_id, key, body, now=now)
         except Conflict:
-            _create(data)  # Errors of fields are reported before the conflict.
+            make()  # Errors of fields are reported before the conflict.
             raise
         if answered is None:
-            text = _create(data)
-            idempotency.keep_answer(project_id, key, body, 201, text, now=now)
-            return json_response(text, 201)
+            status, text = make()
+            idempotency.keep_answer(project_id, key, body, status, text, now=now)
+            return json_response(text, status)
     status, text = answered
     response = json_response(text, status)
     response.headers["Idempotency-Replayed"] = "true"

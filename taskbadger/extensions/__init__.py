@@ -4,7 +4,7 @@ from taskbadger.extensions.base import MIGRATIONS, Base, change_rows, db, migrat
 from taskbadger.extensions.engines import check_access, init_database
 from taskbadger.extensions.outages import describe, is_outage
 from taskbadger.extensions.sqlite import sqlite_module
-from taskbadger.extensions.statements import Statement
+from taskbadger.extensions.statements import Statement, deferring
 from taskbadger.extensions.transactions import (
     current_connection,
     end_session,
@@ -24,6 +24,7 @@ __all__ = [
     "check_access",
     "current_connection",
     "db",
+    "deferring",
     "describe",
     "end_session",
     "init_database",

@@ -9,6 +9,7 @@ from sqlalchemy import URL, Engine, make_url
 from taskbadger.errors import SettingsError
 from taskbadger.extensions import postgresql, sqlite
 from taskbadger.extensions.base import db, migrate
+from taskbadger.extensions.statements import write_deferred_first
 from taskbadger.extensions.transactions import enforce_read_only
 
 
@@ -72,6 +73,7 @@ def engine_options(config: dict[str, Any], url: URL) -> dict[str, Any]:
 def _prepare(engine: Engine, config: dict[str, Any]) -> None:
     os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))
     enforce_read_only(engine)
+    write_deferred_first(engine)
     if engine.dialect.name == "sqlite":
         sqlite.prepare_sqlite(
             engine,

@@ -6,14 +6,28 @@ order, and the conversion of values both ways. SQLAlchemy stays what describes t
 opens the transactions and translates the errors.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache, partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cached_property, lru_cache, partial
 from operator import itemgetter
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar, cast
 
-from sqlalchemy import Connection, Delete, Dialect, Insert, Select, Update
+from sqlalchemy import (
+    Connection,
+    Delete,
+    Dialect,
+    Engine,
+    Insert,
+    MetaData,
+    Select,
+    Table,
+    Update,
+    event,
+)
 from sqlalchemy.types import TypeEngine
 
+from taskbadger.extensions.base import db
 from taskbadger.extensions.transactions import current_connection, reading_connection
 
 Row = TypeVar("Row")
@@ -57,21 +71,80 @@ class Statement(Generic[Row]):
 
     def run(self, values: Values) -> None:
         """Run a statement that returns no rows."""
-        connection = current_connection()
-        form = self._form(connection.dialect, frozenset(values))
-        _run(connection, form, form.parameters(values))
+        self.run_each((values,))
 
     def run_each(self, rows: Sequence[Values]) -> None:
         """Run a statement that returns no rows once for each of *rows*, which have the same names.
 
         There must be one row at least.
         """
-        if len(rows) == 1:
-            self.run(rows[0])
-            return
         connection = current_connection()
         form = self._form(connection.dialect, frozenset(rows[0]))
-        _run(connection, form, [form.parameters(row) for row in rows], many=True)
+        parameters = [form.parameters(row) for row in rows]
+        deferred = _deferred.get()
+        if deferred is not None:
+            deferred.add(form, parameters)
+        else:
+            _run_each(connection, form, parameters)
+
+
+@contextmanager
+def deferring() -> Iterator[None]:
+    """Collect what the block writes by ``run`` and ``run_each``, and write it together.
+
+    It is written before any other statement runs on the connection, and at the end of the block;
+    a block that raises writes nothing. Each table's rows are written in the order of the calls,
+    and tables in the order of their foreign keys.
+    """
+    deferred = _Deferred(current_connection())
+    token = _deferred.set(deferred)
+    try:
+        yield
+        deferred.write()
+    finally:
+        _deferred.reset(token)
+
+
+class _Deferred:
+    """What is to be written to each table: forms of statements, and their parameters."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._parts: dict[Table, list[tuple[_Form, list[Any]]]] = {}
+
+    def add(self, form: "_Form", parameters: list[Any]) -> None:
+        """Write *parameters* later."""
+        parts = self._parts.setdefault(form.table, [])
+        if parts and parts[-1][0] is form:
+            parts[-1][1].extend(parameters)
+        else:
+            parts.append((form, parameters))
+
+    def write(self) -> None:
+        """Write everything."""
+        tables, self._parts = self._parts, {}
+        for table in sorted(tables, key=_places(db.metadata).__getitem__):
+            for form, parameters in tables[table]:
+                _run_each(self.connection, form, parameters)
+
+
+_deferred: ContextVar[_Deferred | None] = ContextVar("deferred", default=None)
+
+
+@lru_cache(maxsize=1)
+def _places(metadata: MetaData) -> dict[Table, int]:
+    """Return where each table stands among all, with those first that others refer to."""
+    return {table: place for place, table in enumerate(metadata.sorted_tables)}
+
+
+def write_deferred_first(engine: Engine) -> None:
+    """Write what a block of ``deferring`` has collected before any other statement runs."""
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def write(connection: Connection, *_: Any) -> None:
+        deferred = _deferred.get()
+        if deferred is not None and deferred.connection is connection:
+            deferred.write()
 
 
 class _Form:
@@ -81,6 +154,7 @@ class _Form:
         is_change = not isinstance(core, Select)
         columns = sorted(names) if is_change else None
         self.compiled = core.compile(dialect=dialect, column_keys=columns)
+        self._core = core
         self.text = self.compiled.string
         self.is_positional = self.compiled.positional
         self._read_parameters(dialect)
@@ -99,6 +173,11 @@ class _Form:
             for place, name in enumerate(self._names)
             if (convert := converts[name]) is not None
         ]
+
+    @cached_property
+    def table(self) -> Table:
+        """The table that it changes."""
+        return cast(Table, getattr(self._core, "table"))  # noqa: B009 - no SELECT has one
 
     def parameters(self, values: Values) -> Any:
         """Return *values* as the driver takes them; raises KeyError for one that is missing."""
@@ -138,6 +217,13 @@ def _result_conversions(core: Core, dialect: Dialect) -> list[tuple[int, Convert
         column["type"].dialect_impl(dialect).result_processor(dialect, None) for column in described
     ]
     return [(place, convert) for place, convert in enumerate(converts) if convert is not None]
+
+
+def _run_each(connection: Connection, form: _Form, parameters: list[Any]) -> None:
+    if len(parameters) == 1:
+        _run(connection, form, parameters[0])
+    else:
+        _run(connection, form, parameters, many=True)
 
 
 def _run(

@@ -7,18 +7,18 @@ were written. This module parses the top level itself, so that it can keep the t
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from json.decoder import scanstring  # type: ignore[attr-defined]  # C, not in typeshed
 from typing import Any, NoReturn
 
-from marshmallow import Schema, missing
+from marshmallow import Schema, ValidationError, missing
 from marshmallow.fields import Field
 
 from taskbadger.domain.numbers import MAX_INTEGER_DIGITS
 from taskbadger.errors import FieldError, ParseError, ValidationFailed
-from taskbadger.schemas.fields import RawJSON, printable
+from taskbadger.schemas.fields import RawJSON, field_errors, printable
 
 MAX_DEPTH = 100
 VERBATIM = frozenset({"data", "data_merge"})
@@ -34,29 +34,63 @@ _STRING = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 """A string, closed or not: trying again at each quote of an unclosed one takes quadratic time."""
 
 
-def read_object(body: bytes) -> tuple[dict[str, Any], list[FieldError]]:
-    """Read a JSON object; values of fields in VERBATIM are RawJSON, except null.
+class Members(dict[str, Any]):
+    """A JSON object; values of fields in VERBATIM are RawJSON, except null."""
 
-    Also returns an error for each string with a lone surrogate. Raises ParseError if *body* is not
-    JSON as docs/contract.md#errors allows it, and ValidationFailed if it is not an object. An empty
-    body is an empty object.
+    def __init__(self) -> None:
+        super().__init__()
+        self.wrong: list[FieldError] = []
+        """An error for each string with a lone surrogate."""
+
+
+def read_object(body: bytes) -> Members:
+    """Read a JSON object.
+
+    Raises ParseError if *body* is not JSON as docs/contract.md#errors allows it, and
+    ValidationFailed if it is not an object. An empty body is an empty object.
     """
+    return _read_body(body, _PLAIN)
+
+
+def read_batch(body: bytes) -> Members:
+    """Read a JSON object like ``read_object``, and so each object in its list ``operations``.
+
+    Errors in an operation's ``task`` are among the operation's, relative to the task.
+    """
+    return _read_body(body, _BATCH)
+
+
+def _read_body(body: bytes, inner: "Inner") -> Members:
     if not body or body.isspace():
-        return {}, []
+        return Members()
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ParseError(f"not UTF-8 at byte {error.start}") from error
     _check_depth(text)
     try:
-        return _read(text, _decoder)
+        return _read(text, _decoder, inner)
     except _TooManyDigits:
-        return _read(text, _unlimited_decoder)
+        return _read(text, _unlimited_decoder, inner)
+
+
+def load(schema: type[Schema], body: Members) -> Any:
+    """Return *body* as loaded by *schema*; raises ValidationFailed."""
+    try:
+        loaded = schema_for(schema, body).load(body)
+    except ValidationError as error:
+        known = {error.attr for error in body.wrong}
+        more = [found for found in field_errors(error.messages) if found.attr not in known]
+        raise ValidationFailed([*body.wrong, *more]) from error
+    if body.wrong:
+        raise ValidationFailed(body.wrong)
+    return loaded
 
 
 def schema_for(schema: type[Schema], body: dict[str, Any]) -> Schema:
     """Return a schema with only those fields of *schema* that loading *body* needs."""
-    return _narrowed(schema, frozenset(_fields_of(schema).keys() & body.keys()))
+    names = _names_of(schema)
+    return _narrowed(schema, frozenset([names[key] for key in names.keys() & body.keys()]))
 
 
 @lru_cache(maxsize=500)
@@ -67,6 +101,12 @@ def _narrowed(schema: type[Schema], sent: frozenset[str]) -> Schema:
         if name in sent or field.required or field.load_default is not missing
     ]
     return schema(only=names)
+
+
+@lru_cache(maxsize=100)
+def _names_of(schema: type[Schema]) -> dict[str, str]:
+    """Return the names of the fields by their names in a body."""
+    return {field.data_key or name: name for name, field in _fields_of(schema).items()}
 
 
 @lru_cache(maxsize=100)
@@ -128,12 +168,12 @@ _decoder = json.JSONDecoder(parse_constant=_refuse_constant)
 _unlimited_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_unlimited_int)
 
 
-def _read(text: str, decoder: json.JSONDecoder) -> tuple[dict[str, Any], list[FieldError]]:
-    wrong: list[FieldError] = []
+def _read(text: str, decoder: json.JSONDecoder, inner: "Inner") -> Members:
+    reader = _Reader(text, decoder)
     try:
         start = _skip(text, 0)
         if text[start : start + 1] == "{":
-            body, end = _read_members(text, start + 1, decoder, wrong)
+            body, end = reader.members(start, inner)
         else:
             body, end = decoder.raw_decode(text, start)
     except json.JSONDecodeError as error:
@@ -143,46 +183,103 @@ def _read(text: str, decoder: json.JSONDecoder) -> tuple[dict[str, Any], list[Fi
     end = _skip(text, end)
     if end != len(text):
         raise ParseError(f"Extra data at character {end}")
-    if not isinstance(body, dict):
-        kind = _KINDS.get(type(body), "number")
-        raise ValidationFailed.one(None, f"Invalid data. Expected an object, but got {kind}.")
-    return body, wrong
+    if not isinstance(body, Members):
+        raise not_an_object(body)
+    return body
+
+
+def not_an_object(value: object) -> ValidationFailed:
+    """Return the error for a value that should be an object."""
+    kind = _KINDS.get(type(value), "number")
+    return ValidationFailed.one(None, f"Invalid data. Expected an object, but got {kind}.")
 
 
 _KINDS = {list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
 
 
-def _read_members(
-    text: str, at: int, decoder: json.JSONDecoder, wrong: list[FieldError]
-) -> tuple[dict[str, Any], int]:
-    body: dict[str, Any] = {}
-    suspicious = _SURROGATE_ESCAPE.search(text) is not None
-    at = _skip(text, at)
-    if text[at : at + 1] == "}":
-        return body, at + 1
-    while True:
-        if text[at : at + 1] != '"':
-            raise json.JSONDecodeError("Expecting a name in double quotes", text, at)
-        name, at = scanstring(text, at + 1, True)
-        at = _skip(text, at)
-        if text[at : at + 1] != ":":
-            raise json.JSONDecodeError("Expecting ':'", text, at)
-        start = _skip(text, at + 1)
-        value, at = decoder.raw_decode(text, start)
-        if suspicious:
-            kept = text[start:at] if name in VERBATIM else None
-            wrong += map(_surrogate_error, _lone_surrogates(name, value, kept))
-        if name in VERBATIM and value is not None:
-            value = RawJSON(text[start:at], value)
-        body[name] = value
-        at = _skip(text, at)
-        mark = text[at : at + 1]
-        if mark == "}":
-            break
-        if mark != ",":
-            raise json.JSONDecodeError("Expecting ',' or '}'", text, at)
+class _Reader:
+    """Reads objects whose members it must see one by one; the decoder reads everything else.
+
+    Its methods read what begins at a position, and return it with the position after it.
+    """
+
+    def __init__(self, text: str, decoder: json.JSONDecoder) -> None:
+        self._text = text
+        self._decode = decoder.raw_decode
+        self._is_suspicious = _SURROGATE_ESCAPE.search(text) is not None
+
+    def members(self, at: int, inner: "Inner") -> tuple[Members, int]:
+        """Read an object; *inner* reads the members that it names."""
+        text, found = self._text, Members()
         at = _skip(text, at + 1)
-    return body, at + 1
+        if text[at : at + 1] == "}":
+            return found, at + 1
+        while True:
+            if text[at : at + 1] != '"':
+                raise json.JSONDecodeError("Expecting a name in double quotes", text, at)
+            name, at = scanstring(text, at + 1, True)
+            at = _skip(text, at)
+            if text[at : at + 1] != ":":
+                raise json.JSONDecodeError("Expecting ':'", text, at)
+            at = self._member(found, name, _skip(text, at + 1), inner)
+            at, has_more = self._next(at, "}")
+            if not has_more:
+                return found, at
+
+    def _member(self, found: Members, name: str, start: int, inner: "Inner") -> int:
+        if name in inner:
+            value, at = inner[name](self, start)
+            found[name] = value
+            found.wrong += getattr(value, "wrong", ())
+            return at
+        value, at = self._decode(self._text, start)
+        if self._is_suspicious:
+            kept = self._text[start:at] if name in VERBATIM else None
+            found.wrong += map(_surrogate_error, _lone_surrogates(name, value, kept))
+        if name in VERBATIM and value is not None:
+            value = RawJSON(self._text[start:at], value)
+        found[name] = value
+        return at
+
+    def operations(self, at: int) -> tuple[Any, int]:
+        """Read a list of objects with a ``task``, or anything else."""
+        if self._text[at : at + 1] != "[":
+            return self._decode(self._text, at)
+        found: list[Any] = []
+        at = _skip(self._text, at + 1)
+        if self._text[at : at + 1] == "]":
+            return found, at + 1
+        while True:
+            value, at = self._object(at, _OPERATION)
+            found.append(value)
+            at, has_more = self._next(at, "]")
+            if not has_more:
+                return found, at
+
+    def task(self, at: int) -> tuple[Any, int]:
+        """Read a task, or anything else."""
+        return self._object(at, _PLAIN)
+
+    def _object(self, at: int, inner: "Inner") -> tuple[Any, int]:
+        if self._text[at : at + 1] == "{":
+            return self.members(at, inner)
+        return self._decode(self._text, at)
+
+    def _next(self, at: int, end: str) -> tuple[int, bool]:
+        """Skip a comma, or *end*; return the position after it, and whether more comes."""
+        at = _skip(self._text, at)
+        mark = self._text[at : at + 1]
+        if mark == end:
+            return at + 1, False
+        if mark != ",":
+            raise json.JSONDecodeError(f"Expecting ',' or '{end}'", self._text, at)
+        return _skip(self._text, at + 1), True
+
+
+Inner = Mapping[str, Callable[[_Reader, int], tuple[Any, int]]]
+_PLAIN: Inner = {}
+_OPERATION: Inner = {"task": _Reader.task}
+_BATCH: Inner = {"operations": _Reader.operations}
 
 
 def _skip(text: str, at: int) -> int:

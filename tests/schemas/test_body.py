@@ -9,8 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from taskbadger.errors import FieldError, ParseError, ValidationFailed
-from taskbadger.schemas.body import digest, read_object
+from taskbadger.schemas.body import digest, read_batch, read_object
 from taskbadger.schemas.fields import RawJSON
+
+
+def read(body: bytes) -> tuple[dict[str, Any], list[FieldError]]:
+    found = read_object(body)
+    return dict(found), found.wrong
 
 
 def nested(depth: int, left: str, right: str) -> bytes:
@@ -20,11 +25,11 @@ def nested(depth: int, left: str, right: str) -> bytes:
 
 @pytest.mark.parametrize("body", [b"", b" \n\t\r ", b"{}", b" { } "])
 def test_empty_body_is_an_empty_object(body: bytes) -> None:
-    assert read_object(body) == ({}, [])
+    assert read(body) == ({}, [])
 
 
 def test_spaces_may_stand_between_all_tokens() -> None:
-    assert read_object(b' {\n"a" :\t[ 1 , 2 ] ,\r "b":null } ') == ({"a": [1, 2], "b": None}, [])
+    assert read(b' {\n"a" :\t[ 1 , 2 ] ,\r "b":null } ') == ({"a": [1, 2], "b": None}, [])
 
 
 @pytest.mark.parametrize(
@@ -76,7 +81,7 @@ def test_spaces_may_stand_between_all_tokens() -> None:
 )
 def test_body_that_is_no_json_is_a_parse_error(body: bytes) -> None:
     with pytest.raises(ParseError) as caught:
-        read_object(body)
+        read(body)
 
     assert caught.value.detail.startswith("JSON parse error - ")
 
@@ -94,7 +99,7 @@ def test_body_that_is_no_json_is_a_parse_error(body: bytes) -> None:
 )
 def test_json_that_is_no_object_is_a_wrong_field(body: bytes, kind: str) -> None:
     with pytest.raises(ValidationFailed) as caught:
-        read_object(body)
+        read(body)
 
     detail = f"Invalid data. Expected an object, but got {kind}."
     assert caught.value.errors == (FieldError("invalid", detail, None),)
@@ -102,28 +107,28 @@ def test_json_that_is_no_object_is_a_wrong_field(body: bytes, kind: str) -> None
 
 @pytest.mark.parametrize(("left", "right"), [("[", "]"), ('{"a":', "}")])
 def test_a_hundred_levels_are_read_and_one_more_is_not(left: str, right: str) -> None:
-    body, wrong = read_object(nested(100, left, right))
+    body, wrong = read(nested(100, left, right))
     assert (list(body), wrong) == (["data"], [])
 
     with pytest.raises(ParseError) as caught:
-        read_object(nested(101, left, right))
+        read(nested(101, left, right))
     assert caught.value.detail == "JSON parse error - nested deeper than 100 levels"
 
 
 def test_endless_nesting_is_a_parse_error() -> None:
     with pytest.raises(ParseError):
-        read_object(b'{"data":' + b"[" * 500_000)
+        read(b'{"data":' + b"[" * 500_000)
 
 
 def test_string_without_an_end_is_read_once_and_not_once_for_each_quote() -> None:
     with pytest.raises(ParseError):
-        read_object(b'{"data":' + b"[" * 101 + b'"' + b'\\"' * 500_000)
+        read(b'{"data":' + b"[" * 101 + b'"' + b'\\"' * 500_000)
 
 
 def test_brackets_in_strings_are_no_levels() -> None:
     text = "[{" * 200 + '\\"' + "[" * 50
 
-    body, wrong = read_object(f'{{"name":"{text}"}}'.encode())
+    body, wrong = read(f'{{"name":"{text}"}}'.encode())
 
     assert (body, wrong) == ({"name": text.replace('\\"', '"')}, [])
 
@@ -150,24 +155,24 @@ def test_brackets_in_strings_are_no_levels() -> None:
     ],
 )
 def test_data_is_kept_as_the_text_that_came(text: str) -> None:
-    body, wrong = read_object(f'{{"data": {text} , "name":"x"}}'.encode())
+    body, wrong = read(f'{{"data": {text} , "name":"x"}}'.encode())
 
     assert body["data"].text == text
     assert (body["name"], wrong) == ("x", [])
 
 
 def test_null_data_is_none() -> None:
-    assert read_object(b'{"data":null}') == ({"data": None}, [])
+    assert read(b'{"data":null}') == ({"data": None}, [])
 
 
 def test_last_of_equal_names_counts() -> None:
-    body, _ = read_object(b'{"name":"a","data":1,"name":"b","data":2}')
+    body, _ = read(b'{"name":"a","data":1,"name":"b","data":2}')
 
     assert body == {"name": "b", "data": RawJSON("2", 2)}
 
 
 def test_integer_of_any_length_is_out_of_every_bound() -> None:
-    body, _ = read_object(b'{"value":' + b"1" * 5000 + b',"other":-' + b"1" * 5000 + b"}")
+    body, _ = read(b'{"value":' + b"1" * 5000 + b',"other":-' + b"1" * 5000 + b"}")
 
     assert len(str(body["value"])) > 255  # No text field takes it either.
     assert body["value"] > 2**63
@@ -192,7 +197,7 @@ def test_integer_of_any_length_is_out_of_every_bound() -> None:
     ],
 )
 def test_each_lone_surrogate_is_named(body: str, attrs: list[str]) -> None:
-    _, wrong = read_object(body.encode())
+    _, wrong = read(body.encode())
 
     assert wrong == [
         FieldError("invalid", "Lone surrogates are not allowed.", attr) for attr in attrs
@@ -221,7 +226,7 @@ def test_every_object_is_read_as_the_standard_library_reads_it(
     except UnicodeDecodeError:
         return
 
-    body, _ = read_object(text)
+    body, _ = read(text)
 
     assert {
         name: inner.value if isinstance(inner, RawJSON) else inner for name, inner in body.items()
@@ -231,11 +236,11 @@ def test_every_object_is_read_as_the_standard_library_reads_it(
 @given(st.binary(max_size=60) | st.text('{}[]":,0123456789.eE+-\\utrfalsn ').map(str.encode))
 def test_no_bytes_break_the_reader(body: bytes) -> None:
     with contextlib.suppress(ParseError, ValidationFailed):
-        read_object(body)
+        read(body)
 
 
 def digest_of(text: str) -> str:
-    return digest(read_object(text.encode())[0])
+    return digest(read(text.encode())[0])
 
 
 @pytest.mark.parametrize(
@@ -277,3 +282,54 @@ def test_bodies_that_differ_have_different_digests(one: str, other: str) -> None
 
 def test_digest_takes_integers_of_any_length() -> None:
     assert digest_of('{"data":' + "1" * 5000 + "}") != digest_of('{"data":' + "1" * 5001 + "}")
+
+
+# Batches
+
+
+def test_batch_keeps_the_text_of_each_task_and_its_own_errors() -> None:
+    body = read_batch(
+        b'{"operations": [ {"op":"create", "task":{"data":{"a": 1.10}, "name":"x"}} ,'
+        b'{"task":{"name":"\\ud800"},"ref":"\\udc00"},7, {"task":[1]}],"atomic":true}'
+    )
+
+    first, second, third, fourth = body["operations"]
+    assert first["task"]["data"] == RawJSON('{"a": 1.10}', {"a": 1.1})
+    assert [error.attr for error in second.wrong] == ["name", "ref"]
+    assert (third, fourth, body["atomic"], body.wrong) == (7, {"task": [1]}, True, [])
+
+
+@pytest.mark.parametrize("text", ["[]", "[ ]", "{}", "null", '"x"'])
+def test_operations_may_be_anything(text: str) -> None:
+    assert read_batch(f'{{"operations":{text}}}'.encode()) == {"operations": json.loads(text)}
+
+
+@pytest.mark.parametrize(
+    "text", ["[", "[{}", "[{},", "[{},]", "[{} {}]", '[{"task":}]', '[{"task":{]}]', "[1 2]"]
+)
+def test_broken_list_of_operations_is_no_json(text: str) -> None:
+    with pytest.raises(ParseError):
+        read_batch(f'{{"operations":{text}'.encode())
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["operations", "task", "data", "x"]), inner)
+        ),
+    )
+)
+def test_batch_reader_reads_what_json_means(value: Any) -> None:
+    body = json.dumps({"operations": value}).encode()
+
+    assert plain(read_batch(body)) == json.loads(body)
+
+
+def plain(value: Any) -> Any:
+    if isinstance(value, RawJSON):
+        return value.value
+    if isinstance(value, dict):
+        return {name: plain(inner) for name, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, list) else value

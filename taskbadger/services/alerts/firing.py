@@ -55,6 +55,10 @@ class GlobalActionRow(NamedTuple):
     """Seconds; 0 for none."""
 
 
+GlobalActions = bool | Sequence[GlobalActionRow]
+"""The global actions of an organization that are turned on, or whether it has any."""
+
+
 class FiringRow(NamedTuple):
     """A firing of one task, as it was recorded."""
 
@@ -102,7 +106,7 @@ def fire(
     before: TaskState | None,
     after: TaskState,
     *,
-    has_global_actions: bool,
+    global_actions: GlobalActions,
     now: datetime,
     base_url: str,
     overrun: bool = False,
@@ -112,7 +116,7 @@ def fire(
     The task's row is locked. *base_url* is what links in messages start with. *overrun* marks the
     server's own change for max_runtime.
     """
-    if not (after.has_actions or has_global_actions):
+    if not (after.has_actions or global_actions):
         return
     was = None if before is None else snapshot(before)
     current = snapshot(after)
@@ -127,7 +131,9 @@ def fire(
         reason = evaluate(action.trigger)
         if reason:
             _fire_action(change, action, reason)
-    for global_action in _list_global_actions(project) if has_global_actions else ():
+    if global_actions is True:
+        global_actions = list_global_actions(project)
+    for global_action in global_actions or ():
         reason = evaluate(global_action.trigger)
         if reason and applies(global_action, project.id, after.name):
             _fire_global_action(change, global_action, reason)
@@ -137,7 +143,8 @@ def _list_actions(task: TaskState) -> Sequence[ActionRow]:
     return cast(Sequence[ActionRow], db.session.execute(_ACTIONS, {"task_id": task.id}).all())
 
 
-def _list_global_actions(project: ProjectRef) -> Sequence[GlobalActionRow]:
+def list_global_actions(project: ProjectRef) -> Sequence[GlobalActionRow]:
+    """Return the global actions of the project's organization that are turned on."""
     rows = db.session.execute(_GLOBAL_ACTIONS, {"organization": project.organization_id}).all()
     return cast(Sequence[GlobalActionRow], rows)
 

@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, select
 from taskbadger.domain import ids
 from taskbadger.domain.identity import ProjectRef
 from taskbadger.errors import NotFound
-from taskbadger.extensions import Statement
+from taskbadger.extensions import Statement, db
 from taskbadger.models.task_rows import STATE_COLUMNS, TASKS, WIRE_COLUMNS, TaskState, WireTask
 from taskbadger.services.alerts import firing
 
@@ -28,15 +28,22 @@ class Locked(NamedTuple):
     """A task that is locked until the transaction ends."""
 
     task: TaskState
-    has_global_actions: bool
-    """Whether its organization has global actions that are turned on."""
+    global_actions: firing.GlobalActions
 
 
 def _locked(row: Iterable[Any]) -> Locked:
-    *state, has_global_actions = row
-    return Locked(TaskState._make(state), has_global_actions)
+    *state, global_actions = row
+    return Locked(TaskState._make(state), global_actions)
 
 
+_LOCK_ALL = (
+    select(*STATE_COLUMNS, firing.HAS_GLOBAL_ACTIONS)
+    .where(
+        _task.id.in_(bindparam("found", expanding=True)), _task.project_id == bindparam("project")
+    )
+    .order_by(_task.id)
+    .with_for_update()
+)
 _LOCK = Statement(_SELECT.with_for_update(), _locked)
 LOCK_STALE = Statement(_DUE.where(_task.stale_at <= bindparam("now")), _locked)
 LOCK_OVERDUE = Statement(_DUE.where(_task.overdue_at <= bindparam("now")), _locked)
@@ -67,6 +74,17 @@ def lock(project: ProjectRef, task_id: str) -> Locked:
     if locked is None:
         raise NotFound()
     return locked
+
+
+def lock_all(project: ProjectRef, task_ids: Iterable[str]) -> dict[str, Locked]:
+    """Lock the tasks that exist, in the order of their ids; two callers cannot deadlock."""
+    found = [task_id for task_id in set(task_ids) if ids.to_bytes(task_id) is not None]
+    if not found:
+        return {}
+    rows = db.session.execute(
+        _LOCK_ALL, {"found": found, "project": project.id, "organization": project.organization_id}
+    )
+    return {row[0]: _locked(row) for row in rows}
 
 
 def lock_due(

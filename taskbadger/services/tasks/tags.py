@@ -27,19 +27,24 @@ def insert_tags(project: ProjectRef, task_id: str, tags: Mapping[str, str]) -> N
     _INSERT.run_each(rows)
 
 
-def change_tags(
-    project: ProjectRef, before: TaskState, changes: Mapping[str, str | None], *, replace: bool
+def changed_tags(
+    before: TaskState, changes: Mapping[str, str | None], *, replace: bool
 ) -> dict[str, str]:
-    """Write the rows of changed tags; return the task's column to change, if any.
+    """Return the tags of a task after *changes*; raises ValidationFailed.
 
-    A value of None removes a tag; with *replace*, so does leaving it out. Raises ValidationFailed.
+    A value of None removes a tag; with *replace*, so does leaving it out.
     """
-    old: dict[str, str] = json.loads(before.tags)
-    merged = changes if replace else {**old, **changes}
+    merged = changes if replace else {**_read(before), **changes}
     new = {name: value for name, value in merged.items() if value is not None}
     if len(new) > MAX_TAGS:
         error = ValidationError({"tags": too_many_tags().messages})
         raise ValidationFailed(list(field_errors(error.messages)))
+    return new
+
+
+def write_changed(project: ProjectRef, before: TaskState, new: Mapping[str, str]) -> dict[str, str]:
+    """Write the rows of tags that differ; return the task's column to change, if any."""
+    old = _read(before)
     if new == old:
         return {}
     gone = [name for name, value in old.items() if new.get(name) != value]
@@ -51,3 +56,8 @@ def change_tags(
     if added:
         insert_tags(project, before.id, added)
     return {"tags": write_tags(new)}
+
+
+def _read(task: TaskState) -> dict[str, str]:
+    tags: dict[str, str] = json.loads(task.tags)
+    return tags

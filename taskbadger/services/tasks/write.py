@@ -22,10 +22,11 @@ from taskbadger.services.tasks import auditing, history, reads
 from taskbadger.services.tasks.parents import check_new_parent, mark_parent
 from taskbadger.services.tasks.reads import Locked
 from taskbadger.services.tasks.relative import relative_changes
-from taskbadger.services.tasks.tags import change_tags, insert_tags
+from taskbadger.services.tasks.tags import changed_tags, insert_tags, write_changed
 
 _MICROSECOND = timedelta(microseconds=1)
-_INSERT: Statement[tuple[bool]] = Statement(
+_INSERT = Statement(insert(TASKS), tuple)
+_INSERT_AND_LOOK: Statement[tuple[bool]] = Statement(
     insert(TASKS).returning(firing.HAS_GLOBAL_ACTIONS), tuple
 )
 _UPDATE = Statement(update(TASKS).where(TASKS.c.id == bindparam("task_id")), tuple)
@@ -41,32 +42,42 @@ def create_task(
     now: datetime,
     actor: Actor,
     monitor_id: UUID | None = None,
+    global_actions: firing.GlobalActions | None = None,
     base_url: str = "",
 ) -> TaskState:
     """Create a task from a loaded TaskRequest; return its state. Raises ValidationFailed.
 
-    *base_url* is what links in messages start with, here and below.
+    *global_actions* are those of its organization; None looks for them. *base_url* is what links
+    in messages start with, here and below.
     """
     added = data.get("actions") or ()
     actions.check_actions(project, added)
+    after = _new_state(project, data, now, has_actions=bool(added), monitor_id=monitor_id)
     if data.get("parent") is not None:
         mark_parent(project, data["parent"])
-    after = _new_state(project, data, now, has_actions=bool(added), monitor_id=monitor_id)
-    [(has_global_actions,)] = _INSERT.all(
-        {**after._asdict(), "organization": project.organization_id}
-    )
+    global_actions = _insert(project, after, global_actions)
     if data.get("tags"):
         insert_tags(project, after.id, data["tags"])
     if added:
         actions.insert_actions(after.id, added, now=now)
     history.record_creation(after, actor, now=now)
-    firing.fire(
-        project, None, after, has_global_actions=has_global_actions, now=now, base_url=base_url
-    )
+    firing.fire(project, None, after, global_actions=global_actions, now=now, base_url=base_url)
     if monitor_id is not None:
         runs.follow_task(None, after, now=now, base_url=base_url)
     auditing.record(actor, project, "task.create", after, now=now)
     return after
+
+
+def _insert(
+    project: ProjectRef, task: TaskState, known: firing.GlobalActions | None
+) -> firing.GlobalActions:
+    """Insert a task; return the global actions of its organization, as far as they are known."""
+    values = task._asdict()
+    if known is not None:
+        _INSERT.run(values)
+        return known
+    [(found,)] = _INSERT_AND_LOOK.all({**values, "organization": project.organization_id})
+    return found
 
 
 def _new_state(
@@ -121,25 +132,45 @@ def update_task(
     log, whoever makes it. Raises NotFound and ValidationFailed.
     """
     locked = reads.lock(project, task_id)
+    after = change_locked(
+        project, locked, data, now=now, actor=actor, replace_tags=replace_tags, base_url=base_url
+    )
+    if audited:
+        auditing.record_change(actor, project, locked.task, after, now=now)
+    return after
+
+
+def change_locked(
+    project: ProjectRef,
+    locked: Locked,
+    data: Mapping[str, Any],
+    *,
+    now: datetime,
+    actor: Actor,
+    replace_tags: bool = False,
+    base_url: str = "",
+) -> TaskState:
+    """Change a locked task like ``update_task``, without the audit log.
+
+    Raises ValidationFailed before anything is written.
+    """
     before = locked.task
     added = data.get("actions") or ()
     actions.check_actions(project, added)
     values = {name: data[name] for name in (*_PLAIN, *_LIMITS) if name in data}
     values.update(relative_changes(before, data))
+    values.update(_move(before, data, now))
     if "name" in values:
         values["name_folded"] = values["name"].casefold()
+    tags = changed_tags(before, data["tags"], replace=replace_tags) if "tags" in data else None
     if "parent" in data and data["parent"] != before.parent:
         values["parent"] = check_new_parent(project, before, data["parent"])
-    if "tags" in data:
-        values.update(change_tags(project, before, data["tags"], replace=replace_tags))
+    if tags is not None:
+        values.update(write_changed(project, before, tags))
     if added:
-        actions.insert_actions(task_id, added, now=now)
+        actions.insert_actions(before.id, added, now=now)
         values["has_actions"] = True
-    values.update(_move(before, data, now))
-    after = _save(project, locked, values, now=now, actor=actor, base_url=base_url)
-    if audited:
-        auditing.record_change(actor, project, before, after, now=now)
-    return after
+    return _save(project, locked, values, now=now, actor=actor, base_url=base_url)
 
 
 def cancel_task(
@@ -156,13 +187,20 @@ def cancel_task(
     *audited* False is for callers that record many cancellations as one. Raises NotFound.
     """
     locked = reads.lock(project, task_id)
+    after = cancel_locked(project, locked, now=now, actor=actor, base_url=base_url)
+    if after is not None and audited:
+        auditing.record(actor, project, "task.cancel", after, now=now)
+    return after
+
+
+def cancel_locked(
+    project: ProjectRef, locked: Locked, *, now: datetime, actor: Actor, base_url: str = ""
+) -> TaskState | None:
+    """Cancel a locked task like ``cancel_task``, without the audit log."""
     if locked.task.status in status.TERMINAL:
         return None
     changes = _move(locked.task, {"status": status.CANCELLED}, now)
-    after = _save(project, locked, changes, now=now, actor=actor, base_url=base_url)
-    if audited:
-        auditing.record(actor, project, "task.cancel", after, now=now)
-    return after
+    return _save(project, locked, changes, now=now, actor=actor, base_url=base_url)
 
 
 def mark_stale(project: ProjectRef, task_id: str, *, now: datetime, base_url: str = "") -> bool:
@@ -238,7 +276,7 @@ def _save(
         project,
         before,
         after,
-        has_global_actions=locked.has_global_actions,
+        global_actions=locked.global_actions,
         now=now,
         base_url=base_url,
         overrun=overrun,

@@ -68,7 +68,7 @@ def test_locked_state_is_the_state_that_was_written(project: ProjectRef) -> None
 
 def test_lock_says_whether_global_actions_are_turned_on(project: ProjectRef) -> None:
     task = make_task(project)
-    assert reads.lock(project, task.id) == reads.Locked(task, has_global_actions=False)
+    assert reads.lock(project, task.id) == reads.Locked(task, global_actions=False)
 
     db.session.add(
         GlobalAction(
@@ -85,9 +85,9 @@ def test_lock_says_whether_global_actions_are_turned_on(project: ProjectRef) -> 
     )
     db.session.flush()
 
-    assert reads.lock(project, task.id) == reads.Locked(task, has_global_actions=True)
+    assert reads.lock(project, task.id) == reads.Locked(task, global_actions=True)
     db.session.execute(update(GlobalAction).values(enabled=False))
-    assert reads.lock(project, task.id).has_global_actions is False
+    assert reads.lock(project, task.id).global_actions is False
 
 
 @pytest.mark.parametrize("read", [reads.get_wire_task, reads.check_exists, reads.lock_task])

@@ -14,7 +14,7 @@ from taskbadger.extensions import db
 from taskbadger.models import Task, TaskTag
 from taskbadger.models.task_rows import TaskState
 from taskbadger.services.tasks import write
-from taskbadger.services.tasks.tags import change_tags
+from taskbadger.services.tasks.tags import changed_tags, write_changed
 
 CI = Actor("key", "ci")
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -22,6 +22,12 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 def make_task(project: ProjectRef, tags: dict[str, str]) -> TaskState:
     return write.create_task(project, {"name": "job", "tags": tags}, now=START, actor=CI)
+
+
+def change_tags(
+    project: ProjectRef, task: TaskState, changes: dict[str, Any], *, replace: bool
+) -> dict[str, str]:
+    return write_changed(project, task, changed_tags(task, changes, replace=replace))
 
 
 def kept() -> dict[str, str]:

@@ -1,0 +1,156 @@
+"""Many operations on tasks in one transaction, each with the effect that it has by itself."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from taskbadger.domain.identity import Actor, ProjectRef
+from taskbadger.errors import Conflict, NotFound, TaskBadgerError, ValidationFailed
+from taskbadger.extensions import deferring
+from taskbadger.models.task_rows import TaskState
+from taskbadger.schemas.batch import CANCEL, CREATE, UPDATE, Operation
+from taskbadger.services.alerts import firing
+from taskbadger.services.tasks import auditing, reads, write
+from taskbadger.services.tasks.reads import Locked
+
+
+class Outcome(NamedTuple):
+    """What became of an operation: the task's new state, an error, or neither."""
+
+    task: TaskState | None = None
+    error: TaskBadgerError | None = None
+
+
+class NotApplied(TaskBadgerError):
+    """Not applied, because another operation of the batch failed."""
+
+    status = 424
+    code = "not_applied"
+
+
+class BatchFailed(Conflict):
+    """An operation failed, so none of the batch was applied."""
+
+    def __init__(self, outcomes: Sequence[Outcome]) -> None:
+        super().__init__()
+        self.outcomes = [
+            each if each.error is not None else Outcome(error=NotApplied()) for each in outcomes
+        ]
+
+
+def run(
+    project: ProjectRef,
+    operations: Sequence[Operation],
+    *,
+    clock: Callable[[], datetime],
+    actor: Actor,
+    base_url: str = "",
+    atomic: bool = False,
+) -> list[Outcome]:
+    """Do *operations* in order, in the transaction of the caller; return what became of each.
+
+    One that fails changes nothing; the others stand. With *atomic*, any failure raises
+    BatchFailed, and the caller must roll back.
+    """
+    global_actions = firing.list_global_actions(project)
+    wanted = [each.id for each in operations if each.id is not None]
+    locked = {
+        task_id: each._replace(global_actions=global_actions)
+        for task_id, each in reads.lock_all(project, wanted).items()
+    }
+    batch = _Batch(project, clock, actor, base_url, locked, global_actions)
+    with deferring():
+        outcomes = [batch.do(each) for each in operations]
+        if atomic and any(each.error is not None for each in outcomes):
+            raise BatchFailed(outcomes)
+    return outcomes
+
+
+@dataclass
+class _Batch:
+    project: ProjectRef
+    clock: Callable[[], datetime]
+    actor: Actor
+    base_url: str
+    locked: dict[str, Locked]
+    """The tasks that operations name or have created, as they are now."""
+    global_actions: firing.GlobalActions
+    made: dict[str, str] = field(default_factory=dict)
+    """The ids of the created tasks, by their ``ref``."""
+
+    def do(self, operation: Operation) -> Outcome:
+        """Do an operation. What it writes is written after everything that can raise an error."""
+        try:
+            if operation.error is not None:
+                if operation.id is not None:
+                    self._find(operation)  # A missing task is reported before wrong fields.
+                raise operation.error
+            return Outcome(task=_DOES[operation.op](self, operation))
+        except TaskBadgerError as error:
+            return Outcome(error=error)
+
+    def create(self, operation: Operation) -> TaskState:
+        """Create a task."""
+        if operation.ref in self.made:
+            detail = f"“{operation.ref}” names another task of this batch."
+            raise ValidationFailed.one("ref", detail)
+        task = write.create_task(
+            self.project,
+            operation.data,
+            now=self.clock(),
+            actor=self.actor,
+            global_actions=self.global_actions,
+            base_url=self.base_url,
+        )
+        if operation.ref is not None:
+            self.made[operation.ref] = task.id
+        self.locked[task.id] = Locked(task, self.global_actions)
+        self._note_parent(task)
+        return task
+
+    def update(self, operation: Operation) -> TaskState:
+        """Change a task."""
+        locked, now = self._find(operation), self.clock()
+        after = write.change_locked(
+            self.project, locked, operation.data, now=now, actor=self.actor, base_url=self.base_url
+        )
+        auditing.record_change(self.actor, self.project, locked.task, after, now=now)
+        self.locked[after.id] = locked._replace(task=after)
+        self._note_parent(after)
+        return after
+
+    def cancel(self, operation: Operation) -> None:
+        """Cancel a task; one that has ended stays as it is."""
+        locked, now = self._find(operation), self.clock()
+        after = write.cancel_locked(
+            self.project, locked, now=now, actor=self.actor, base_url=self.base_url
+        )
+        if after is not None:
+            auditing.record(self.actor, self.project, "task.cancel", after, now=now)
+            self.locked[after.id] = locked._replace(task=after)
+
+    def _find(self, operation: Operation) -> Locked:
+        task_id = operation.id
+        if operation.ref is not None:
+            task_id = self.made.get(operation.ref)
+            if task_id is None:
+                detail = f"No task was created as “{operation.ref}” earlier in this batch."
+                raise ValidationFailed.one("ref", detail, "does_not_exist")
+        locked = self.locked.get(task_id or "")
+        if locked is None:
+            raise NotFound()
+        return locked
+
+    def _note_parent(self, child: TaskState) -> None:
+        parent = self.locked.get(child.parent or "")
+        if parent is not None and not parent.task.has_children:
+            task = parent.task._replace(has_children=True)
+            self.locked[task.id] = parent._replace(task=task)
+
+
+_DOES: dict[str, Callable[[_Batch, Operation], TaskState | None]] = {
+    CREATE: _Batch.create,
+    UPDATE: _Batch.update,
+    CANCEL: _Batch.cancel,
+}
