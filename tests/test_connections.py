@@ -47,6 +47,17 @@ def test_request_is_whole_with_its_last_byte(request_bytes: bytes, cuts: list[in
         (b"GET / HTTP/1.1\nHost: a\n", Arrival.MALFORMED),
         (b"GET / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n", Arrival.MALFORMED),
         (b"POST / HTTP/1.1\r\nContent-Length: 1001\r\n\r\n", Arrival.CUT),
+        (
+            b"POST /api/a/b/tasks/batch/ HTTP/1.1\r\nContent-Length: 4194304\r\n\r\n",
+            Arrival.WAITING,
+        ),
+        (
+            b"POST /api/a/b/tasks/batch?x HTTP/1.1\r\nContent-Length: 4194304\r\n\r\n",
+            Arrival.WAITING,
+        ),
+        (b"POST /api/a/b/tasks/batch/ HTTP/1.1\r\nContent-Length: 4194305\r\n\r\n", Arrival.CUT),
+        (b"PUT /api/a/b/tasks/batch/ HTTP/1.1\r\nContent-Length: 1001\r\n\r\n", Arrival.CUT),
+        (b"POST /?/tasks/batch/ HTTP/1.1\r\nContent-Length: 1001\r\n\r\n", Arrival.CUT),
         (b"POST / HTTP/1.1\r\nContent-Length: 500000000000000000\r\n\r\n", Arrival.CUT),
         (b"POST / HTTP/1.1\r\nContent-Length: 00000000000000000005\r\n\r\n", Arrival.MALFORMED),
         (b"POST / HTTP/1.1\r\nContent-Length: five\r\n\r\n", Arrival.MALFORMED),

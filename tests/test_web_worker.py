@@ -476,6 +476,20 @@ def test_one_large_body_fits_whatever_the_limit_of_all_is(tmp_path: Path) -> Non
         assert exchange_status(server, head + b"x" * 500_000) == 400
 
 
+def test_batch_may_be_larger_than_other_bodies(tmp_path: Path) -> None:
+    url, limit = f"sqlite:///{tmp_path}/test.db", 4 * 2**20
+    with running(tmp_path, url) as server:
+        key = new_key(tmp_path, url)
+        for path, size, status in (
+            (f"{TASKS}batch/", limit, 200),
+            (f"{TASKS}batch/", limit + 1, 413),
+            (TASKS, limit, 413),
+        ):
+            body = '{"operations":[]}'.ljust(size)
+            request = creation(key, body).replace(TASKS.encode(), path.encode(), 1)
+            assert exchange_status(server, request) == status
+
+
 def exchange_status(server: Server, request: bytes) -> int:
     with connect(server) as client:
         client.sendall(request)

@@ -158,4 +158,8 @@ class BatchResult(RequestSchema):
 class BatchResponse(RequestSchema):
     """What became of the operations of a batch, in their order."""
 
-    results = fields.List(fields.Nested(BatchResult), required=True)
+    results = fields.List(
+        fields.Nested(BatchResult),
+        required=True,
+        metadata={"description": "One result for each operation."},
+    )

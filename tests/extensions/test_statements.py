@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from taskbadger.domain import ids
 from taskbadger.domain.identity import ProjectRef
 from taskbadger.errors import WriteInReadOnlyTransaction
-from taskbadger.extensions import Statement, db, reading, transaction, writing
+from taskbadger.extensions import Statement, db, deferring, reading, transaction, writing
 from taskbadger.models import TaskTag
 from taskbadger.models.task_rows import STATE_COLUMNS, TASKS, WIRE_COLUMNS, TaskState, WireTask
 
@@ -190,3 +190,63 @@ def test_statements_run_in_the_session_s_own_transaction_too(task: TaskState) ->
         db.session.commit()
 
     assert names() == ["then"]
+
+
+# Deferring
+
+ADD_TAG = Statement(insert(TaskTag.__table__), tuple)
+RENAME = Statement(update(TASKS).where(BY_ID), tuple)
+
+
+def tag(task: TaskState, name: str) -> dict[str, Any]:
+    return {"task_id": task.id, "name": name, "value": "x", "project_id": task.project_id}
+
+
+def test_deferred_statements_are_sent_together_at_the_end_of_the_block(
+    project: ProjectRef,
+) -> None:
+    first, second = state(project), state(project)
+
+    with transaction(), count_queries() as sent, deferring():
+        for task in (first, second):
+            ADD_TAG.run(tag(task, "a"))  # Before the task that it refers to.
+            INSERT.run(task._asdict())
+        RENAME.run({"task_id": first.id, "name": "one"})
+        RENAME.run({"task_id": second.id, "queue": "two"})
+        RENAME.run({"task_id": first.id, "name": "three"})
+        assert sent == []
+
+    kinds = [" ".join(each.split()[:3]) for each in sent]
+    assert kinds == ["INSERT INTO task", *["UPDATE task SET"] * 3, "INSERT INTO task_tag"]
+    rows = db.session.execute(select(TASKS.c.name, TASKS.c.queue)).all()
+    assert sorted(rows) == [("Job ☕", "two"), ("three", "q")]
+
+
+def test_other_statements_see_what_was_deferred(task: TaskState) -> None:
+    names = select(TaskTag.name).order_by(TaskTag.name)
+    get_names = Statement(names, tuple)
+
+    with transaction(), deferring():
+        ADD_TAG.run(tag(task, "a"))
+        assert db.session.scalars(names).all() == ["a"]
+        ADD_TAG.run_each([tag(task, "b"), tag(task, "c")])
+        assert get_names.all({}) == [("a",), ("b",), ("c",)]
+
+
+def test_block_that_raises_writes_nothing_of_what_it_deferred(task: TaskState) -> None:
+    def fail() -> None:
+        with transaction(), deferring():
+            ADD_TAG.run(tag(task, "a"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    with transaction():
+        ADD_TAG.run(tag(task, "b"))
+
+    assert db.session.scalars(select(TaskTag.name)).all() == ["b"]
+
+
+def test_errors_of_what_was_deferred_are_those_of_sqlalchemy(task: TaskState) -> None:
+    with pytest.raises(IntegrityError), transaction(), deferring():
+        ADD_TAG.run_each([tag(task, "a"), tag(task, "a")])

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,13 @@ class RestartingServer:
                     found.append(process)
         return found
 
+    def wait_for_end(self) -> None:
+        """Wait until no process is left; raises AssertionError, which says what each does."""
+        try:
+            wait_until(lambda: not self.remaining(), "the end of all processes")
+        except AssertionError as error:
+            raise AssertionError("\n\n".join(map(_describe, self.remaining()))) from error
+
     def kill_web_worker(self) -> bool:
         """Kill one of gunicorn's workers; like the other methods, say whether there was one."""
         return _kill_any(
@@ -153,6 +160,20 @@ def _read_starts(log: Path) -> Iterator[dict[str, Any]]:
             line = json.loads(text)
             if line["event"] == "worker started":
                 yield line
+
+
+def _describe(process: psutil.Process) -> str:
+    """Return what is known of a process that should have ended."""
+    with suppress(psutil.Error, OSError):
+        home, started = Path(process.cwd()), datetime.fromtimestamp(process.create_time(), UTC)
+        facts = (process.pid, process.ppid(), process.status(), started.isoformat())
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        signals = [
+            line for line in status.splitlines() if line.startswith(("Sig", "Shd", "Threads"))
+        ]
+        log = (home / "log").read_text()[-3000:]
+        return "\n".join([f"{facts} in {home.name}: {process.cmdline()}", *signals, log])
+    return f"{process.pid} has ended"
 
 
 def _below(process: psutil.Process) -> list[psutil.Process]:

@@ -18,7 +18,6 @@ from faults.losses import Losses, find_losses
 from faults.orphans import Orphan, find_orphans, read_claims, record_claims
 from faults.restarting import RestartingServer
 from faults.writers import TRIGGERS, Client, Writers
-from processes import wait_until
 from sqlalchemy import func, select
 
 from taskbadger.app import create_app
@@ -126,7 +125,7 @@ class Trial:
         undelivered = self._wait_for(self._count_undelivered)
         losses = find_losses(self.writers.tasks, self.client.list_tasks(), self.receiver.arrived)
         assert self.server.stop() == 0
-        wait_until(lambda: not self.server.remaining(), "the end of all processes")
+        self.server.wait_for_end()
         return Figures(
             name=self.database.name,
             kills=Counter(kind for _, kind in self.executioner.history),
