@@ -88,8 +88,8 @@ def refuse() -> Never:
 
 
 for _rule in ("/", ""):
-    _METHODS = ("GET", "PUT", "PATCH", "DELETE")
-    blp.add_hidden_rule(_rule, f"refuse{len(_rule)}", refuse, methods=_METHODS)
+    _others = ["GET", "PUT", "PATCH", "DELETE"]
+    blp.add_hidden_rule(_rule, f"refuse{len(_rule)}", refuse, methods=_others)
 
 
 def _run(data: dict[str, Any]) -> str:

@@ -1,4 +1,7 @@
-"""Task ids: version 7 UUIDs as 22 characters of URL-safe base64. Their bytes sort by time."""
+"""Ids of tasks and deliveries: version 7 UUIDs as 22 characters of URL-safe base64.
+
+Their bytes sort by time.
+"""
 
 import binascii
 import secrets

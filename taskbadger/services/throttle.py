@@ -53,7 +53,7 @@ def forget_all(prefix: str) -> None:
 
 
 def purge(*, now: datetime) -> None:
-    """Delete the counters of windows that ended more than a day ago."""
+    """Delete the counters whose ``window`` is more than a day ago."""
     db.session.execute(
         delete(RequestCount).where(RequestCount.window < int(now.timestamp()) - 86_400)
     )

@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 PUBLISH_SECONDS = 1.0
 """How often to publish the deliveries that are due but unclaimed."""
 
+SWEEP_SECONDS = 1.5
+"""How long a sweep goes on while it has more to do; less than its interval."""
+
 _MAX_SECONDS = 20.0
 """How long one message may occupy a worker's thread, if there is that much to deliver."""
 
@@ -107,10 +110,13 @@ def _add_tasks(celery: Celery, app: Flask) -> None:
 
     @celery.task(name="taskbadger.sweep", shared=False)
     def sweep(name: str) -> None:
-        step = _SWEEPS.get(name)
-        if step is not None:
-            with app.app_context():
-                steps.run_safely(step[0])
+        if name not in _SWEEPS:
+            return
+        step, _ = _SWEEPS[name]
+        until = time.monotonic() + SWEEP_SECONDS
+        with app.app_context():
+            while steps.run_safely(step) and step is not steps.tick and time.monotonic() < until:
+                time.sleep(0.01)  # Leave the database to others.
 
     @celery.task(name="taskbadger.publish", shared=False)
     def publish() -> None:

@@ -29,6 +29,9 @@ Result = TypeVar("Result")
 SLOW_AFTER_SECONDS = 0.5
 """A delivery that takes longer no longer counts as one of WORKER_THREADS, so another may begin."""
 
+_BREATH_SECONDS = 0.01
+"""How long sweeps with more to do leave the database to others."""
+
 _RETRY_SECONDS = 1.0
 """When a sweep is tried again during an outage of the database."""
 
@@ -113,19 +116,17 @@ class Worker:
         self._wake.set()
 
     def _sweep(self) -> None:
-        """Run each sweep when it is due.
-
-        One with an interval above one second runs again at once while there is more to do.
-        """
+        """Run each sweep when it is due, in turn; one that has more to do is due at once."""
         due = {step: 0.0 for step, _ in steps.SWEEPS}
         while not self._stopping.is_set():
             for step, seconds in steps.SWEEPS:
                 if time.monotonic() < due[step] or self._stopping.is_set():
                     continue
-                more = self._in_context(step)
+                more = self._in_context(step) and step is not steps.tick
                 pause = min(seconds, _RETRY_SECONDS) if outages.is_on else seconds
-                due[step] = 0.0 if more and seconds > 1 else time.monotonic() + pause
-            self._stopping.wait(min(1.0, self.poll_seconds) / 2)
+                due[step] = 0.0 if more else time.monotonic() + pause
+            idle = min(due.values()) > 0
+            self._stopping.wait(min(1.0, self.poll_seconds) / 2 if idle else _BREATH_SECONDS)
 
     def _in_context(
         self, step: Callable[[*Arguments], Result], *arguments: *Arguments

@@ -1,4 +1,4 @@
-"""The steps of the background worker: each claims, works and commits, under either engine.
+"""The steps of the background worker: each does what is due and commits, under either engine.
 
 Any step may run in any number of threads, processes and machines at once. Each needs an
 application context.
@@ -6,7 +6,8 @@ application context.
 
 import logging
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar, TypeVarTuple
 
@@ -40,8 +41,11 @@ log = logging.getLogger(__name__)
 Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
 
-BATCH = 100
+BATCH = 500
 """Tasks per run of a sweep."""
+
+GROUP = 50
+"""Tasks per transaction of a sweep; few, because SQLite has one writer at a time."""
 
 MONITOR_BATCH = 20
 """Monitors per transaction of `close_slots`; few, because SQLite has one writer at a time."""
@@ -157,7 +161,10 @@ def take_for_publishing(limit: int = 100) -> list[str]:
 
 
 def tick() -> bool:
-    """Record that the worker is running; extend deadlines after an outage that just ended."""
+    """Record that the worker is running; extend deadlines after an outage that just ended.
+
+    Returns whether it was time to; unlike the other sweeps, it never has more to do.
+    """
     seen = jumps.seen
     with reading():
         idle = not outage.is_due(now=database_now())
@@ -184,25 +191,37 @@ def mark_overdue() -> bool:
     return _sweep(deadlines.list_overdue, write.mark_overdue)
 
 
-def _sweep(
-    list_due: Callable[..., list[tuple[ProjectRef, str]]], mark: Callable[..., bool]
-) -> bool:
+def _sweep(list_due: Callable[..., list[tuple[ProjectRef, str]]], mark: Callable[..., int]) -> bool:
     tick()
     now = _now_after_jumps()
     with reading():
         due = list_due(now=now, limit=BATCH)
-    marked, base_url = 0, current_process().base_url
+    by_project: defaultdict[ProjectRef, list[str]] = defaultdict(list)
     for project, task_id in due:
-        # One transaction per task, so that a task that cannot be marked does not stop the others.
-        try:
-            marked += mark(project, task_id, now=now, base_url=base_url)
-            db.session.commit()
-        except Exception as error:
-            roll_back()
-            if is_outage(error):
-                raise
-            log.exception("task not marked", extra={"task": task_id})
+        by_project[project].append(task_id)
+    marked = 0
+    for project, task_ids in by_project.items():
+        for start in range(0, len(task_ids), GROUP):
+            marked += _mark(mark, project, task_ids[start : start + GROUP], now)
     return len(due) == BATCH and marked > 0
+
+
+def _mark(
+    mark: Callable[..., int], project: ProjectRef, task_ids: Sequence[str], now: datetime
+) -> int:
+    """Mark tasks in one transaction, or else each in its own: one may not stop the others."""
+    try:
+        marked = mark(project, task_ids, now=now, base_url=current_process().base_url)
+        db.session.commit()
+    except Exception as error:
+        roll_back()
+        if is_outage(error):
+            raise
+        if len(task_ids) > 1:
+            return sum(_mark(mark, project, [task_id], now) for task_id in task_ids)
+        log.exception("task not marked", extra={"task": task_ids[0]})
+        return 0
+    return marked
 
 
 def close_slots() -> bool:

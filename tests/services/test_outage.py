@@ -165,16 +165,16 @@ def test_new_max_runtime_counts_again(project: ProjectRef, clock: Callable[[floa
 
 @pytest.mark.parametrize("mark", [write.mark_stale, write.mark_overdue])
 def test_update_that_came_first_wins_over_the_sweep(
-    project: ProjectRef, mark: Callable[..., bool]
+    project: ProjectRef, mark: Callable[..., int]
 ) -> None:
     task_id = create(project, status="processing", stale_timeout=5, max_runtime=5)
     ((found, listed),) = deadlines.list_stale(now=after(5), limit=10)
     update(project, task_id, 5, status="success")
 
-    marked = mark(found, listed, now=after(5))
+    marked = mark(found, [listed], now=after(5))
     db.session.commit()
 
-    assert (found, listed, marked) == (project, task_id, False)
+    assert (found, listed, marked) == (project, task_id, 0)
     assert stands(project, task_id) == "success"
 
 
@@ -192,7 +192,7 @@ def test_sweeps_at_the_same_time_mark_a_task_once(app: Flask, project: ProjectRe
 
     def sweep() -> None:
         for task_id in made:
-            if write.mark_stale(project, task_id, now=after(2)):
+            if write.mark_stale(project, [task_id], now=after(2)):
                 marked.append(task_id)
             db.session.commit()
 

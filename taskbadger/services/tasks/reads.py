@@ -14,6 +14,7 @@ from taskbadger.domain.identity import ProjectRef
 from taskbadger.errors import NotFound
 from taskbadger.extensions import Statement, db
 from taskbadger.models.task_rows import STATE_COLUMNS, TASKS, WIRE_COLUMNS, TaskState, WireTask
+from taskbadger.models.types import Query
 from taskbadger.services.alerts import firing
 
 _task = TASKS.c
@@ -21,7 +22,6 @@ _OF_PROJECT = (_task.id == bindparam("task_id"), _task.project_id == bindparam("
 _GET = Statement(select(*WIRE_COLUMNS).where(*_OF_PROJECT), WireTask._make)
 _EXISTS = Statement(select(_task.id).where(*_OF_PROJECT), tuple)
 _SELECT = select(*STATE_COLUMNS, firing.HAS_GLOBAL_ACTIONS).where(*_OF_PROJECT)
-_DUE = _SELECT.with_for_update(skip_locked=True)
 
 
 class Locked(NamedTuple):
@@ -36,17 +36,20 @@ def _locked(row: Iterable[Any]) -> Locked:
     return Locked(TaskState._make(state), global_actions)
 
 
-_LOCK_ALL = (
+_LOCK = Statement(_SELECT.with_for_update(), _locked)
+# Several tasks are locked in the order of their ids, so that two callers cannot deadlock.
+_SELECT_SOME = (
     select(*STATE_COLUMNS, firing.HAS_GLOBAL_ACTIONS)
     .where(
-        _task.id.in_(bindparam("found", expanding=True)), _task.project_id == bindparam("project")
+        _task.id.in_(bindparam("task_ids", expanding=True)),
+        _task.project_id == bindparam("project"),
     )
     .order_by(_task.id)
-    .with_for_update()
 )
-_LOCK = Statement(_SELECT.with_for_update(), _locked)
-LOCK_STALE = Statement(_DUE.where(_task.stale_at <= bindparam("now")), _locked)
-LOCK_OVERDUE = Statement(_DUE.where(_task.overdue_at <= bindparam("now")), _locked)
+_LOCK_SOME = _SELECT_SOME.with_for_update()
+_LOCK_DUE = _SELECT_SOME.with_for_update(skip_locked=True)
+LOCK_STALE = _LOCK_DUE.where(_task.stale_at <= bindparam("now"))
+LOCK_OVERDUE = _LOCK_DUE.where(_task.overdue_at <= bindparam("now"))
 
 
 def get_wire_task(project: ProjectRef, task_id: str) -> WireTask:
@@ -77,24 +80,30 @@ def lock(project: ProjectRef, task_id: str) -> Locked:
 
 
 def lock_all(project: ProjectRef, task_ids: Iterable[str]) -> dict[str, Locked]:
-    """Lock the tasks that exist, in the order of their ids; two callers cannot deadlock."""
-    found = [task_id for task_id in set(task_ids) if ids.to_bytes(task_id) is not None]
-    if not found:
-        return {}
-    rows = db.session.execute(
-        _LOCK_ALL, {"found": found, "project": project.id, "organization": project.organization_id}
-    )
-    return {row[0]: _locked(row) for row in rows}
+    """Lock the tasks that exist; return them by their ids."""
+    found = _lock_some(_LOCK_SOME, project, task_ids)
+    return {locked.task.id: locked for locked in found}
 
 
 def lock_due(
-    statement: Statement[Locked], project: ProjectRef, task_id: str, *, now: datetime
-) -> Locked | None:
-    """Lock a task by LOCK_STALE or LOCK_OVERDUE.
+    statement: Query, project: ProjectRef, task_ids: Iterable[str], *, now: datetime
+) -> list[Locked]:
+    """Lock tasks by LOCK_STALE or LOCK_OVERDUE.
 
-    None when it is no longer due, or another transaction has it locked.
+    Those that are no longer due, or that another transaction has locked, are left out.
     """
-    return statement.first({**_parameters(project, task_id), "now": now})
+    return _lock_some(statement, project, task_ids, now=now)
+
+
+def _lock_some(
+    statement: Query, project: ProjectRef, task_ids: Iterable[str], **more: datetime
+) -> list[Locked]:
+    wanted = [task_id for task_id in set(task_ids) if ids.to_bytes(task_id) is not None]
+    if not wanted:
+        return []
+    here = {"project": project.id, "organization": project.organization_id}
+    rows = db.session.execute(statement, {"task_ids": wanted, **here, **more})
+    return [_locked(row) for row in rows]
 
 
 def _parameters(project: ProjectRef, task_id: str) -> dict[str, object]:

@@ -1,9 +1,9 @@
-"""Writes tasks: every change of one goes through ``_save``.
+"""Writes tasks: every update of one that a client can see goes through ``_save``.
 
 This is a hot path: Core statements that are built once. ``bench/`` measures it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,7 @@ from sqlalchemy import bindparam, insert, update
 from taskbadger.domain import ids, status
 from taskbadger.domain.identity import SERVER, Actor, ProjectRef
 from taskbadger.domain.status import Lifecycle
-from taskbadger.extensions import Statement
+from taskbadger.extensions import Statement, deferring
 from taskbadger.models.task_rows import TASKS, TaskState
 from taskbadger.schemas.tasks import write_tags
 from taskbadger.services.alerts import actions, firing
@@ -203,30 +203,50 @@ def cancel_locked(
     return _save(project, locked, changes, now=now, actor=actor, base_url=base_url)
 
 
-def mark_stale(project: ProjectRef, task_id: str, *, now: datetime, base_url: str = "") -> bool:
-    """Make a task stale if it is still due; return whether it was.
+def mark_stale(
+    project: ProjectRef, task_ids: Iterable[str], *, now: datetime, base_url: str = ""
+) -> int:
+    """Make tasks stale that are still due; return how many were.
 
-    It is not when an update moved ``stale_at``, or holds the row right now.
+    One is not when an update moved ``stale_at``, or holds the row right now.
     """
-    locked = reads.lock_due(reads.LOCK_STALE, project, task_id, now=now)
-    if locked is None:
-        return False
-    changes = _move(locked.task, {"status": status.STALE}, now)
-    _save(project, locked, changes, now=now, actor=SERVER, base_url=base_url)
-    return True
+    due = reads.lock_due(reads.LOCK_STALE, project, task_ids, now=now)
+    return _end(project, due, status.STALE, now=now, base_url=base_url)
 
 
-def mark_overdue(project: ProjectRef, task_id: str, *, now: datetime, base_url: str = "") -> bool:
-    """Set a task that exceeded its max_runtime to ``error`` if it is still due.
+def mark_overdue(
+    project: ProjectRef, task_ids: Iterable[str], *, now: datetime, base_url: str = ""
+) -> int:
+    """Set tasks that exceeded their max_runtime to ``error`` if they are still due.
 
-    Returns whether it was.
+    Returns how many were.
     """
-    locked = reads.lock_due(reads.LOCK_OVERDUE, project, task_id, now=now)
-    if locked is None:
-        return False
-    changes = _move(locked.task, {"status": status.ERROR}, now)
-    _save(project, locked, changes, now=now, actor=SERVER, base_url=base_url, overrun=True)
-    return True
+    due = reads.lock_due(reads.LOCK_OVERDUE, project, task_ids, now=now)
+    return _end(project, due, status.ERROR, now=now, base_url=base_url, overrun=True)
+
+
+def _end(
+    project: ProjectRef,
+    due: Sequence[Locked],
+    new_status: str,
+    *,
+    now: datetime,
+    base_url: str,
+    overrun: bool = False,
+) -> int:
+    global_actions = firing.list_global_actions(project) if due else ()
+    with deferring():
+        for locked in due:
+            _save(
+                project,
+                locked._replace(global_actions=global_actions),
+                _move(locked.task, {"status": new_status}, now),
+                now=now,
+                actor=SERVER,
+                base_url=base_url,
+                overrun=overrun,
+            )
+    return len(due)
 
 
 def _move(before: TaskState, data: Mapping[str, Any], now: datetime) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def test_dry_run_knows_max_runtime_from_the_history(project: ProjectRef) -> None
     task_id = create(project, status="processing", max_runtime=1)
     late = NOW + timedelta(seconds=2)
     assert [found for _, found in deadlines.list_overdue(now=late, limit=5)] == [task_id]
-    write.mark_overdue(project, task_id, now=late)
+    write.mark_overdue(project, [task_id], now=late)
     db.session.commit()
 
     found = dry_runs.dry_run(

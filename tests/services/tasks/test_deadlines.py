@@ -55,10 +55,10 @@ def test_task_is_due_from_its_deadline_on(project: ProjectRef) -> None:
 def test_task_that_was_marked_is_due_no_more(project: ProjectRef) -> None:
     stale, overdue = create(project, stale_timeout=5), create(project, max_runtime=5)
 
-    assert write.mark_stale(project, stale, now=after(5))
-    assert write.mark_overdue(project, overdue, now=after(5))
+    assert write.mark_stale(project, [stale], now=after(5))
+    assert write.mark_overdue(project, [overdue], now=after(5))
     db.session.commit()
 
     assert list_stale(now=after(9), limit=10) == list_overdue(now=after(9), limit=10) == []
-    assert not write.mark_stale(project, stale, now=after(9))
-    assert not write.mark_overdue(project, overdue, now=after(9))
+    assert not write.mark_stale(project, [stale], now=after(9))
+    assert not write.mark_overdue(project, [overdue], now=after(9))

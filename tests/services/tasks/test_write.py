@@ -292,7 +292,7 @@ def test_update_puts_off_when_a_task_goes_stale(project: ProjectRef) -> None:
 
 def test_stale_task_returns_to_its_former_state_on_an_update(project: ProjectRef) -> None:
     task = create(project, status="processing", stale_timeout=30)
-    assert write.mark_stale(project, task.id, now=later(30))
+    assert write.mark_stale(project, [task.id], now=later(30))
     db.session.commit()
 
     after = update(project, task, at=40, queue="low")
@@ -405,16 +405,16 @@ def test_task_that_has_ended_is_not_cancelled(project: ProjectRef, status: str) 
     ],
 )
 def test_due_task_is_marked_once(
-    project: ProjectRef, mark: Callable[..., bool], limits: dict[str, int], status: str
+    project: ProjectRef, mark: Callable[..., int], limits: dict[str, int], status: str
 ) -> None:
     task = create(project, status="processing", **limits)
 
     marked = []
     for seconds in (29, 30, 31):
-        marked.append(mark(project, task.id, now=later(seconds)))
+        marked.append(mark(project, [task.id], now=later(seconds)))
         db.session.commit()
 
-    assert marked == [False, True, False]
+    assert marked == [0, 1, 0]
     after = stored(project, task)
     assert (after.status, after.stale_at, after.overdue_at) == (status, None, None)
     assert events(task)[1:] == [("status", 30, status, SERVER.name)]
@@ -422,7 +422,7 @@ def test_due_task_is_marked_once(
 
 def test_task_that_resumes_after_it_was_overdue_is_not_overdue_again(project: ProjectRef) -> None:
     task = create(project, status="processing", max_runtime=30)
-    assert write.mark_overdue(project, task.id, now=later(30))
+    assert write.mark_overdue(project, [task.id], now=later(30))
     db.session.commit()
 
     resumed = update(project, task, at=40, status="processing")

@@ -1,0 +1,94 @@
+"""The step that marks stale tasks: many in few transactions, and none stops the others."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from conftest import count_queries
+from flask import Flask
+from sqlalchemy import func, select
+
+from taskbadger.clock import utcnow
+from taskbadger.domain.identity import Actor, ProjectRef
+from taskbadger.extensions import db
+from taskbadger.models import Delivery, Task
+from taskbadger.services.alerts import firing
+from taskbadger.services.tasks import write
+from taskbadger.worker import embedded, steps
+
+CI = Actor("key", "ci")
+MAIL = {"trigger": "stale", "integration": "email", "config": {"to": "a@example.com"}}
+
+
+def make_due(project: ProjectRef, count: int, **fields: Any) -> None:
+    """Make tasks that went stale a minute ago."""
+    data = {"name": "job", "status": "processing", "stale_timeout": 1, **fields}
+    for _ in range(count):
+        write.create_task(project, data, now=utcnow() - timedelta(minutes=1), actor=CI)
+    db.session.commit()
+    steps.tick()
+
+
+def count(status: str) -> int:
+    db.session.rollback()
+    number = select(func.count()).select_from(Task).where(Task.status == status)
+    return int(db.session.scalar(number) or 0)
+
+
+def test_statements_do_not_grow_with_the_tasks(app: Flask, project: ProjectRef) -> None:
+    counts = []
+    for number in (2, steps.GROUP):
+        make_due(project, number)
+        with count_queries() as statements:
+            assert not steps.mark_stale()
+        counts.append(len(statements))
+
+    assert counts[0] == counts[1]
+    assert count("stale") == 2 + steps.GROUP
+
+
+def test_groups_are_transactions_of_their_own(app: Flask, project: ProjectRef) -> None:
+    make_due(project, steps.GROUP + 1, actions=[MAIL])
+
+    assert not steps.mark_stale()
+
+    assert count("stale") == steps.GROUP + 1
+    assert db.session.scalar(select(func.count()).select_from(Delivery)) == steps.GROUP + 1
+
+
+def test_task_that_cannot_be_marked_does_not_stop_the_others(
+    app: Flask, project: ProjectRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_due(project, 3)
+    make_due(project, 1, name="broken")
+    make_due(project, 3)
+    fire = firing.fire
+
+    def fail(project: ProjectRef, before: Any, after: Any, **options: Any) -> None:
+        if after.name == "broken":
+            raise ZeroDivisionError
+        fire(project, before, after, **options)
+
+    monkeypatch.setattr(firing, "fire", fail)
+
+    steps.mark_stale()
+
+    assert (count("stale"), count("processing")) == (6, 1)
+
+
+@pytest.mark.timeout(30)
+def test_sweep_with_more_to_do_goes_on_at_once(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = list(range(5))
+    worker = embedded.Worker(app)
+
+    def step() -> bool:
+        left.pop()
+        if not left:
+            worker.stop()
+        return True
+
+    monkeypatch.setattr(steps, "SWEEPS", ((step, 3600.0),))
+
+    worker._sweep()
+
+    assert left == []
