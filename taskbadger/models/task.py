@@ -24,7 +24,7 @@ class Task(Base):
 
     __tablename__ = "task"
     __table_args__ = (
-        # Each list is paginated by id, newest first, on one of these.
+        # Lists are paginated by id, newest first, on those that end with it.
         Index(None, "project_id", "id"),
         Index(None, "project_id", "status", "id"),
         Index(None, "project_id", "name", "id"),

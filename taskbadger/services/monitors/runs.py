@@ -1,4 +1,4 @@
-"""Runs: how the tasks of a monitor fill its slots. Every change of a task's status comes here."""
+"""Runs: how the tasks of a monitor fill its slots. Every change of their status comes here."""
 
 import logging
 from datetime import datetime, timedelta
