@@ -11,7 +11,8 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from queue import Empty, SimpleQueue
 from typing import TypeVar, TypeVarTuple
 
 from flask import Flask
@@ -56,18 +57,24 @@ class Worker:
         self.app = app
         self.threads: int = app.config["WORKER_THREADS"]
         self.poll_seconds: float = app.config["WORKER_POLL_SECONDS"]
-        self._stopping = threading.Event()
-        self._wake = threading.Event()
+        self._is_stopping = False
+        self._wakes: SimpleQueue[None] = SimpleQueue()
+        self._stopped = threading.Event()
+        """Wakes the sweeper when the worker stops."""
         self._sending: dict[Future[None], float] = {}
 
     def stop(self) -> None:
-        """Ask the worker to stop. Safe in a signal handler."""
-        self._stopping.set()
-        self._wake.set()
+        """Ask the worker to stop.
+
+        Safe in a signal handler, unlike `Event.set`: that waits for a lock, which the interrupted
+        code may hold.
+        """
+        self._is_stopping = True
+        self.wake()
 
     def wake(self) -> None:
-        """Let the worker look for deliveries now."""
-        self._wake.set()
+        """Let the worker look for deliveries now. Safe in a signal handler."""
+        self._wakes.put(None)
 
     def run(self) -> None:
         """Work until `stop`."""
@@ -78,8 +85,9 @@ class Worker:
         with ExitStack() as stack:
             stack.enter_context(Listener(self.app, self.wake))
             sweeper.start()
-            while not self._stopping.is_set():
+            while not self._is_stopping:
                 self._claim_and_send(pool)
+        self._stopped.set()
         sweeper.join(_GRACE_SECONDS)
         deadline = time.monotonic() + _GRACE_SECONDS
         while self._sending and time.monotonic() < deadline:
@@ -88,15 +96,23 @@ class Worker:
         pool.shutdown(wait=False, cancel_futures=True)
 
     def _claim_and_send(self, pool: ThreadPoolExecutor) -> None:
-        self._wake.clear()
+        while not self._wakes.empty():
+            self._wakes.get()
         free = self._count_free()
         claimed = self._in_context(steps.claim, free) if free else []
         for delivery in claimed or ():
             self._sending[pool.submit(self._send, delivery)] = time.monotonic()
         if not free:
-            self._wake.wait(min(self.poll_seconds, SLOW_AFTER_SECONDS / 2))
+            self._wait(min(self.poll_seconds, SLOW_AFTER_SECONDS / 2))
         elif not claimed:
-            self._wake.wait(self.poll_seconds)
+            self._wait(self.poll_seconds)
+
+    def _wait(self, seconds: float) -> None:
+        """Wait until something wakes the worker, or so long."""
+        if self._is_stopping:
+            return  # What woke it may have been taken out before.
+        with suppress(Empty):
+            self._wakes.get(timeout=seconds)
 
     def _count_free(self) -> int:
         """Return how many deliveries may begin."""
@@ -113,20 +129,20 @@ class Worker:
 
     def _send(self, claimed: Claimed) -> None:
         self._in_context(steps.send, claimed)
-        self._wake.set()
+        self.wake()
 
     def _sweep(self) -> None:
         """Run each sweep when it is due, in turn; one that has more to do is due at once."""
         due = {step: 0.0 for step, _ in steps.SWEEPS}
-        while not self._stopping.is_set():
+        while not self._is_stopping:
             for step, seconds in steps.SWEEPS:
-                if time.monotonic() < due[step] or self._stopping.is_set():
+                if time.monotonic() < due[step] or self._is_stopping:
                     continue
                 more = self._in_context(step) and step is not steps.tick
                 pause = min(seconds, _RETRY_SECONDS) if outages.is_on else seconds
                 due[step] = 0.0 if more else time.monotonic() + pause
             idle = min(due.values()) > 0
-            self._stopping.wait(min(1.0, self.poll_seconds) / 2 if idle else _BREATH_SECONDS)
+            self._stopped.wait(min(1.0, self.poll_seconds) / 2 if idle else _BREATH_SECONDS)
 
     def _in_context(
         self, step: Callable[[*Arguments], Result], *arguments: *Arguments

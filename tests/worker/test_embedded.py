@@ -1,8 +1,10 @@
 """The embedded engine: real threads, real receivers."""
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,6 +28,7 @@ from taskbadger.models import Delivery, DeliveryAttempt
 from taskbadger.outbound import Sender
 from taskbadger.services.delivery import channels
 from taskbadger.services.tasks import write
+from taskbadger.worker import steps
 from taskbadger.worker.embedded import Worker
 
 KEY = Actor("key", "ci")
@@ -245,3 +248,31 @@ def test_projects_share_a_receiver_fairly(app: Flask, worker_app: Flask) -> None
         organizations = {request.json()["data"]["organization"] for request in http.requests}
 
     assert organizations == {"acme", "globex"}
+
+
+@pytest.mark.timeout(60)
+def test_signal_may_come_at_any_moment(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An Event that a signal handler sets may be locked by the code that the signal interrupts."""
+    worker = Worker(app)
+    monkeypatch.setattr(steps, "claim", lambda _limit: [])
+    worker.poll_seconds = 0.0
+    signals: list[int] = []
+
+    def handle(number: int, _frame: object) -> None:
+        signals.append(number)
+        if len(signals) < 700:
+            worker.wake()
+        else:
+            worker.stop()
+
+    before = signal.signal(signal.SIGVTALRM, handle)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0.0005, 0.0005)  # Of CPU time.
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            while not worker._is_stopping:
+                worker._claim_and_send(pool)
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+    assert len(signals) >= 700
