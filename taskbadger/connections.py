@@ -13,6 +13,7 @@ import socket
 import time
 from enum import Enum, auto
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from taskbadger.settings import MAX_BATCH_BYTES
 
@@ -32,7 +33,7 @@ _FRAMING = re.compile(
     rb"\r\n(content-length|transfer-encoding|expect)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE
 )
 _LENGTH = re.compile(rb"[0-9]{1,18}")
-_BATCH = re.compile(rb"POST (?:/[^ ?]*)?/tasks/batch/?[ ?]")
+_POST = re.compile(rb"POST ([^ ?#\r\n]*)")
 _BARE_NEWLINE = re.compile(rb"(?<!\r)\n")
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _QUOTED = rb"\"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*\""
@@ -125,7 +126,8 @@ class Incoming:
         if end > MAX_HEAD_BYTES:
             return Arrival.LONG_HEAD
         self._body = end + 4
-        if _BATCH.match(head):
+        posted = _POST.match(head)
+        if posted and unquote_to_bytes(posted[1]).rstrip(b"/").endswith(b"/tasks/batch"):
             self._limit = max(self._max_body, MAX_BATCH_BYTES)
         return self._read_framing(head)
 

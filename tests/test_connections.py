@@ -56,6 +56,10 @@ def test_request_is_whole_with_its_last_byte(request_bytes: bytes, cuts: list[in
             Arrival.WAITING,
         ),
         (b"POST /api/a/b/tasks/batch/ HTTP/1.1\r\nContent-Length: 4194305\r\n\r\n", Arrival.CUT),
+        (
+            b"POST http://h/api/a/b/tasks/%62atch/ HTTP/1.1\r\nContent-Length: 4194304\r\n\r\n",
+            Arrival.WAITING,
+        ),
         (b"PUT /api/a/b/tasks/batch/ HTTP/1.1\r\nContent-Length: 1001\r\n\r\n", Arrival.CUT),
         (b"POST /?/tasks/batch/ HTTP/1.1\r\nContent-Length: 1001\r\n\r\n", Arrival.CUT),
         (b"POST / HTTP/1.1\r\nContent-Length: 500000000000000000\r\n\r\n", Arrival.CUT),

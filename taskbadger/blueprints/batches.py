@@ -21,7 +21,7 @@ from taskbadger.blueprints.errors import error_body
 from taskbadger.blueprints.tasks import answer_once
 from taskbadger.clock import utcnow
 from taskbadger.domain import scopes
-from taskbadger.extensions import transaction
+from taskbadger.extensions import retried, transaction
 from taskbadger.schemas.batch import (
     CREATE,
     MINIMAL,
@@ -46,6 +46,9 @@ class _BatchParser(BodyParser):
 class _BatchBlueprint(ApiBlueprint):
     ARGUMENTS_PARSER = _BatchParser()
 
+
+MAX_RESULTS = 16 * 2**20
+"""Characters of results after which the rest has ids only: each may have a task's whole data."""
 
 blp = _BatchBlueprint(
     "batches",
@@ -73,9 +76,8 @@ class TaskBatch(MethodView):
         key = request.headers.get("Idempotency-Key")
         try:
             if key is not None:
-                return answer_once(key, lambda: (200, _run(data)))
-            with transaction():
-                text = _run(data)
+                return retried(lambda: answer_once(key, lambda: (200, _run(data))))
+            text = retried(lambda: _run_alone(data))
         except BatchFailed as error:
             results = _write_results(data, error.outcomes)
             return json_response(f"{error_body(error)[:-1]}, {results[1:]}", error.status)
@@ -92,6 +94,11 @@ for _rule in ("/", ""):
     blp.add_hidden_rule(_rule, f"refuse{len(_rule)}", refuse, methods=_others)
 
 
+def _run_alone(data: dict[str, Any]) -> str:
+    with transaction():
+        return _run(data)
+
+
 def _run(data: dict[str, Any]) -> str:
     outcomes = batch.run(
         current_project(),
@@ -106,7 +113,10 @@ def _run(data: dict[str, Any]) -> str:
 
 def _write_results(data: dict[str, Any], outcomes: list[Outcome]) -> str:
     place = None if data.get("return_") == MINIMAL else current_place()
-    results = map(_write_result, data["operations"], outcomes, [place] * len(outcomes))
+    results, size = [], 0
+    for operation, outcome in zip(data["operations"], outcomes, strict=True):
+        results.append(_write_result(operation, outcome, place if size < MAX_RESULTS else None))
+        size += len(results[-1])
     return f'{{"results":[{",".join(results)}]}}'
 
 

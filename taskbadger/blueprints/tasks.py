@@ -82,7 +82,7 @@ class TaskList(MethodView):
         """
         key = request.headers.get("Idempotency-Key")
         if key is not None:
-            return answer_once(key, lambda: (201, _create(data)))
+            return answer_once(key, lambda: (201, _create(data)), checks=True)
         with transaction():
             text = _create(data)
         return json_response(text, 201)
@@ -113,10 +113,11 @@ def _create(data: dict[str, Any]) -> str:
     return write_task(task, current_place())
 
 
-def answer_once(key: str, make: Callable[[], tuple[int, str]]) -> Response:
+def answer_once(key: str, make: Callable[[], tuple[int, str]], *, checks: bool = False) -> Response:
     """Return the status and the body that *make* returns, or the first ones with the same *key*.
 
-    Runs *make* in a transaction. Raises KeyReused, KeyInUse and what *make* raises.
+    Runs *make* in a transaction. Raises KeyReused, KeyInUse and what *make* raises. If *make*
+    *checks* the fields of the body, their errors are reported before a conflict.
     """
     now = utcnow()
     project_id = current_project().id
@@ -125,7 +126,8 @@ def answer_once(key: str, make: Callable[[], tuple[int, str]]) -> Response:
         try:
             answered = idempotency.find_answer(project_id, key, body, now=now)
         except Conflict:
-            make()  # Errors of fields are reported before the conflict.
+            if checks:
+                make()
             raise
         if answered is None:
             status, text = make()

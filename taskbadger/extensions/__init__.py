@@ -2,7 +2,7 @@
 
 from taskbadger.extensions.base import MIGRATIONS, Base, change_rows, db, migrate
 from taskbadger.extensions.engines import check_access, init_database
-from taskbadger.extensions.outages import describe, is_outage
+from taskbadger.extensions.outages import describe, is_conflict, is_outage
 from taskbadger.extensions.sqlite import sqlite_module
 from taskbadger.extensions.statements import Statement, deferring
 from taskbadger.extensions.transactions import (
@@ -10,6 +10,7 @@ from taskbadger.extensions.transactions import (
     end_session,
     read_outside_session,
     reading,
+    retried,
     roll_back,
     set_transactions,
     transaction,
@@ -28,10 +29,12 @@ __all__ = [
     "describe",
     "end_session",
     "init_database",
+    "is_conflict",
     "is_outage",
     "migrate",
     "read_outside_session",
     "reading",
+    "retried",
     "roll_back",
     "set_transactions",
     "sqlite_module",

@@ -20,6 +20,11 @@ _STATES = {
     "40P01",  # deadlock_detected
     "55P03",  # lock_not_available
 }
+_CONFLICTS = {
+    "23503",  # foreign_key_violation: the row was deleted meanwhile
+    "40001",  # serialization_failure
+    "40P01",  # deadlock_detected
+}
 _GOODBYES = {_READ_ONLY, "57P01", "57P02", "57P03", "57P05"}
 """A standby instead of a primary, a server that stops or starts, or one that ends idle sessions."""
 
@@ -48,6 +53,12 @@ def is_outage(error: BaseException) -> bool:
         return code & 0xFF in _SQLITE_CODES
     # Without a code: no connection was made, or it broke.
     return isinstance(error, OperationalError)
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Say whether another transaction was in the way, so that the same one may succeed again."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return getattr(cause, "sqlstate", None) in _CONFLICTS
 
 
 def ends_connections(error: BaseException | None) -> bool:

@@ -2,18 +2,24 @@
 
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Executable, Row, event
+from sqlalchemy.exc import DBAPIError
 
 from taskbadger.errors import WriteInReadOnlyTransaction
 from taskbadger.extensions.base import db, joined_connection
+from taskbadger.extensions.outages import is_conflict
 
 log = logging.getLogger(__name__)
+
+R = TypeVar("R")
+
+_RETRIES = 3
 
 _read_only: ContextVar[bool] = ContextVar("read_only", default=False)
 
@@ -116,6 +122,20 @@ def transaction() -> Iterator[None]:
         finally:
             _end_transaction()
             joined_connection.reset(token)
+
+
+def retried(do: Callable[[], R]) -> R:
+    """Return what *do* returns; do it again after a conflict with another transaction.
+
+    *do* is a transaction of its own, whose effects are all in the database. Raises what it raises.
+    """
+    for _ in range(_RETRIES):
+        try:
+            return do()
+        except DBAPIError as error:
+            if not is_conflict(error):
+                raise
+    return do()
 
 
 def current_connection() -> Connection:

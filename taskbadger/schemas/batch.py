@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 from marshmallow import fields
 
 from taskbadger.errors import ValidationFailed
-from taskbadger.schemas.body import Members, load, not_an_object
+from taskbadger.schemas.body import MAX_OPERATIONS, Members, load, not_an_object
 from taskbadger.schemas.errors import ErrorItem
 from taskbadger.schemas.fields import Choice, Flag, Message, RequestSchema, Text, invalid
 from taskbadger.schemas.tasks import PatchedTaskRequest, Task, TaskRequest
 
-MAX_OPERATIONS = 1000
+MAX_DATA = 2**20
+"""Maximum characters of a task's ``data``: what a request of its own could send."""
 CREATE, UPDATE, CANCEL = "create", "update", "cancel"
 FULL, MINIMAL = "full", "minimal"
 
@@ -136,6 +137,9 @@ def _load_task(op: str, task: Any) -> Mapping[str, Any]:
     if not isinstance(task, Members):
         detail = not_an_object(task).errors[0].detail
         raise ValidationFailed.one("task", detail)
+    if len(getattr(task.get("data"), "text", "")) > MAX_DATA:
+        detail = f"Ensure this field has no more than {MAX_DATA} characters."
+        raise ValidationFailed.one("data", detail, "max_length")
     data: dict[str, Any] = load(TaskRequest if op == CREATE else PatchedTaskRequest, task)
     return data
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
+from itertools import islice
 from json.decoder import scanstring  # type: ignore[attr-defined]  # C, not in typeshed
 from typing import Any, NoReturn
 
@@ -21,6 +22,11 @@ from taskbadger.errors import FieldError, ParseError, ValidationFailed
 from taskbadger.schemas.fields import RawJSON, field_errors, printable
 
 MAX_DEPTH = 100
+MAX_OPERATIONS = 1000
+"""Maximum operations of a batch."""
+MAX_WRONG = 100
+"""How many strings with lone surrogates are reported of one field."""
+_MAX_PATH = 300
 VERBATIM = frozenset({"data", "data_merge"})
 """The fields whose values are kept as the text that was sent."""
 
@@ -235,7 +241,8 @@ class _Reader:
         value, at = self._decode(self._text, start)
         if self._is_suspicious:
             kept = self._text[start:at] if name in VERBATIM else None
-            found.wrong += map(_surrogate_error, _lone_surrogates(name, value, kept))
+            wrong = islice(_lone_surrogates(name, value, kept), MAX_WRONG)
+            found.wrong += map(_surrogate_error, wrong)
         if name in VERBATIM and value is not None:
             value = RawJSON(self._text[start:at], value)
         found[name] = value
@@ -250,8 +257,11 @@ class _Reader:
         if self._text[at : at + 1] == "]":
             return found, at + 1
         while True:
-            value, at = self._object(at, _OPERATION)
-            found.append(value)
+            if len(found) <= MAX_OPERATIONS:
+                value, at = self._object(at, _OPERATION)
+                found.append(value)
+            else:  # One too many is enough to refuse them all.
+                _, at = self._decode(self._text, at)
             at, has_more = self._next(at, "]")
             if not has_more:
                 return found, at
@@ -294,11 +304,15 @@ def _surrogate_error(path: str) -> FieldError:
 
 
 def _lone_surrogates(path: str, value: Any, kept: str | None = None) -> Iterator[str]:
-    """Yield the dotted path of each string with a lone surrogate; for *kept* text, only *path*."""
+    """Yield the dotted path of each string with a lone surrogate; for *kept* text, only *path*.
+
+    Long paths are cut: they would take the square of the body's size.
+    """
+    own, path = path, path[:_MAX_PATH]
     if kept is not None:
         if any(escape.group(1) for escape in _ESCAPE.finditer(kept)):
             yield path
-    elif not _is_unicode(path) or (isinstance(value, str) and not _is_unicode(value)):
+    elif not _is_unicode(own) or (isinstance(value, str) and not _is_unicode(value)):
         yield path
     elif isinstance(value, dict):
         for name, inner in value.items():

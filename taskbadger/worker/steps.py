@@ -21,6 +21,7 @@ from taskbadger.domain.identity import ProjectRef
 from taskbadger.extensions import (
     db,
     end_session,
+    is_conflict,
     is_outage,
     reading,
     roll_back,
@@ -46,6 +47,12 @@ BATCH = 500
 
 GROUP = 50
 """Tasks per transaction of a sweep; few, because SQLite has one writer at a time."""
+
+SWEEP_SECONDS = 1.0
+"""How long a sweep may take before it lets the other steps run, such as `tick`."""
+
+PAUSE_SECONDS = 0.003
+"""How long a sweep leaves SQLite's lock to others between transactions: they poll for it."""
 
 MONITOR_BATCH = 20
 """Monitors per transaction of `close_slots`; few, because SQLite has one writer at a time."""
@@ -199,10 +206,17 @@ def _sweep(list_due: Callable[..., list[tuple[ProjectRef, str]]], mark: Callable
     by_project: defaultdict[ProjectRef, list[str]] = defaultdict(list)
     for project, task_id in due:
         by_project[project].append(task_id)
-    marked = 0
-    for project, task_ids in by_project.items():
-        for start in range(0, len(task_ids), GROUP):
-            marked += _mark(mark, project, task_ids[start : start + GROUP], now)
+    groups = [
+        (project, task_ids[start : start + GROUP])
+        for project, task_ids in by_project.items()
+        for start in range(0, len(task_ids), GROUP)
+    ]
+    marked, until = 0, time.monotonic() + SWEEP_SECONDS
+    for number, (project, task_ids) in enumerate(groups, start=1):
+        marked += _mark(mark, project, task_ids, now)
+        if time.monotonic() > until and number < len(groups):
+            return marked > 0
+        time.sleep(PAUSE_SECONDS)
     return len(due) == BATCH and marked > 0
 
 
@@ -215,11 +229,12 @@ def _mark(
         db.session.commit()
     except Exception as error:
         roll_back()
-        if is_outage(error):
+        if is_outage(error) and not is_conflict(error):
             raise
         if len(task_ids) > 1:
             return sum(_mark(mark, project, [task_id], now) for task_id in task_ids)
-        log.exception("task not marked", extra={"task": task_ids[0]})
+        if not is_conflict(error):  # The next sweep comes soon.
+            log.exception("task not marked", extra={"task": task_ids[0]})
         return 0
     return marked
 

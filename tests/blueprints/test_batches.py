@@ -3,18 +3,21 @@
 import json
 import random
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
 import time_machine
 from conftest import ApiClient, count_queries, make_key, make_project
 from flask import Flask
+from simultaneous import at_once
 from sqlalchemy import func, select
 
 from taskbadger.domain import ids
 from taskbadger.extensions import db
 from taskbadger.models import Delivery, Firing, Task, TaskEvent, TaskTag
-from taskbadger.services.tasks import history
+from taskbadger.services.tasks import batch as batches
+from taskbadger.services.tasks import history, idempotency
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 EMAIL = {"trigger": "error,50", "integration": "email", "config": {"to": "a@example.com"}}
@@ -320,6 +323,73 @@ def test_statements_do_not_grow_with_the_batch(app: Flask, api: ApiClient) -> No
             counts.append(len(statements))
 
     assert counts == [4, 4, 4, 4]
+
+
+# Limits and conflicts
+
+
+def test_data_of_an_operation_is_as_long_as_in_a_request_of_its_own(api: ApiClient) -> None:
+    results = batch(api, *[create(data="x" * size) for size in (2**20 - 2, 2**20 - 1)])
+
+    detail = "Ensure this field has no more than 1048576 characters."
+    assert results[0]["status"] == 201
+    assert results[1] == failed("max_length", detail, "data")
+
+
+def test_merges_of_a_batch_have_a_limit(api: ApiClient) -> None:
+    """Each reads all of the task's data, while the batch holds its locks."""
+    task = api.create(data={"text": "x" * 1_000_000})
+    merge = {"op": "update", "id": task["id"], "task": {"data_merge": {"a": 1}}}
+
+    results = batch(api, *[merge] * 5, **{"return": "minimal"})
+
+    detail = "The batch merges more than 4194304 characters of data in all."
+    assert [each["status"] for each in results] == [200, 200, 200, 200, 400]
+    assert results[-1] == failed("max_length", detail, "data_merge")
+
+
+def test_results_that_get_too_long_go_on_with_ids(api: ApiClient) -> None:
+    task = api.create(data="x" * 1_000_000)
+
+    results = batch(api, *[{"op": "update", "id": task["id"]}] * 20)
+
+    assert {each["status"] for each in results} == {200}
+    assert ["task" in each for each in results] == [True] * 17 + [False] * 3
+    assert results[-1]["id"] == task["id"]
+
+
+@pytest.mark.usefixtures("project")
+def test_batches_that_cross_do_not_fail(app: Flask, api: ApiClient) -> None:
+    """Each of them marks two parents, in opposite orders: a deadlock on PostgreSQL."""
+    answers: list[int] = []
+    for _ in range(10):
+        parents = [api.create()["id"] for _ in range(2)]
+
+        def send(order: list[str]) -> None:
+            operations = [create(parent=parent) for parent in order] * 5
+            client = ApiClient(app.test_client(), api.key)
+            answer = client.post(URL, json={"operations": operations})
+            answers.append(answer.status_code)
+            answers.extend(each["status"] for each in (answer.json or {})["results"])
+
+        at_once(app, partial(send, parents), partial(send, parents[::-1]))
+
+    assert sorted(set(answers)) == [200, 201]
+
+
+def test_conflict_of_an_idempotency_key_does_nothing(
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise idempotency.KeyInUse()
+
+    monkeypatch.setattr(idempotency, "find_answer", refuse)
+    monkeypatch.setattr(batches, "run", None)
+
+    answer = api.post(URL, json={"operations": [create()]}, headers={"Idempotency-Key": "k"})
+
+    assert answer.status_code == 409
+    assert answer.json["errors"][0]["detail"].startswith("Another request")
 
 
 # The model: the same operations one by one

@@ -333,3 +333,17 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: plain(inner) for name, inner in value.items()}
     return [plain(inner) for inner in value] if isinstance(value, list) else value
+
+
+def test_operations_beyond_the_limit_are_not_kept() -> None:
+    body = read_batch(b'{"operations":[' + b"{}," * 4999 + b"{}]}")
+
+    assert len(body["operations"]) == 1001
+
+
+def test_errors_of_surrogates_are_few_and_short() -> None:
+    strings = ",".join(['"\\ud800"'] * 300)
+    body = read_object(f'{{"x":{{"{"k" * 20_000}":[{strings}]}}}}'.encode())
+
+    assert len(body.wrong) == 100
+    assert max(len(error.attr or "") for error in body.wrong) < 320

@@ -76,6 +76,17 @@ def test_task_that_cannot_be_marked_does_not_stop_the_others(
     assert (count("stale"), count("processing")) == (6, 1)
 
 
+def test_sweep_that_takes_long_lets_other_steps_run(
+    app: Flask, project: ProjectRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_due(project, steps.GROUP + 1)
+    monkeypatch.setattr(steps, "SWEEP_SECONDS", -1.0)
+
+    assert steps.mark_stale()
+
+    assert (count("stale"), count("processing")) == (steps.GROUP, 1)
+
+
 @pytest.mark.timeout(30)
 def test_sweep_with_more_to_do_goes_on_at_once(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     left = list(range(5))

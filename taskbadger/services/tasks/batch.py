@@ -13,6 +13,10 @@ from taskbadger.schemas.batch import CANCEL, CREATE, UPDATE, Operation
 from taskbadger.services.alerts import firing
 from taskbadger.services.tasks import auditing, reads, write
 from taskbadger.services.tasks.reads import Locked
+from taskbadger.services.tasks.relative import MERGE
+
+MAX_MERGED = 4 * 2**20
+"""Maximum characters that one batch may read to merge ``data``: each takes up to 0.4 µs."""
 
 
 class Outcome(NamedTuple):
@@ -53,11 +57,11 @@ def run(
     One that fails changes nothing; the others stand. With *atomic*, any failure raises
     BatchFailed, and the caller must roll back.
     """
-    global_actions = firing.list_global_actions(project)
     wanted = [each.id for each in operations if each.id is not None]
+    found = reads.lock_all(project, wanted)
+    global_actions = firing.list_global_actions(project)
     locked = {
-        task_id: each._replace(global_actions=global_actions)
-        for task_id, each in reads.lock_all(project, wanted).items()
+        task_id: each._replace(global_actions=global_actions) for task_id, each in found.items()
     }
     batch = _Batch(project, clock, actor, base_url, locked, global_actions)
     with deferring():
@@ -78,6 +82,8 @@ class _Batch:
     global_actions: firing.GlobalActions
     made: dict[str, str] = field(default_factory=dict)
     """The ids of the created tasks, by their ``ref``."""
+    merged: int = 0
+    """How many characters of ``data`` it has merged."""
 
     def do(self, operation: Operation) -> Outcome:
         """Do an operation. What it writes is written after everything that can raise an error."""
@@ -112,6 +118,7 @@ class _Batch:
     def update(self, operation: Operation) -> TaskState:
         """Change a task."""
         locked, now = self._find(operation), self.clock()
+        self._take_budget(locked.task, operation)
         after = write.change_locked(
             self.project, locked, operation.data, now=now, actor=self.actor, base_url=self.base_url
         )
@@ -129,6 +136,15 @@ class _Batch:
         if after is not None:
             auditing.record(self.actor, self.project, "task.cancel", after, now=now)
             self.locked[after.id] = locked._replace(task=after)
+
+    def _take_budget(self, task: TaskState, operation: Operation) -> None:
+        """Raise ValidationFailed if the merges of this batch would take too long in all."""
+        if MERGE not in operation.data:
+            return
+        self.merged += len(task.data or "") + len(operation.data[MERGE])
+        if self.merged > MAX_MERGED:
+            detail = f"The batch merges more than {MAX_MERGED} characters of data in all."
+            raise ValidationFailed.one(MERGE, detail, "max_length")
 
     def _find(self, operation: Operation) -> Locked:
         task_id = operation.id

@@ -37,7 +37,7 @@ def _locked(row: Iterable[Any]) -> Locked:
 
 
 _LOCK = Statement(_SELECT.with_for_update(), _locked)
-# Several tasks are locked in the order of their ids, so that two callers cannot deadlock.
+# Several tasks are locked in the order of their ids, so that two callers wait in turn.
 _SELECT_SOME = (
     select(*STATE_COLUMNS, firing.HAS_GLOBAL_ACTIONS)
     .where(
@@ -46,7 +46,8 @@ _SELECT_SOME = (
     )
     .order_by(_task.id)
 )
-_LOCK_SOME = _SELECT_SOME.with_for_update()
+# FOR NO KEY UPDATE: a child may be inserted meanwhile.
+_LOCK_SOME = _SELECT_SOME.with_for_update(key_share=True)
 _LOCK_DUE = _SELECT_SOME.with_for_update(skip_locked=True)
 LOCK_STALE = _LOCK_DUE.where(_task.stale_at <= bindparam("now"))
 LOCK_OVERDUE = _LOCK_DUE.where(_task.overdue_at <= bindparam("now"))
