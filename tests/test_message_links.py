@@ -54,6 +54,9 @@ API: dict[str, Callable[[ApiClient, str], object]] = {
     "PATCH": lambda api, task_id: api.patch(f"/tasks/{task_id}/", {"status": "error"}),
     "PUT": lambda api, task_id: api.put(f"/tasks/{task_id}/", {"name": "job", "status": "error"}),
     "DELETE": lambda api, task_id: api.delete(f"/tasks/{task_id}/"),
+    "batch": lambda api, task_id: api.post(
+        "/tasks/batch/", {"operations": [{"op": "cancel", "id": task_id}]}
+    ),
 }
 
 

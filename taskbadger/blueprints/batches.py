@@ -89,9 +89,8 @@ def refuse() -> Never:
     raise MethodNotAllowed(["OPTIONS", "POST"])
 
 
-for _rule in ("/", ""):
-    _others = ["GET", "PUT", "PATCH", "DELETE"]
-    blp.add_hidden_rule(_rule, f"refuse{len(_rule)}", refuse, methods=_others)
+for _rule, _name in (("/", "refuse"), ("", "refuse_bare")):
+    blp.add_hidden_rule(_rule, _name, refuse, methods=["GET", "PUT", "PATCH", "DELETE"])
 
 
 def _run_alone(data: dict[str, Any]) -> str:

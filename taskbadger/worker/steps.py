@@ -223,7 +223,7 @@ def _sweep(list_due: Callable[..., list[tuple[ProjectRef, str]]], mark: Callable
 def _mark(
     mark: Callable[..., int], project: ProjectRef, task_ids: Sequence[str], now: datetime
 ) -> int:
-    """Mark tasks in one transaction, or else each in its own: one may not stop the others."""
+    """Mark tasks in one transaction; if that fails, each in its own, so that none stops others."""
     try:
         marked = mark(project, task_ids, now=now, base_url=current_process().base_url)
         db.session.commit()

@@ -224,6 +224,10 @@ API: dict[str, Callable[[ProjectRef], Made]] = {
         f"web/monitors/{Watch(project).monitor.id}/",
         {},
     ),
+    "POST batches.TaskBatch": lambda _: (
+        "web/tasks/batch/",
+        {"operations": [{"op": "create", "task": {"name": "job"}}]},
+    ),
     "POST channels.ChannelList": lambda _: (
         "-/channels/",
         {"kind": "webhook", "slug": "ops", "name": "Ops", "config": HOOK},
@@ -265,7 +269,10 @@ API: dict[str, Callable[[ProjectRef], Made]] = {
     "PATCH projects.ProjectDetail": lambda _: ("-/projects/web/", {"name": "Web 2"}),
 }
 """How each change over the API succeeds, in this order."""
-API_THAT_CHANGES_NOTHING = {"POST global_actions.GlobalActionDryRun"}
+API_THAT_CHANGES_NOTHING = {
+    "POST global_actions.GlobalActionDryRun",
+    *(f"{method} batches.refuse" for method in ("PUT", "PATCH", "DELETE")),
+}
 
 
 def action_of(project: ProjectRef) -> str:
