@@ -137,7 +137,7 @@ class Keyset(Generic[R]):
     """Together they are different for each row."""
     order: Order
     read: Callable[[tuple[str, ...]], tuple[object, ...] | None]
-    """Turns the key of a cursor into values of the columns; None for a key that is none."""
+    """Turns the key of a cursor into values of the columns; None if the key is invalid."""
     write: Callable[[R], tuple[str, ...]]
     """Gives the key of a row."""
 

@@ -1,9 +1,9 @@
 """Claiming: which deliveries may be sent now, each with a lease for the worker that sends it.
 
 Receivers take turns, so that a long queue for one does not delay the others. Receivers that hang or
-fail get one delivery at a time; those that keep failing get only a probe now and then. Deliveries
-whose worker died go before what was queued meanwhile. The index ``ix_delivery_open`` finds the
-receivers that wait with one look-up for each.
+fail get one delivery at a time; those that keep failing get one from time to time, as a test.
+Deliveries whose worker died go before what was queued meanwhile. The index ``ix_delivery_open``
+finds the receivers that wait with one look-up for each.
 """
 
 from collections.abc import Sequence

@@ -45,7 +45,7 @@ def count_by_status(projects: Sequence[ProjectRef], filters: Filters) -> Counts:
     """
     filters = replace(filters, status=())
     plan = make_plan(projects, filters)
-    # If nothing else is asked, it is a range of the index of statuses.
+    # Without any other filter, it is a range of the index of statuses.
     is_plain = filters == Filters(moments=filters.moments)
     ranges = [branch for branch in plan.branches if isinstance(branch, RangeBranch)]
     is_small = len(ranges) * len(STATUSES) <= planning.MAX_BRANCHES
