@@ -3,13 +3,14 @@
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
-from sqlalchemy import Executable, and_, bindparam, delete, or_, select, update
+from sqlalchemy import and_, bindparam, delete, or_, select, update
 
 from taskbadger.domain.identity import Actor
 from taskbadger.domain.keys import digest
 from taskbadger.errors import NotFound
-from taskbadger.extensions import db, read_outside_session
+from taskbadger.extensions import Statement, db
 from taskbadger.models import Membership, Organization, User, UserSession
 from taskbadger.services.organizations import audit
 
@@ -69,20 +70,33 @@ class Visit:
     """The membership in the page's organization; None for others, and for pages without one."""
 
 
-def _find_statement() -> Executable:
+class _Found(NamedTuple):
+    session_id: int
+    last_seen: datetime
+    user_id: int
+    email: str
+    member_id: int | None
+    role: str
+    organization_id: int
+    slug: str
+    name: str
+
+
+def _find_statement() -> Statement[_Found]:
     """Return the one look-up that every page and every poll of a page makes."""
+    columns: tuple[Any, ...] = (
+        UserSession.id,
+        UserSession.last_seen,
+        UserSession.user_id,
+        User.email,
+        Membership.id,
+        Membership.role,
+        Organization.id,
+        Organization.slug,
+        Organization.name,
+    )
     query = (
-        select(
-            UserSession.id.label("session_id"),
-            UserSession.last_seen,
-            UserSession.user_id,
-            User.email,
-            Membership.id.label("member_id"),
-            Membership.role,
-            Organization.id.label("organization_id"),
-            Organization.slug,
-            Organization.name,
-        )
+        select(*columns)
         .join(User, User.id == UserSession.user_id)
         .join(Organization, Organization.slug == bindparam("organization"), isouter=True)
         .join(
@@ -91,12 +105,13 @@ def _find_statement() -> Executable:
             isouter=True,
         )
     )
-    return query.where(
+    query = query.where(
         UserSession.digest == bindparam("digest"),
         UserSession.expires > bindparam("now"),
         UserSession.last_seen > bindparam("seen_after"),
         User.disabled.is_(None),
     )
+    return Statement(query, _Found._make)
 
 
 _FIND = _find_statement()
@@ -113,7 +128,7 @@ def find(token: str, organization: str, *, idle: timedelta, now: datetime) -> Vi
         "now": now,
         "seen_after": now - idle,
     }
-    rows = read_outside_session(_FIND, parameters)
+    rows = _FIND.read(parameters)
     if not rows:
         return None
     row, member = rows[0], None
