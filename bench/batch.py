@@ -11,14 +11,13 @@ import itertools
 import json
 from collections.abc import Iterator
 
-from api import EXTRA, GOALS, SECRET, WORKER, database, gunicorn, measure, prepare
+from api import CLIENTS, EXTRA, GOALS, SECRET, WORKER, database, gunicorn, measure, prepare
 from api import Requests as BareRequests
 from load import Request
 
 TASKS = 10_000
 OPERATIONS = 12_000
 """How many operations are sent for each row of the table."""
-CLIENTS = 8
 
 
 class Batches:

@@ -46,8 +46,12 @@ def error_response(
     status: int, kind: str, errors: Iterable[FieldError], headers: dict[str, str] | None = None
 ) -> Response:
     """Build the answer for one or more errors."""
-    response = Response(_write(kind, errors), status=status, mimetype="application/json")
-    response.headers.update(headers or {})
+    return _respond(status, _write(kind, errors), headers or {})
+
+
+def _respond(status: int, body: str, headers: dict[str, str]) -> Response:
+    response = Response(body, status=status, mimetype="application/json")
+    response.headers.update(headers)
     return response
 
 
@@ -72,9 +76,7 @@ def answer(error: TaskBadgerError) -> Response:
     retry_after = getattr(error, "retry_after", None)
     if retry_after is not None:
         headers["Retry-After"] = str(retry_after)
-    response = Response(error_body(error), status=error.status, mimetype="application/json")
-    response.headers.update(headers)
-    return response
+    return _respond(error.status, error_body(error), headers)
 
 
 def too_large() -> PayloadTooLarge:

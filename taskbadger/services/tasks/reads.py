@@ -21,7 +21,8 @@ _task = TASKS.c
 _OF_PROJECT = (_task.id == bindparam("task_id"), _task.project_id == bindparam("project"))
 _GET = Statement(select(*WIRE_COLUMNS).where(*_OF_PROJECT), WireTask._make)
 _EXISTS = Statement(select(_task.id).where(*_OF_PROJECT), tuple)
-_SELECT = select(*STATE_COLUMNS, firing.HAS_GLOBAL_ACTIONS).where(*_OF_PROJECT)
+_STATES = select(*STATE_COLUMNS, firing.HAS_GLOBAL_ACTIONS)
+_SELECT = _STATES.where(*_OF_PROJECT)
 
 
 class Locked(NamedTuple):
@@ -38,14 +39,10 @@ def _locked(row: Iterable[Any]) -> Locked:
 
 _LOCK = Statement(_SELECT.with_for_update(), _locked)
 # Several tasks are locked in the order of their ids, so that two callers wait in turn.
-_SELECT_SOME = (
-    select(*STATE_COLUMNS, firing.HAS_GLOBAL_ACTIONS)
-    .where(
-        _task.id.in_(bindparam("task_ids", expanding=True)),
-        _task.project_id == bindparam("project"),
-    )
-    .order_by(_task.id)
-)
+_SELECT_SOME = _STATES.where(
+    _task.id.in_(bindparam("task_ids", expanding=True)),
+    _task.project_id == bindparam("project"),
+).order_by(_task.id)
 # FOR NO KEY UPDATE: a child may be inserted meanwhile.
 _LOCK_SOME = _SELECT_SOME.with_for_update(key_share=True)
 _LOCK_DUE = _SELECT_SOME.with_for_update(skip_locked=True)
