@@ -115,8 +115,8 @@ def _add_tasks(celery: Celery, app: Flask) -> None:
         step, _ = _SWEEPS[name]
         until = time.monotonic() + SWEEP_SECONDS
         with app.app_context():
-            while steps.run_safely(step) and step is not steps.tick and time.monotonic() < until:
-                time.sleep(0.01)  # Leave the database to others.
+            while steps.run_safely(step) and time.monotonic() < until:
+                time.sleep(steps.REST_SECONDS)
 
     @celery.task(name="taskbadger.publish", shared=False)
     def publish() -> None:

@@ -30,9 +30,6 @@ Result = TypeVar("Result")
 SLOW_AFTER_SECONDS = 0.5
 """A delivery that takes longer no longer counts as one of WORKER_THREADS, so another may begin."""
 
-_BREATH_SECONDS = 0.01
-"""How long sweeps with more to do leave the database to others."""
-
 _RETRY_SECONDS = 1.0
 """When a sweep is tried again during an outage of the database."""
 
@@ -138,11 +135,11 @@ class Worker:
             for step, seconds in steps.SWEEPS:
                 if time.monotonic() < due[step] or self._is_stopping:
                     continue
-                more = self._in_context(step) and step is not steps.tick
+                more = self._in_context(step)
                 pause = min(seconds, _RETRY_SECONDS) if outages.is_on else seconds
                 due[step] = 0.0 if more else time.monotonic() + pause
             idle = min(due.values()) > 0
-            self._stopped.wait(min(1.0, self.poll_seconds) / 2 if idle else _BREATH_SECONDS)
+            self._stopped.wait(min(1.0, self.poll_seconds) / 2 if idle else steps.REST_SECONDS)
 
     def _in_context(
         self, step: Callable[[*Arguments], Result], *arguments: *Arguments

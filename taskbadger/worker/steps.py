@@ -54,6 +54,9 @@ SWEEP_SECONDS = 1.0
 PAUSE_SECONDS = 0.003
 """How long a sweep leaves SQLite's lock to others between transactions: they poll for it."""
 
+REST_SECONDS = 0.01
+"""How long steps with more to do leave the database to others between their runs."""
+
 MONITOR_BATCH = 20
 """Monitors per transaction of `close_slots`; few, because SQLite has one writer at a time."""
 
@@ -170,7 +173,7 @@ def take_for_publishing(limit: int = 100) -> list[str]:
 def tick() -> bool:
     """Record that the worker is running; extend deadlines after an outage that just ended.
 
-    Returns whether it was time to; unlike the other sweeps, it never has more to do.
+    Returns whether it was time to.
     """
     seen = jumps.seen
     with reading():
@@ -186,6 +189,12 @@ def tick() -> bool:
     db.session.commit()
     jumps.settle(seen)
     return written
+
+
+def keep_time() -> bool:
+    """Tick; there is never more to do."""
+    tick()
+    return False
 
 
 def mark_stale() -> bool:
@@ -286,14 +295,17 @@ def purge() -> bool:
 
 
 SWEEPS: tuple[tuple[Callable[[], bool], float], ...] = (
-    (tick, 1.0),
+    (keep_time, 1.0),
     (mark_stale, 1.0),
     (mark_overdue, 1.0),
     (count_runs, 1.0),
     (close_slots, 1.0),
     (purge, 60.0),
 )
-"""The steps that run periodically, each with its interval in seconds."""
+"""The steps that run periodically, each with its interval in seconds.
+
+They return whether there may be more to do at once.
+"""
 
 
 def run_safely(step: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result | None:
