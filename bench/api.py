@@ -36,7 +36,7 @@ from taskbadger.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 SECRET = "bench-secret-0123456789-abcdefghijklmnop"
-WORKERS, THREADS, CLIENTS = 2, 4, 8
+WORKERS, THREADS, CLIENTS = 2, 4, 16
 WORKER = "taskbadger.web_worker.BufferingWorker"
 GOALS = {"get": 1.8, "create": 3.8, "update": 3.8, "list": 5.5, "last": 5.5, "batch": 0.8}
 """Multiples of the bare route; for batches, of 100 and per operation."""

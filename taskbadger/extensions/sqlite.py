@@ -1,13 +1,11 @@
-"""SQLite: the driver, the pragmas, and a fair lock for writers."""
+"""SQLite: the driver, the pragmas, and the locks of writers."""
 
-import fcntl
 import logging
 import os
-import random
 import sqlite3
 import time
 from types import ModuleType
-from typing import IO, Any
+from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import OperationalError
@@ -15,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from taskbadger import time_limit
 from taskbadger.errors import SettingsError
 from taskbadger.extensions.transactions import is_read_only
+from taskbadger.extensions.turns import Turns
 
 try:
     from pysqlite3 import dbapi2 as _pysqlite3
@@ -25,6 +24,10 @@ log = logging.getLogger(__name__)
 
 _FILES = ("", "-journal", "-wal", "-shm", ".lock")
 """How the names of a database's files end; the last is ours."""
+
+_HAS_TURN = "has_turn"
+_SLACK_SECONDS = 0.1
+"""How much too long SQLite may wait."""
 
 
 def sqlite_module() -> ModuleType:
@@ -50,30 +53,32 @@ def connect_options(timeout: float) -> dict[str, Any]:
 def prepare_sqlite(engine: Engine, *, synchronous: str, timeout: float) -> None:
     """Set up each connection, and take the locks of a write in order; *timeout* in seconds."""
     pragmas = _pragmas(sqlite_module().sqlite_version_info, synchronous)
+    turns = Turns(f"{engine.url.database}.lock")
 
     @event.listens_for(engine, "connect")
-    def set_up(connection: Any, record: Any) -> None:
+    def set_up(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # SQLAlchemy sends BEGIN, not the driver.
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
-        record.info["lock"] = _open_lock(f"{engine.url.database}.lock")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         # A read needs no BEGIN: each statement sees one state of the database anyway.
         if not is_read_only(connection):
             deadline = time.monotonic() + time_limit.remaining(timeout)
-            _wait_for_lock(connection.info["lock"], deadline)
+            _take_turn(turns, connection, deadline)
             _set_busy_timeout(connection, deadline - time.monotonic(), timeout)
             _execute(connection, "BEGIN IMMEDIATE")
 
     @event.listens_for(engine, "checkin")
-    def release_lock(_connection: Any, record: Any) -> None:
-        fcntl.flock(record.info["lock"], fcntl.LOCK_UN)
-
     @event.listens_for(engine, "close")
-    def close_lock(_connection: Any, record: Any) -> None:
-        record.info["lock"].close()
+    def end_turn(_connection: Any, record: Any) -> None:
+        if record.info.pop(_HAS_TURN, False):
+            turns.give_back()
+
+    @event.listens_for(engine, "engine_disposed")
+    def close_turns(_engine: Engine) -> None:
+        turns.close()
 
 
 def check_access(engine: Engine) -> None:
@@ -104,12 +109,14 @@ def _pragmas(version: tuple[int, ...], synchronous: str) -> list[str]:
     ]
 
 
-def _open_lock(path: str) -> IO[bytes]:
+def _take_turn(turns: Turns, connection: Connection, deadline: float) -> None:
+    if connection.info.get(_HAS_TURN):
+        return
     try:
-        return open(path, "ab")
-    except OSError as error:
-        # A full disk, a read-only one, or too many open files.
-        raise sqlite_module().OperationalError(f"unable to open {path}: {error}") from error
+        turns.take(deadline)
+    except OSError as error:  # Including TimeoutError; else no file, on a full disk for instance.
+        raise OperationalError("BEGIN IMMEDIATE", None, error) from error
+    connection.info[_HAS_TURN] = True
 
 
 def _set_busy_timeout(connection: Connection, left: float, timeout: float) -> None:
@@ -117,7 +124,7 @@ def _set_busy_timeout(connection: Connection, left: float, timeout: float) -> No
 
     Usually nearly all is left, and the connection keeps the timeout it has.
     """
-    shortened = left < timeout * 0.9
+    shortened = timeout - left > _SLACK_SECONDS
     if shortened or connection.info.get("shortened"):
         milliseconds = int(max(left if shortened else timeout, time_limit.MIN_SECONDS) * 1000)
         _execute(connection, f"PRAGMA busy_timeout={milliseconds}")
@@ -131,20 +138,3 @@ def _execute(connection: Connection, text: str) -> None:
         driver.execute(text)
     except sqlite_module().OperationalError as error:
         raise OperationalError(text, None, error) from error
-
-
-def _wait_for_lock(lock: IO[bytes], deadline: float) -> None:
-    """Wait for the write lock of our processes; raises OperationalError after *deadline*.
-
-    SQLite's own busy handler backs off to 100 ms, which makes latecomers wait long and unevenly.
-    Trying a file lock about every millisecond treats all writers alike and costs little. The
-    kernel releases it when a process dies. SQLite's own lock remains what protects the data.
-    """
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError as error:
-            if time.monotonic() > deadline:
-                raise OperationalError("BEGIN IMMEDIATE", None, error) from error
-        time.sleep(random.uniform(0.0005, 0.0015))  # noqa: S311 - not a secret
