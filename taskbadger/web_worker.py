@@ -11,6 +11,7 @@ import re
 import resource
 import selectors
 import socket
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -65,9 +66,11 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn ships no types
         """How much memory its present request takes."""
         self.arrived = 0.0
         """When its present request was whole, on the monotonic clock."""
+        self.watched_for = 0
+        """The event for which the poller watches it, if any."""
+        self.early = b""
+        """What came in behind the request that is being served."""
         self.is_closed = False
-        self.is_first = True
-        """Whether it has had no answer yet."""
         self.is_cut = False
         """Whether the rest of its body was left unread, so that no request can follow."""
         self.stays_open = False
@@ -78,10 +81,9 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn ships no types
         super().init()
         self.sock.set_request(self.incoming.take())
 
-    def take_early(self) -> bytes:
-        """Return what came in behind the last request."""
-        buffered: bytes = self.parser.unreader.take_buffered()
-        return buffered + self.sock.take_rest()
+    def keep_early(self) -> None:
+        """Keep what came in behind the request that was served."""
+        self.early = self.parser.unreader.take_buffered() + self.sock.take_rest()
 
 
 Step = Callable[[Connection], None]
@@ -110,6 +112,8 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
         """Answers ``/healthz``, while all other threads may wait for the database."""
         self._max_body = Settings.from_env().MAX_BODY_BYTES
         self._max_buffered_bytes = max(MAX_BUFFERED_BYTES, 2 * self._max_body)
+        self._lock = threading.Lock()
+        """Held while a connection begins to wait in one thread, or stops in another."""
         self._waits: dict[Connection, _Wait] = {}
         """The connections that wait for their client, oldest first."""
         self._buffered_bytes = 0
@@ -154,25 +158,33 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
         """Collect the next request, beginning with what has come in behind the last one."""
         seconds = self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER
         self._wait(conn, selectors.EVENT_READ, self._receive, seconds, self._close)
-        early = b"" if conn.is_first else conn.take_early()
-        if early:
+        if conn.early:
+            early, conn.early = conn.early, b""
             self._take(conn, early)
 
     def _wait(
         self, conn: Connection, event: int, react: Step, seconds: float, give_up: Step
     ) -> None:
-        wait = _Wait(react, give_up, time.monotonic() + seconds)
-        self.poller.register(conn.sock, event, lambda _sock: self._end_wait(conn, wait, react))
-        self._waits[conn] = wait
+        self._watch(conn, event)
+        self._waits[conn] = _Wait(react, give_up, time.monotonic() + seconds)
 
-    def _end_wait(self, conn: Connection, wait: _Wait, step: Step) -> None:
-        """Do a *step*, unless an event before this one has ended the *wait* already."""
-        if self._waits.get(conn) is wait:
-            self._guard(conn, step)
-
-    def _stop_waiting(self, conn: Connection) -> None:
-        if self._waits.pop(conn, None) is not None:
+    def _watch(self, conn: Connection, event: int) -> None:
+        """Let the poller watch a connection for *event*, or no longer if that is 0."""
+        if event == conn.watched_for:
+            return
+        if conn.watched_for:
             self.poller.unregister(conn.sock)
+        if event:
+            self.poller.register(conn.sock, event, lambda _sock: self._on_event(conn))
+        conn.watched_for = event
+
+    def _on_event(self, conn: Connection) -> None:
+        with self._lock:
+            wait = self._waits.get(conn)
+            if wait is None:  # It is served, or closed: what has come in stays in the kernel.
+                self._watch(conn, 0)
+                return
+        self._guard(conn, wait.react)
 
     def _receive(self, conn: Connection) -> None:
         try:
@@ -192,17 +204,18 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
         if arrival in _STATUS_OF_ARRIVAL:
             self._refuse(conn, _STATUS_OF_ARRIVAL[arrival])
             return
-        if conn.incoming.has_head and not had_head:
+        is_whole = arrival in (Arrival.WHOLE, Arrival.CUT)
+        if not is_whole and conn.incoming.has_head and not had_head:
             self._expect(conn, BODY_SECONDS)
-        elif not had_begun:
+        elif not is_whole and not had_begun:
             self._expect(conn, HEAD_SECONDS)
         wait = self._waits[conn]
         self._limit_memory()
         if self._waits.get(conn) is not wait:
             return  # This connection was the one refused.
-        if arrival in (Arrival.WHOLE, Arrival.CUT):
+        if is_whole:
             conn.is_cut = arrival is Arrival.CUT
-            self._stop_waiting(conn)
+            del self._waits[conn]
             self.enqueue_req(conn)
         elif conn.incoming.has_head and not had_head and conn.incoming.expects_continue:
             conn.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -215,12 +228,13 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
         wait.give_up = partial(self._refuse, status=HTTPStatus.REQUEST_TIMEOUT)
 
     def _note_size(self, conn: Connection, size: int) -> None:
-        self._buffered_bytes += size - conn.buffered_bytes
-        conn.buffered_bytes = size
+        with self._lock:
+            self._buffered_bytes += size - conn.buffered_bytes
+            conn.buffered_bytes = size
 
     def _limit_memory(self) -> None:
         while self._buffered_bytes > self._max_buffered_bytes:
-            largest = max(self._waits, key=lambda conn: conn.buffered_bytes, default=None)
+            largest = max(list(self._waits), key=lambda conn: conn.buffered_bytes, default=None)
             if largest is None or largest.buffered_bytes <= SMALL_BYTES:
                 return  # Nearly all of it is being served.
             if self._waits[largest].react == self._send_more:
@@ -230,11 +244,10 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
 
     def _make_room(self) -> bool:
         """Close the longest-waiting connection, new ones first; say whether there was one."""
-        idle = next((conn for conn in self._waits if not conn.buffered_bytes), None)
-        conn = idle or next(iter(self._waits), None)
-        if conn is None:
+        waiting = list(self._waits)
+        if not waiting:
             return False
-        self._close(conn)
+        self._close(next((conn for conn in waiting if not conn.buffered_bytes), waiting[0]))
         return True
 
     def _refuse(self, conn: Connection, status: HTTPStatus) -> None:
@@ -242,7 +255,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
         self.log.warning(
             "refused a request", extra={"status": status, "address": _host_of(conn.client)}
         )
-        self._stop_waiting(conn)
+        self._waits.pop(conn, None)
         conn.incoming.take()
         self._note_size(conn, 0)
         conn.stays_open = False
@@ -257,10 +270,19 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
         conn.arrived = time.monotonic()
         is_health = _HEALTH.match(conn.incoming.data)
         pool = self._health_thread if is_health else self.tpool
-        future = pool.submit(self.handle, conn)
-        future.add_done_callback(
-            lambda done: self.method_queue.defer(self.finish_request, conn, done)
-        )
+        pool.submit(self._serve, conn)
+
+    def _serve(self, conn: Connection) -> None:
+        """Serve a request in a thread; leave all but the usual ending to the main thread."""
+        try:
+            conn.stays_open = bool(self.handle(conn))
+            if conn.stays_open:
+                conn.keep_early()
+        except BaseException:
+            self.log.exception("a request failed")
+            conn.stays_open = False
+        if not self._awaits_next(conn):
+            self.method_queue.defer(self._end_request, conn)
 
     def handle(self, conn: Any) -> Any:
         """Serve a request in a thread; its time limit counts from when it was whole."""
@@ -270,15 +292,23 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
             conn.sock.flush()
         return result
 
-    def finish_request(self, conn: Any, fs: Any) -> None:
-        """Send what is left of an answer; then await the next request, or close."""
-        if not isinstance(conn, Connection):
-            super().finish_request(conn, fs)
-            return
-        answered = not fs.cancelled() and fs.exception() is None and fs.result()
-        conn.stays_open = bool(answered)
-        conn.is_first = False
+    def _awaits_next(self, conn: Connection) -> bool:
+        """Await the next request, if nothing else is to be done; say whether that is so.
+
+        The poller still watches the connection, so that the main thread need not be woken.
+        """
+        if not conn.stays_open or conn.early or conn.sock.unsent():
+            return False
         self._note_size(conn, 0)
+        wait = _Wait(self._receive, self._close, time.monotonic() + self.cfg.keepalive)
+        with self._lock:
+            if conn.watched_for != selectors.EVENT_READ or not self.alive:
+                return False
+            self._waits[conn] = wait
+        return True
+
+    def _end_request(self, conn: Connection) -> None:
+        """Send what is left of an answer; then await the next request, or close."""
         self._guard(conn, self._finish)
 
     def _finish(self, conn: Connection) -> None:
@@ -292,7 +322,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
             self._say_goodbye(conn)
 
     def _send_more(self, conn: Connection) -> None:
-        self._stop_waiting(conn)
+        del self._waits[conn]
         self._finish(conn)
 
     def _say_goodbye(self, conn: Connection) -> None:
@@ -317,7 +347,8 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
         if conn.is_closed:
             return
         conn.is_closed = True
-        self._stop_waiting(conn)
+        self._waits.pop(conn, None)
+        self._watch(conn, 0)
         self._note_size(conn, 0)
         self.nr_conns -= 1
         conn.sock.close()
@@ -332,8 +363,8 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
         for conn, wait in list(self._waits.items()):
             if force:
                 self._close(conn)
-            elif wait.deadline <= now:
-                self._end_wait(conn, wait, wait.give_up)
+            elif wait.deadline <= now and self._waits.get(conn) is wait:
+                self._guard(conn, wait.give_up)
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         """Run the application; the last request of a connection is announced as such."""
@@ -359,7 +390,9 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
         for listener in self.sockets:
             listener.close()
         super()._cap_keepalive(deadline)
-        for conn, wait in self._waits.items():
+        with self._lock:
+            waits = list(self._waits.items())
+        for conn, wait in waits:
             if wait.react == self._receive and not conn.incoming.has_begun:
                 wait.deadline = min(wait.deadline, deadline)
 
