@@ -29,7 +29,14 @@ from taskbadger.extensions import (
 )
 from taskbadger.process import current_process
 from taskbadger.services import outage, throttle
-from taskbadger.services.delivery import channels, claims, outbox, outcomes, sending
+from taskbadger.services.delivery import (
+    channels,
+    claims,
+    outbox,
+    outcomes,
+    publishing,
+    sending,
+)
 from taskbadger.services.delivery.claims import Claimed
 from taskbadger.services.monitors import sweep
 from taskbadger.services.stats import runs
@@ -165,7 +172,7 @@ def take_for_publishing(limit: int = 100) -> list[str]:
         receivers = claims.list_receivers(now=now)
     if not receivers:
         return []
-    published = claims.take_for_publishing(receivers, limit, now=database_now())
+    published = publishing.take_for_publishing(receivers, limit, now=database_now())
     db.session.commit()
     return published
 

@@ -18,7 +18,6 @@ from sqlalchemy import (
     bindparam,
     case,
     func,
-    or_,
     select,
     text,
     update,
@@ -34,9 +33,6 @@ from taskbadger.models.types import UTCDateTime
 
 LEASE = timedelta(seconds=60)
 """Longer than any attempt. The deliveries of a dead worker become due again after this time."""
-
-REPUBLISH_AFTER = timedelta(seconds=30)
-"""When an id is published again because no worker claimed it."""
 
 _PROVEN_TURNS = 3
 """How many turns in a row prefer receivers that work; the next goes by waiting time alone."""
@@ -115,13 +111,17 @@ class Receiver:
     due: datetime
     proven: bool
     failures: int
-    busy: int
-    """How many deliveries are being sent to it."""
+    sending: _Sending
+
+    @property
+    def rooms(self) -> tuple[int, int]:
+        """How many orphans it may get now, and how many deliveries in all."""
+        return _rooms(self.proven, self.failures, self.sending)
 
     @property
     def room(self) -> int:
-        """How many more it may get now."""
-        return retries.max_at_once(proven=self.proven, failures=self.failures) - self.busy
+        """How many it may get now, of one kind or the other."""
+        return max(self.rooms)
 
     @property
     def rank(self) -> int:
@@ -136,12 +136,20 @@ def list_receivers(*, now: datetime) -> list[Receiver]:
         return []
     counts = _count_sending(now)
     found = [
-        Receiver(
-            row.key, row.due, bool(row.proven), row.failures or 0, counts.get(row.key, _NONE).busy
-        )
+        Receiver(row.key, row.due, bool(row.proven), row.failures or 0, counts.get(row.key, _NONE))
         for row in heads
     ]
     return [receiver for receiver in found if receiver.room > 0]
+
+
+def _rooms(proven: bool, failures: int, sending: _Sending) -> tuple[int, int]:
+    """Return how many orphans a receiver may get now, and how many deliveries in all.
+
+    Orphans need no room of their own: as long as their leases last, the deliveries of dead
+    workers count as busy, and could keep the others out for a minute.
+    """
+    at_once = retries.max_at_once(proven=proven, failures=failures)
+    return min(sending.orphaned, at_once), at_once - sending.busy
 
 
 def _count_sending(now: datetime, keys: Sequence[str] | None = None) -> dict[str, _Sending]:
@@ -172,7 +180,7 @@ def share_out(receivers: Sequence[Receiver], limit: int) -> dict[str, int]:
         chosen = min(
             able,
             key=lambda receiver: (
-                receiver.busy + turns.get(receiver.key, 0),
+                receiver.sending.busy + turns.get(receiver.key, 0),
                 0 if by_wait_alone else receiver.rank,
                 receiver.due,
             ),
@@ -196,14 +204,10 @@ def claim(
         if row.hold_until is not None and row.hold_until > now:
             continue
         sending = _count_sending(now, [row.key]).get(row.key, _NONE)
-        room = retries.max_at_once(proven=row.proven, failures=row.failures) - sending.busy
-        count = min(room, turns[row.key])
-        found: list[Claimed] = []
-        if sending.orphaned and count > 0:
-            # They have waited for a lease; what was queued meanwhile would make it longer.
-            found = _take(row.key, count, now, lease, _delivery.state == SENDING)
-        if count > len(found):
-            found += _take(row.key, count - len(found), now, lease)
+        orphans, room = _rooms(row.proven, row.failures, sending)
+        # Orphans have waited for a lease; what was queued meanwhile would make it longer.
+        found = _take(row.key, min(orphans, turns[row.key]), now, lease, _delivery.state == SENDING)
+        found += _take(row.key, min(room, turns[row.key]) - len(found), now, lease)
         claimed += found
     return claimed
 
@@ -218,10 +222,14 @@ def claim_one(delivery_id: str, *, now: datetime, lease: timedelta = LEASE) -> l
     if destination is None:
         return []
     for row in _lock_destinations([destination], now):
-        busy = _count_sending(now, [row.key]).get(row.key, _NONE).busy
-        held = row.hold_until is not None and row.hold_until > now
-        if not held and retries.max_at_once(proven=row.proven, failures=row.failures) > busy:
-            return _take(row.key, 1, now, lease, _delivery.id == delivery_id)
+        if row.hold_until is not None and row.hold_until > now:
+            continue
+        sending = _count_sending(now, [row.key]).get(row.key, _NONE)
+        orphans, room = _rooms(row.proven, row.failures, sending)
+        wanted = [_delivery.id == delivery_id]
+        if room < 1:
+            wanted.append(_delivery.state == SENDING)
+        return _take(row.key, min(max(orphans, room), 1), now, lease, *wanted)
     return []
 
 
@@ -249,6 +257,8 @@ def _lock_destinations(keys: list[str], now: datetime) -> Sequence[_DestinationR
 def _take(
     key: str, count: int, now: datetime, lease: timedelta, *where: ColumnElement[bool]
 ) -> list[Claimed]:
+    if count < 1:
+        return []
     due = (
         select(_delivery.id)
         .where(_delivery.destination == key, _delivery.next_attempt_at <= now, *where)
@@ -283,39 +293,6 @@ def _take(
         )
     )
     return [Claimed(*row) for row in rows]
-
-
-def take_for_publishing(receivers: Sequence[Receiver], limit: int, *, now: datetime) -> list[str]:
-    """Return up to *limit* ids of deliveries for a broker, and mark them as published.
-
-    They are published again after REPUBLISH_AFTER if no worker has claimed them.
-    """
-    turns = share_out(receivers, limit)
-    published: list[str] = []
-    for key, count in turns.items():
-        due = (
-            select(_delivery.id)
-            .where(
-                _delivery.destination == key,
-                _delivery.next_attempt_at <= now,
-                or_(
-                    _delivery.published_at.is_(None),
-                    _delivery.published_at <= now - REPUBLISH_AFTER,
-                ),
-            )
-            .order_by(_delivery.next_attempt_at)
-            .limit(count)
-            .with_for_update(skip_locked=True)
-            .cte("due")
-            .prefix_with("MATERIALIZED", dialect="postgresql")
-        )
-        published += db.session.scalars(
-            update(_delivery.id.table)
-            .where(_delivery.id.in_(select(due.c.id)))
-            .values(published_at=now)
-            .returning(_delivery.id)
-        )
-    return published
 
 
 def extend_leases(by: timedelta, *, since: datetime) -> None:

@@ -15,12 +15,15 @@ from delivering import (
 )
 from flask import Flask
 
+from taskbadger.channels import DeliveryError
 from taskbadger.domain.identity import ProjectRef
 from taskbadger.extensions import db
 from taskbadger.models import (
     ChannelConfig,
+    Delivery,
     Destination,
 )
+from taskbadger.models.delivery import WAITING
 from taskbadger.services.delivery import (
     claims,
     lists,
@@ -134,18 +137,39 @@ def test_receiver_that_works_goes_before_those_that_fail(project: ProjectRef) ->
     assert order == ["webhook:good", "webhook:new", "webhook:bad"]
 
 
-def test_ids_are_published_once_and_again_when_nobody_came(
+def kill_workers(project: ProjectRef) -> set[str]:
+    """Let a worker die, then another one, then the receiver refuse; return what the first sent."""
+    for _ in range(10):
+        queue(project)
+    first = {one.id for one in claim(2)}
+    (refused, *_) = claim(2, now=NOW + 30 * SECOND)
+    error = DeliveryError("Busy.", error_class="http_status")
+    finish(refused, error, now=NOW + 31 * SECOND)
+    return first
+
+
+def test_workers_that_died_later_do_not_keep_orphans_waiting(
     project: ProjectRef, proven: str
 ) -> None:
-    queued = {queue(project) for _ in range(3)}
+    orphans = kill_workers(project)
 
-    def publish(seconds: float) -> set[str]:
-        now = NOW + timedelta(seconds=seconds)
-        found = claims.take_for_publishing(claims.list_receivers(now=now), 100, now=now)
-        db.session.commit()
-        return set(found)
+    found = [[one.id for one in claim(now=NOW + n * SECOND)] for n in (59, 60, 61, 62)]
 
-    assert [publish(0), publish(1), publish(31)] == [queued, set(), queued]
+    assert [len(each) for each in found] == [0, 1, 1, 0]
+    assert {*found[1], *found[2]} == orphans
+
+
+def test_an_orphan_is_claimed_by_its_id_where_others_have_no_room(
+    project: ProjectRef, proven: str
+) -> None:
+    orphan, *_ = kill_workers(project)
+    waiting = db.session.query(Delivery).filter_by(state=WAITING, attempts=0).first()
+    assert waiting is not None
+
+    found = [claims.claim_one(one, now=NOW + 60 * SECOND) for one in (waiting.id, orphan)]
+    db.session.commit()
+
+    assert [[one.id for one in each] for each in found] == [[], [orphan]]
 
 
 def test_published_delivery_is_claimed_by_its_id_once(
