@@ -4,9 +4,9 @@ import logging
 import sys
 import time
 
-import structlog
 from flask import Flask, Response, g, request
 
+from taskbadger.log_lines import LineFormatter
 from taskbadger.settings import Settings
 
 log = logging.getLogger("taskbadger.request")
@@ -29,30 +29,9 @@ def configure(settings: Settings) -> None:
     if settings.TESTING:
         return
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter(settings))
+    handler.setFormatter(LineFormatter(settings.LOG_FORMAT))
     logging.getLogger().handlers[:] = [handler]
     logging.captureWarnings(capture=True)
-
-
-def formatter(settings: Settings) -> logging.Formatter:
-    """Return the formatter of LOG_FORMAT: one line of JSON, or text for people."""
-    renderer: structlog.types.Processor = structlog.processors.JSONRenderer(ensure_ascii=False)
-    errors: list[structlog.types.Processor] = [structlog.processors.format_exc_info]
-    if settings.LOG_FORMAT == "console":
-        renderer = structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
-        errors = []
-    return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[
-            structlog.stdlib.add_log_level,
-            structlog.stdlib.add_logger_name,
-            structlog.stdlib.ExtraAdder(),
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *errors,
-        ],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
-    )
 
 
 def _start() -> None:

@@ -1,8 +1,8 @@
 """The supervisor behind ``serve``: it starts, watches and stops the processes of the server.
 
 It owns the listening socket, so that connections wait instead of failing while gunicorn is
-replaced. It runs as long as the server, so it imports only the standard library: ``hand_over``
-replaces the process that has prepared everything with it.
+replaced. It runs as long as the server, so it imports little but the standard library:
+``hand_over`` replaces the process that has prepared everything with it.
 """
 
 import ctypes
@@ -17,8 +17,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Never
+
+from taskbadger.log_lines import LineFormatter
 
 log = logging.getLogger("taskbadger.supervisor")
 
@@ -248,34 +249,11 @@ def read_plan(descriptor: int) -> Plan:
     return Plan(processes, **values)
 
 
-class Formatter(logging.Formatter):
-    """Writes records in the same two formats as ``logs.py``, which needs more than the library."""
-
-    def __init__(self, kind: str) -> None:
-        super().__init__()
-        self.kind = kind
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return a record as a line."""
-        extra = {name: value for name, value in vars(record).items() if name in _FIELDS}
-        level = record.levelname.lower()
-        when = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
-        if self.kind == "console":
-            values = " ".join(f"{name}={value}" for name, value in extra.items())
-            return f"{when} [{level:9}] {record.getMessage():30} [{record.name}] {values}".rstrip()
-        line = {"event": record.getMessage(), "level": level, "logger": record.name}
-        return json.dumps({**line, **extra, "timestamp": when}, ensure_ascii=False)
-
-
-_FIELDS = ("child", "pid", "code")
-"""What our records say besides their event."""
-
-
 def main(descriptor: str) -> None:
     """Run the supervisor by the plan that ``hand_over`` has written to *descriptor*."""
     plan = read_plan(int(descriptor))
     handler = logging.StreamHandler()
-    handler.setFormatter(Formatter(plan.log_format))
+    handler.setFormatter(LineFormatter(plan.log_format))
     log.addHandler(handler)
     log.setLevel(plan.log_level)
     Supervisor([Child(process) for process in plan.processes], plan.listener).run()

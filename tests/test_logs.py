@@ -1,70 +1,26 @@
-"""Logs: one line per request, whole records for people and machines, and nothing secret."""
+"""Logs: one line per request, and nothing secret."""
 
-import io
 import json
 import logging
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import ApiClient, make_key, settings
+from conftest import ApiClient, make_key
 from flask import Flask, request
 from sqlalchemy import text
 
-from taskbadger import logs
 from taskbadger.extensions import db
+from taskbadger.log_lines import LineFormatter
 
 MakeApp = Callable[..., Flask]
-
-
-def write(record_name: str = "taskbadger.test", **changes: Any) -> str:
-    """Return what the formatter makes of a record."""
-    stream = io.StringIO()
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(logs.formatter(settings(**changes)))
-    try:
-        raise ValueError("the reason")
-    except ValueError:
-        record = logging.LogRecord(
-            record_name, logging.ERROR, __file__, 1, "task %s failed", ("7",), None
-        )
-        record.delivery = 12
-        handler.handle(record)
-        record.exc_info = sys.exc_info()
-        handler.handle(record)
-    return stream.getvalue()
-
-
-def test_records_are_one_json_object_per_line_tracebacks_included() -> None:
-    plain, failed = [json.loads(line) for line in write().splitlines()]
-
-    timestamp = plain.pop("timestamp")
-    assert plain == {
-        "event": "task 7 failed",
-        "level": "error",
-        "logger": "taskbadger.test",
-        "delivery": 12,
-    }
-    assert timestamp.endswith("Z")
-    assert failed["exception"].splitlines()[-1] == "ValueError: the reason"
-
-
-def test_records_for_people_are_lines_of_text() -> None:
-    written = write(LOG_FORMAT="console")
-
-    first = written.splitlines()[0]
-    assert "[error" in first
-    assert "task 7 failed" in first
-    assert "delivery=12" in first
-    assert written.splitlines()[-1] == "ValueError: the reason"
 
 
 @pytest.fixture
 def records(caplog: pytest.LogCaptureFixture) -> Callable[[], list[dict[str, Any]]]:
     """Return what was logged, as it is written."""
     caplog.set_level(logging.DEBUG, logger="taskbadger")
-    formatter = logs.formatter(settings())
+    formatter = LineFormatter("json")
 
     def read() -> list[dict[str, Any]]:
         lines = [json.loads(formatter.format(record)) for record in caplog.records]

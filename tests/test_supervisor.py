@@ -1,7 +1,6 @@
 """The supervisor as a process of its own: small, and able to say what it does."""
 
 import json
-import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +8,6 @@ from pathlib import Path
 import psutil
 import pytest
 from processes import environment, serve, wait_until
-
-from taskbadger.supervisor import Formatter
 
 MAX_BYTES = 40 * 1024 * 1024
 
@@ -29,7 +26,7 @@ def test_the_supervisor_of_serve_stays_small(
     assert used < MAX_BYTES
 
 
-def test_the_supervisor_imports_only_the_standard_library() -> None:
+def test_the_supervisor_imports_nothing_outside_the_standard_library() -> None:
     shown = subprocess.run(
         [sys.executable, "-c", "import sys, taskbadger.supervisor; print(*sys.modules)"],
         env=environment(COVERAGE_PROCESS_START="", COVERAGE_PROCESS_CONFIG=""),
@@ -48,6 +45,7 @@ def test_the_supervisor_imports_only_the_standard_library() -> None:
     new = set(shown.stdout.split()) - set(before.stdout.split())
     assert {name for name in new if name.partition(".")[0] not in sys.stdlib_module_names} == {
         "taskbadger",
+        "taskbadger.log_lines",
         "taskbadger.supervisor",
     }
 
@@ -77,27 +75,3 @@ hand_over(Plan([child], None, "INFO", "json"))
     assert said == ["before\n", "value\n"]
     assert (status, events[:2], events[-1]) == (0, ["started", "ended"], "stopped")
     assert events.count("stopping") == 1
-
-
-def test_lines_have_the_format_of_all_others() -> None:
-    record = logging.makeLogRecord(
-        {"name": "taskbadger.supervisor", "levelname": "INFO", "msg": "ended", "created": 0.5}
-        | {"child": "worker", "pid": 7, "code": -9}
-    )
-
-    line = Formatter("json").format(record)
-    text = Formatter("console").format(record)
-
-    assert json.loads(line) == {
-        "event": "ended",
-        "level": "info",
-        "logger": "taskbadger.supervisor",
-        "child": "worker",
-        "pid": 7,
-        "code": -9,
-        "timestamp": "1970-01-01T00:00:00.500000Z",
-    }
-    assert text.split() == [
-        *("1970-01-01T00:00:00.500000Z", "[info", "]", "ended", "[taskbadger.supervisor]"),
-        *("child=worker", "pid=7", "code=-9"),
-    ]

@@ -1,0 +1,38 @@
+"""Log records as lines: JSON for machines, or text for people.
+
+It imports only the standard library, because the supervisor does. A request writes a line, so
+this is on the hot path.
+"""
+
+import json
+import logging
+from datetime import UTC, datetime
+
+
+class LineFormatter(logging.Formatter):
+    """Writes a record with what its ``extra`` adds, as *kind* says: ``json`` or ``console``."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return a record as one line; in the format for people, its traceback follows."""
+        extra = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        level = record.levelname.lower()
+        when = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
+        trace = self.formatException(record.exc_info) if record.exc_info else ""
+        if self.kind == "console":
+            values = " ".join(f"{name}={value}" for name, value in extra.items())
+            line = f"{when} [{level:9}] {record.getMessage():30} [{record.name}] {values}".rstrip()
+            return f"{line}\n{trace}" if trace else line
+        facts = {"event": record.getMessage(), "level": level, "logger": record.name, **extra}
+        facts["timestamp"] = when
+        if trace:
+            facts["exception"] = trace
+        return _encode(facts)
+
+
+_STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
+"""What every record has."""
+_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
