@@ -1,4 +1,7 @@
-"""The engine of an application: its URL, its options and its listeners, by the settings."""
+"""The engine of an application: its URL, its options and its listeners, by the settings.
+
+Only for PostgreSQL is its driver imported, which takes 10 MB in each process.
+"""
 
 import os
 from typing import Any
@@ -7,7 +10,7 @@ from flask import Flask
 from sqlalchemy import URL, Engine, make_url
 
 from taskbadger.errors import SettingsError
-from taskbadger.extensions import postgresql, sqlite
+from taskbadger.extensions import sqlite
 from taskbadger.extensions.base import db, migrate
 from taskbadger.extensions.statements import write_deferred_first
 from taskbadger.extensions.transactions import enforce_read_only
@@ -66,6 +69,8 @@ def engine_options(config: dict[str, Any], url: URL) -> dict[str, Any]:
     }
     if url.get_backend_name() == "sqlite":
         return {**shared, **sqlite.connect_options(timeout)}
+    from taskbadger.extensions import postgresql  # noqa: PLC0415 - see this module's docstring
+
     session_features = config["DATABASE_SESSION_FEATURES"]
     return {**shared, **postgresql.connect_options(timeout, session_features=session_features)}
 
@@ -81,4 +86,6 @@ def _prepare(engine: Engine, config: dict[str, Any]) -> None:
             timeout=config["DATABASE_TIMEOUT"],
         )
     else:
+        from taskbadger.extensions import postgresql  # noqa: PLC0415 - see this module's docstring
+
         postgresql.prepare_postgresql(engine, config["DATABASE_TIMEOUT"])

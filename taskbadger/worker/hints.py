@@ -16,15 +16,17 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
-import psycopg
 from flask import Flask
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from taskbadger.extensions import db
 from taskbadger.worker.outage_log import outages
+
+if TYPE_CHECKING:
+    from psycopg import Connection
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +86,7 @@ class Notifier:
         os.register_at_fork(after_in_child=self._reset)
 
     def _reset(self) -> None:
-        self._connection: psycopg.Connection[Any] | None = None
+        self._connection: Connection[Any] | None = None
 
     def notify(self, _delivery_ids: list[str]) -> None:
         """Send the hint to all workers."""
@@ -92,7 +94,7 @@ class Notifier:
             if self._connection is None:
                 self._connection = _connect(self._engine)
             self._connection.execute(f"NOTIFY {CHANNEL}")
-        except psycopg.Error:
+        except self._engine.dialect.loaded_dbapi.Error:
             connection, self._connection = self._connection, None
             if connection is not None:
                 connection.close()
@@ -152,11 +154,11 @@ class Listener:
                     outages.succeeded("listen")
                     self._wake()  # Deliveries may have been queued while nobody listened.
                     self._pass_on(connection)
-            except (psycopg.Error, SQLAlchemyError) as error:
+            except (self._engine.dialect.loaded_dbapi.Error, SQLAlchemyError) as error:
                 outages.failed("listen", error)
                 self._stopping.wait(_RETRY_SECONDS)
 
-    def _pass_on(self, connection: psycopg.Connection[Any]) -> None:
+    def _pass_on(self, connection: "Connection[Any]") -> None:
         while not self._stopping.is_set():
             for _ in connection.notifies(timeout=0.5, stop_after=1):
                 self._wake()
@@ -178,13 +180,13 @@ class Listener:
                     self._wake()
 
 
-def _connect(engine: Engine) -> psycopg.Connection[Any]:
+def _connect(engine: Engine) -> "Connection[Any]":
     """Return a connection that belongs to no pool and needs no commit."""
     proxy = engine.raw_connection()
     connection: Any = proxy.dbapi_connection
     proxy.detach()
     connection.autocommit = True
-    return cast(psycopg.Connection[Any], connection)
+    return cast("Connection[Any]", connection)
 
 
 def _address(engine: Engine) -> str:

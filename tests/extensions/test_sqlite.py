@@ -1,6 +1,7 @@
 """Writers on SQLite wait once, for both of its locks together."""
 
 import fcntl
+import os
 import subprocess
 import sys
 import threading
@@ -132,3 +133,18 @@ def check_access(folder: str) -> str:
     """Return what an ordinary user is told about the database in *folder*."""
     command = [sys.executable, "-c", CHECK_ACCESS, f"{folder}/test.db"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+LOADED = "import sys, taskbadger_server; taskbadger_server.load_wsgi(); print(*sys.modules)"
+
+
+def test_a_server_on_sqlite_does_not_load_the_driver_of_postgresql(path: Path) -> None:
+    variables = {
+        **os.environ,
+        "TASKBADGER_SECRET_KEY": settings().SECRET_KEY,
+        "TASKBADGER_DATABASE_URL": f"sqlite:///{path}",
+    }
+    command = [sys.executable, "-c", LOADED]
+    said = subprocess.run(command, env=variables, capture_output=True, text=True, check=True).stdout
+
+    assert {"taskbadger.wsgi", "psycopg"} & set(said.split()) == {"taskbadger.wsgi"}
