@@ -233,11 +233,31 @@ def _listens(port: int) -> bool:
     return False
 
 
+def place_of(url: str) -> int | str:
+    """Return where a server of PostgreSQL on this machine listens: a port, or a socket's path."""
+    parts = psycopg.conninfo.conninfo_to_dict(url)
+    host, port = str(parts.get("host", "")), int(parts.get("port") or 5432)
+    return f"{host}/.s.PGSQL.{port}" if host.startswith("/") else port
+
+
+def _connect(target: int | str) -> socket.socket:
+    if isinstance(target, int):
+        return socket.create_connection(("127.0.0.1", target))
+    server = socket.socket(socket.AF_UNIX)
+    try:
+        server.connect(target)
+    except OSError:
+        server.close()
+        raise
+    return server
+
+
 class Pipe:
     """A proxy before a server; while it is blocked, it takes what is sent and passes nothing on."""
 
-    def __init__(self, port: int) -> None:
-        self._target = port
+    def __init__(self, target: int | str) -> None:
+        """Lead to a port, or to the path of a socket."""
+        self._target = target
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port: int = self._listener.getsockname()[1]
         self._blocked = threading.Event()
@@ -283,7 +303,7 @@ class Pipe:
             server = None
             if not self._blocked.is_set():
                 try:
-                    server = socket.create_connection(("127.0.0.1", self._target))
+                    server = _connect(self._target)
                 except OSError:
                     client.close()
                     continue

@@ -54,6 +54,20 @@ def authority(name: str = "localhost") -> TestAuthority:
     return _authority(name)
 
 
+# Since Python 3.13, clients ask for what RFC 5280 does: this, and key identifiers.
+_CERTIFIES = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
 @functools.cache
 def _authority(name: str) -> TestAuthority:
     names: list[x509.GeneralName] = [x509.DNSName(name)]
@@ -68,6 +82,8 @@ def _authority(name: str) -> TestAuthority:
         .not_valid_before(now - day)
         .not_valid_after(now + day)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_CERTIFIES, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
     leaf_key = ec.generate_private_key(ec.SECP256R1())
@@ -81,6 +97,9 @@ def _authority(name: str) -> TestAuthority:
         .not_valid_before(now - day)
         .not_valid_after(now + day)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False
+        )
         .sign(key, hashes.SHA256())
     )
     pem = root.public_bytes(serialization.Encoding.PEM)

@@ -8,7 +8,7 @@ from functools import partial
 
 import psycopg
 import pytest
-from clusters import Pipe
+from clusters import Pipe, place_of
 from conftest import settings
 from flask import Flask
 from processes import wait_until
@@ -34,18 +34,14 @@ def an_app(url: str, **changes: object) -> Iterator[Flask]:
 
 @pytest.fixture
 def pipe(postgresql_server: str) -> Iterator[Pipe]:
-    host = psycopg.conninfo.conninfo_to_dict(postgresql_server).get("host", "")
-    if str(host).startswith("/"):
-        pytest.skip("the server listens on no port")
-    port = psycopg.conninfo.conninfo_to_dict(postgresql_server).get("port") or 5432
-    with Pipe(int(port)) as pipe:
+    with Pipe(place_of(postgresql_server)) as pipe:
         yield pipe
 
 
 @pytest.fixture
 def app(pipe: Pipe, new_postgresql: Callable[[], str]) -> Iterator[Flask]:
     """An application whose database is behind the pipe."""
-    name = new_postgresql().rpartition("/")[2]
+    name = new_postgresql().partition("?")[0].rpartition("/")[2]
     with an_app(f"postgresql://postgres@127.0.0.1:{pipe.port}/{name}") as app:
         yield app
 
@@ -257,7 +253,7 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 def test_a_name_that_is_never_found_is_waited_for_once(
     pipe: Pipe, new_postgresql: Callable[[], str], hanging: threading.Event
 ) -> None:
-    name = new_postgresql().rpartition("/")[2]
+    name = new_postgresql().partition("?")[0].rpartition("/")[2]
     with an_app(f"postgresql://postgres@localhost:{pipe.port}/{name}"):
         first, second = seconds_until_error(), seconds_until_error()
         hanging.set()
