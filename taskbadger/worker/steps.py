@@ -43,6 +43,7 @@ from taskbadger.services.stats import runs
 from taskbadger.services.tasks import deadlines, idempotency, retention, write
 from taskbadger.worker.clock_jumps import Seen, jumps
 from taskbadger.worker.outage_log import outages
+from taskbadger.worker.unmarkable import Unmarkable
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,9 @@ GROUP = 50
 SWEEP_SECONDS = 1.0
 """How long a sweep may take before it lets the other steps run, such as `tick`."""
 
+DELETED_AT_ONCE = 250
+"""Tasks that retention deletes in one transaction, with all that belongs to them."""
+
 PAUSE_SECONDS = 0.003
 """How long a sweep leaves SQLite's lock to others between transactions: they poll for it."""
 
@@ -66,6 +70,9 @@ REST_SECONDS = 0.01
 
 MONITOR_BATCH = 20
 """Monitors per transaction of `close_slots`; few, because SQLite has one writer at a time."""
+
+unmarkable = Unmarkable()
+"""Tasks that sweeps could not mark."""
 
 MAX_THREAD_FACTOR = 8
 """Limit of deliveries in progress, slow ones included, as a multiple of WORKER_THREADS."""
@@ -218,7 +225,7 @@ def _sweep(list_due: Callable[..., list[tuple[ProjectRef, str]]], mark: Callable
     tick()
     now = _now_after_jumps()
     with reading():
-        due = list_due(now=now, limit=BATCH)
+        due = list_due(now=now, limit=BATCH, without=unmarkable.ids())
     by_project: defaultdict[ProjectRef, list[str]] = defaultdict(list)
     for project, task_id in due:
         by_project[project].append(task_id)
@@ -227,19 +234,22 @@ def _sweep(list_due: Callable[..., list[tuple[ProjectRef, str]]], mark: Callable
         for project, task_ids in by_project.items()
         for start in range(0, len(task_ids), GROUP)
     ]
-    marked, until = 0, time.monotonic() + SWEEP_SECONDS
+    done, until = 0, time.monotonic() + SWEEP_SECONDS
     for number, (project, task_ids) in enumerate(groups, start=1):
-        marked += _mark(mark, project, task_ids, now)
+        done += _mark(mark, project, task_ids, now)
         if time.monotonic() > until and number < len(groups):
-            return marked > 0
+            return done > 0
         time.sleep(PAUSE_SECONDS)
-    return len(due) == BATCH and marked > 0
+    return len(due) == BATCH and done > 0
 
 
 def _mark(
     mark: Callable[..., int], project: ProjectRef, task_ids: Sequence[str], now: datetime
 ) -> int:
-    """Mark tasks in one transaction; if that fails, each in its own, so that none stops others."""
+    """Mark tasks in one transaction; if that fails, each in its own, so that none stops others.
+
+    Returns how many the next sweep will not find: those that it marked or cannot mark.
+    """
     try:
         marked = mark(project, task_ids, now=now, base_url=current_process().base_url)
         db.session.commit()
@@ -249,9 +259,11 @@ def _mark(
             raise
         if len(task_ids) > 1:
             return sum(_mark(mark, project, [task_id], now) for task_id in task_ids)
-        if not is_conflict(error):  # The next sweep comes soon.
-            log.exception("task not marked", extra={"task": task_ids[0]})
-        return 0
+        if is_conflict(error):
+            return 0  # The next sweep comes soon.
+        log.exception("task not marked", extra={"task": task_ids[0]})
+        unmarkable.add(task_ids[0])
+        return 1
     return marked
 
 
@@ -287,18 +299,39 @@ def purge() -> bool:
     """Delete expired rows, a small batch of each kind; say whether there may be more."""
     now = database_now()
     throttle.purge(now=now)
+    runs.forget_old(now=now)
     db.session.commit()
     found = idempotency.purge(now=now)
     db.session.commit()
-    runs.forget_old(now=now)
-    db.session.commit()
     found += outbox.purge(now=now)
     db.session.commit()
-    for project in retention.list_retentions():
-        found += retention.purge_tasks(project, now=now)
-        db.session.commit()
-    db.session.rollback()
     return found > 0
+
+
+def delete_old_tasks() -> bool:
+    """Delete tasks that their projects keep no longer, in small transactions, project by project.
+
+    A project that has more waits until the others have had their turn.
+    """
+    now = database_now()
+    with reading():
+        left = retention.list_retentions()
+    until = time.monotonic() + SWEEP_SECONDS
+    while left:
+        unfinished = []
+        for project in left:
+            with reading():
+                old = retention.find_old_tasks(project, now=now, limit=DELETED_AT_ONCE)
+            if old:
+                retention.delete_old_tasks(project, old, now=now)
+                db.session.commit()
+                if time.monotonic() > until:
+                    return True
+                time.sleep(PAUSE_SECONDS)
+            if len(old) == DELETED_AT_ONCE:
+                unfinished.append(project)
+        left = unfinished
+    return False
 
 
 SWEEPS: tuple[tuple[Callable[[], bool], float], ...] = (
@@ -307,6 +340,7 @@ SWEEPS: tuple[tuple[Callable[[], bool], float], ...] = (
     (mark_overdue, 1.0),
     (count_runs, 1.0),
     (close_slots, 1.0),
+    (delete_old_tasks, 60.0),
     (purge, 60.0),
 )
 """The steps that run periodically, each with its interval in seconds.

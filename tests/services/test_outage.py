@@ -12,7 +12,14 @@ from sqlalchemy import select
 from taskbadger.channels import Message
 from taskbadger.domain.identity import Actor, ProjectRef
 from taskbadger.extensions import db
-from taskbadger.models import Delivery, Destination, Project, Task, TaskEvent, WorkerTick
+from taskbadger.models import (
+    Delivery,
+    Destination,
+    IdempotencyRecord,
+    Task,
+    TaskEvent,
+    WorkerTick,
+)
 from taskbadger.services import outage
 from taskbadger.services.delivery import outbox
 from taskbadger.services.tasks import deadlines, reads, write
@@ -330,8 +337,8 @@ def test_tick_is_written_every_other_second(
 
 
 def test_purge_step_comes_to_an_end(project: ProjectRef, clock: Callable[[float], None]) -> None:
-    create(project, status="success")
-    db.session.get_one(Project, project.id).retention_days = 1
+    answer = {"body_digest": "", "status": 201, "response": "{}", "created": after(0)}
+    db.session.add(IdempotencyRecord(project_id=project.id, key="k", **answer))
     db.session.commit()
     clock(86_400 * 30)
 

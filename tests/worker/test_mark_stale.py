@@ -15,9 +15,15 @@ from taskbadger.models import Delivery, Task
 from taskbadger.services.alerts import firing
 from taskbadger.services.tasks import write
 from taskbadger.worker import embedded, steps
+from taskbadger.worker.unmarkable import Unmarkable
 
 CI = Actor("key", "ci")
 MAIL = {"trigger": "stale", "integration": "email", "config": {"to": "a@example.com"}}
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "unmarkable", Unmarkable())
 
 
 def make_due(project: ProjectRef, count: int, **fields: Any) -> None:
@@ -74,6 +80,31 @@ def test_task_that_cannot_be_marked_does_not_stop_the_others(
     steps.mark_stale()
 
     assert (count("stale"), count("processing")) == (6, 1)
+
+
+def test_page_of_tasks_that_cannot_be_marked_hides_none_behind_it(
+    app: Flask, project: ProjectRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "BATCH", 2)
+    make_due(project, 3, name="broken")
+    make_due(project, 1)
+    fire = firing.fire
+
+    def fail(project: ProjectRef, before: Any, after: Any, **options: Any) -> None:
+        if after.name == "broken":
+            raise ZeroDivisionError
+        fire(project, before, after, **options)
+
+    monkeypatch.setattr(firing, "fire", fail)
+
+    assert steps.mark_stale()
+    assert steps.mark_stale()
+    assert not steps.mark_stale()
+    assert (count("stale"), count("processing")) == (1, 3)
+
+    monkeypatch.setattr(firing, "fire", fire)
+    assert not steps.mark_stale()
+    assert count("processing") == 3
 
 
 def test_sweep_that_takes_long_lets_other_steps_run(

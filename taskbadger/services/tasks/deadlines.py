@@ -1,5 +1,6 @@
 """Deadlines: which tasks go stale or overdue now."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import select
@@ -13,20 +14,31 @@ Due = tuple[ProjectRef, str]
 """A task and its project."""
 
 
-def list_stale(*, now: datetime, limit: int) -> list[Due]:
-    """Return up to *limit* tasks that are due to go stale, the earliest deadline first."""
-    return _list_due(Task.stale_at, now, limit)
+def list_stale(*, now: datetime, limit: int, without: Sequence[str] = ()) -> list[Due]:
+    """Return up to *limit* tasks that are due to go stale, the earliest deadline first.
+
+    Those in *without* are left out.
+    """
+    return _list_due(Task.stale_at, now, limit, without)
 
 
-def list_overdue(*, now: datetime, limit: int) -> list[Due]:
-    """Return up to *limit* tasks that exceeded their max_runtime, the earliest deadline first."""
-    return _list_due(Task.overdue_at, now, limit)
+def list_overdue(*, now: datetime, limit: int, without: Sequence[str] = ()) -> list[Due]:
+    """Return up to *limit* tasks that exceeded their max_runtime, the earliest deadline first.
+
+    Those in *without* are left out.
+    """
+    return _list_due(Task.overdue_at, now, limit, without)
 
 
 def _list_due(
-    column: InstrumentedAttribute[datetime | None], now: datetime, limit: int
+    column: InstrumentedAttribute[datetime | None],
+    now: datetime,
+    limit: int,
+    without: Sequence[str],
 ) -> list[Due]:
     due = select(Task.id, Task.project_id, column.label("due")).where(column <= now)
+    if without:
+        due = due.where(Task.id.not_in(without))
     due = due.order_by(column).limit(limit)
     subquery = due.subquery()
     rows = db.session.execute(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import delete, select
 
 from taskbadger.domain.status import TERMINAL
-from taskbadger.extensions import db
+from taskbadger.extensions import change_rows, db
 from taskbadger.models import Project, Task
 from taskbadger.models.task_rows import TASKS
 from taskbadger.models.types import Condition
@@ -29,27 +29,12 @@ def list_retentions() -> list[Retention]:
     return [Retention(project_id, days) for project_id, days in rows if days is not None]
 
 
-def purge_tasks(retention: Retention, *, now: datetime, limit: int = 200) -> int:
-    """Delete up to *limit* tasks of a project that ended too long ago; return how many."""
-    cutoff = now - timedelta(days=retention.days)
-    ended = (
-        Task.project_id == retention.project_id,
-        *created_before(TASKS.c, cutoff),
-        Task.end_time < cutoff,
-    )
-    found = _find(ended, limit)
-    if found:
-        db.session.execute(
-            # The conditions again: somebody may have resumed a task.
-            delete(Task)
-            .where(Task.id.in_(found), *ended, Task.status.in_(TERMINAL))
-            .execution_options(synchronize_session=False)
-        )
-    return len(found)
+def find_old_tasks(retention: Retention, *, now: datetime, limit: int) -> list[str]:
+    """Return up to *limit* tasks of a project that ended too long ago. Read-only.
 
-
-def _find(ended: Sequence[Condition], limit: int) -> list[str]:
-    """Return ids, status by status: each walks one range of an index."""
+    Status by status: each walks one range of an index.
+    """
+    ended = _ended(retention, now)
     found: list[str] = []
     for status in sorted(TERMINAL):
         query = (
@@ -59,4 +44,27 @@ def _find(ended: Sequence[Condition], limit: int) -> list[str]:
             .limit(limit - len(found))
         )
         found += db.session.scalars(query)
+        if len(found) == limit:
+            break
     return found
+
+
+def delete_old_tasks(retention: Retention, task_ids: Sequence[str], *, now: datetime) -> int:
+    """Delete those tasks that still ended too long ago; return how many.
+
+    Somebody may have resumed one since it was found.
+    """
+    return change_rows(
+        delete(Task)
+        .where(Task.id.in_(task_ids), *_ended(retention, now), Task.status.in_(TERMINAL))
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _ended(retention: Retention, now: datetime) -> tuple[Condition, ...]:
+    cutoff = now - timedelta(days=retention.days)
+    return (
+        Task.project_id == retention.project_id,
+        *created_before(TASKS.c, cutoff),
+        Task.end_time < cutoff,
+    )

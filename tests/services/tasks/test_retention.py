@@ -10,7 +10,12 @@ from taskbadger.domain.identity import Actor, ProjectRef
 from taskbadger.extensions import db
 from taskbadger.models import Delivery, Project, Task
 from taskbadger.services.tasks import write
-from taskbadger.services.tasks.retention import Retention, list_retentions, purge_tasks
+from taskbadger.services.tasks.retention import (
+    Retention,
+    delete_old_tasks,
+    find_old_tasks,
+    list_retentions,
+)
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 CI = Actor("key", "ci")
@@ -21,6 +26,10 @@ def create(project: ProjectRef, *, at: datetime = NOW, **fields: Any) -> str:
     task = write.create_task(project, {"name": "job", **fields}, now=at, actor=CI)
     db.session.commit()
     return task.id
+
+
+def purge_tasks(retention: Retention, *, now: datetime, limit: int = 10) -> int:
+    return delete_old_tasks(retention, find_old_tasks(retention, now=now, limit=limit), now=now)
 
 
 def left() -> set[str]:
@@ -74,3 +83,15 @@ def test_oldest_tasks_of_each_status_are_deleted_in_batches(project: ProjectRef)
         found.append((number, sorted(made.index(task_id) for task_id in left())))
 
     assert found == [(2, [0, 3, 4]), (2, [3]), (1, []), (0, [])]
+
+
+def test_task_that_was_resumed_since_it_was_found_is_kept(project: ProjectRef) -> None:
+    old, resumed = create(project, status="error"), create(project, status="error")
+    retention, later = Retention(project.id, 7), NOW + DAY * 8
+    found = find_old_tasks(retention, now=later, limit=10)
+    write.update_task(project, resumed, {"status": "processing"}, now=later, actor=CI)
+    db.session.commit()
+
+    assert sorted(found) == sorted([old, resumed])
+    assert delete_old_tasks(retention, found, now=later) == 1
+    assert left() == {resumed}

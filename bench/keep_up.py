@@ -1,0 +1,381 @@
+"""Measures whether the background worker keeps up, and what its work costs ingestion.
+
+``PYTHONPATH=. python bench/keep_up.py [--databases sqlite postgresql] [--rows stale …]``
+
+Runs the server and the worker as ``serve`` does, with a steady load of creates and updates. Each
+row of the table has a goal; the 99th percentile of ingestion is compared with the time before.
+"""
+
+import argparse
+import http.client
+import json
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import filling
+from api import ROOT, SECRET, WORKER, database, gunicorn, prepare
+from dashboard import prepare as prepare_pages
+from flask import Flask
+from sqlalchemy import func, select, text, update
+
+from taskbadger.app import create_app
+from taskbadger.blueprints.dashboard.visit import COOKIE
+from taskbadger.clock import utcnow
+from taskbadger.domain import ids
+from taskbadger.domain.identity import ProjectRef
+from taskbadger.extensions import db, set_transactions
+from taskbadger.models import Project, RunStatCursor, Slot, Task, TaskEvent, WorkerTick
+from taskbadger.services.organizations import projects
+from taskbadger.services.stats import runs
+from taskbadger.settings import Settings
+
+CLIENTS = 8
+QUIET_SECONDS = 8.0
+"""How long ingestion is measured without the work."""
+POLL_SECONDS = 0.1
+PATIENCE = 300.0
+"""Seconds until work that is not done counts as never done."""
+MAX_LAG = 5.0
+FEED_SECONDS = 0.25
+MAX_LIST_MS = 200.0
+MAX_P99 = 2.0
+REPEATS = 5
+LISTS = ("tasks/", "tasks/?q=status:error", "tasks/?q=-status:success", "tasks/?q=tag:env:prod",
+         "tasks/?q=name:%22job+7%22", "tasks/?q=name:%22job+1%22*", "tasks/?q=b+7",
+         "tasks/?q=status:success", "names/", "", "monitors/")  # fmt: skip
+"""The pages that list over all projects of an organization, and searches of them."""
+
+
+class Figure(NamedTuple):
+    """A measured figure."""
+
+    name: str
+    database: str
+    figure: float
+    unit: str
+    goal: float
+    is_least: bool = False
+    """Whether the goal is the least that is good enough, not the most."""
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether the figure reaches its goal."""
+        return self.figure >= self.goal if self.is_least else self.figure <= self.goal
+
+
+@dataclass
+class Ingestion:
+    """Clients that create and update tasks at a steady rate while the ``with`` block runs."""
+
+    port: int
+    key: str
+    rate: float
+    waits: list[tuple[float, float]] = field(default_factory=list)
+    """When each request began, and how long it took."""
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> "Ingestion":
+        self.threads = [
+            threading.Thread(target=self._work, args=(number,)) for number in range(CLIENTS)
+        ]
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        for thread in self.threads:
+            thread.join()
+
+    def p99(self, since: float, until: float) -> float:
+        """Return the 99th percentile of the requests that began in this time, in milliseconds."""
+        took = sorted(wait for began, wait in self.waits if since <= began <= until)
+        return took[min(len(took) - 1, int(len(took) * 0.99))] * 1000 if took else 0.0
+
+    def _work(self, client: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        pause = CLIENTS / self.rate
+        due = time.perf_counter() + pause * client / CLIENTS
+        path, base = "", "/api/bench/bench/tasks/"
+        headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
+        body = {"name": f"client {client}", "status": "processing", "tags": {"env": "prod"}}
+        number = 0
+        while not self.stop.wait(max(0.0, due - time.perf_counter())):
+            creates = number % 3 == 0
+            number, due = number + 1, max(due + pause, time.perf_counter() - 1)
+            sent = body if creates else {"value": number % 100}
+            method, address = ("POST", base) if creates else ("PATCH", path)
+            began = time.perf_counter()
+            connection.request(method, address, json.dumps(sent).encode(), headers)
+            response = connection.getresponse()
+            answer = json.loads(response.read())
+            self.waits.append((began, time.perf_counter() - began))
+            if response.status >= 400:
+                raise SystemExit(f"ingestion failed: {answer}")
+            path = f"{base}{answer['id']}/"
+        connection.close()
+
+
+@dataclass
+class Scene:
+    """A server under load, with its database."""
+
+    kind: str
+    app: Flask
+    project: ProjectRef
+    variables: dict[str, str]
+    ingestion: Ingestion
+
+    def ask(self, query: Any) -> Any:
+        """Return the single value that *query* selects now."""
+        with self.app.app_context():
+            return db.session.scalar(query)
+
+    def rest(self) -> float:
+        """Let ingestion run alone; return its 99th percentile."""
+        began = time.perf_counter()
+        time.sleep(QUIET_SECONDS)
+        return self.ingestion.p99(began, time.perf_counter())
+
+    def watch(self, left: Callable[[], int]) -> float:
+        """Wait until nothing is left; return the seconds that took."""
+        began = time.perf_counter()
+        while left():
+            if time.perf_counter() - began > PATIENCE:
+                return float("inf")
+            time.sleep(POLL_SECONDS)
+        return time.perf_counter() - began
+
+    def figure(self, name: str, value: float, unit: str, goal: float, **more: bool) -> Figure:
+        """Return a figure of this database."""
+        return Figure(name, self.kind, value, unit, goal, **more)
+
+    def compare(self, name: str, alone: float, began: float) -> Figure:
+        """Return how much slower ingestion has been since *began*, while the work was done."""
+        during = self.ingestion.p99(began, time.perf_counter())
+        name = f"{name}: p99 of ingestion ({alone:.0f} to {during:.0f} ms)"
+        return self.figure(name, during / alone, "times", MAX_P99)
+
+
+@contextmanager
+def worker(scene: Scene) -> Iterator[None]:
+    """Run the background worker, and wait until it works."""
+    began = utcnow()
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "taskbadger_server", "worker"],
+        cwd=ROOT,
+        env={**os.environ, **scene.variables},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        scene.watch(lambda: not _has_ticked(scene, began))
+        yield
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _has_ticked(scene: Scene, since: datetime) -> bool:
+    last = scene.ask(select(func.max(WorkerTick.at)))
+    return last is not None and last > since
+
+
+def measure_stale(scene: Scene, count: int) -> list[Figure]:
+    """Let tasks go stale at once: 10,000 within 5 seconds, 100,000 within 30."""
+    now = utcnow()
+    due = now + timedelta(seconds=10 + QUIET_SECONDS + count / 2_000)
+    with scene.app.app_context():
+        filling.add_running(scene.project, count, created=now, stale_at=due)
+    with worker(scene):
+        wait_until(due - timedelta(seconds=QUIET_SECONDS + 1))
+        alone = scene.rest()
+        wait_until(due)
+        began = time.perf_counter()
+        left = select(func.count()).where(Task.stale_at <= due)
+        seconds = scene.watch(lambda: scene.ask(left))
+        name, goal = f"{count:,} tasks go stale", 5.0 if count <= 10_000 else count / 10_000 * 3
+        return [scene.figure(name, seconds, "s", goal), scene.compare(name, alone, began)]
+
+
+def wait_until(moment: datetime) -> None:
+    """Wait until *moment*, which must not be over."""
+    seconds = (moment - utcnow()).total_seconds()
+    if seconds < 0:
+        raise SystemExit(f"the database was not filled in time: {-seconds:.1f} s late")
+    time.sleep(seconds)
+
+
+def measure_monitors(scene: Scene, count: int) -> list[Figure]:
+    """Let monitors miss a run at once: 5,000 within 5 seconds."""
+    now = utcnow()
+    due = now + timedelta(seconds=8 + QUIET_SECONDS + count / 1_000)
+    with scene.app.app_context():
+        filling.add_monitors(scene.project, count, due=due, now=now)
+    with worker(scene):
+        wait_until(due - timedelta(seconds=QUIET_SECONDS + 1))
+        alone = scene.rest()
+        wait_until(due)
+        began = time.perf_counter()
+        left = select(func.count()).where(Slot.deadline_at <= due)
+        seconds = scene.watch(lambda: scene.ask(left))
+        name, goal = f"{count:,} monitors due at once", 5.0 * max(1.0, count / 5_000)
+        return [scene.figure(name, seconds, "s", goal), scene.compare(name, alone, began)]
+
+
+def measure_backlog(scene: Scene, count: int) -> list[Figure]:
+    """Count a history that has piled up: 10,000 entries a second."""
+    alone = scene.rest()
+    with scene.app.app_context():
+        filling.add_runs(scene.project, count, now=utcnow())
+        last = scene.ask(select(func.max(TaskEvent.id)))
+    cursor = select(RunStatCursor.event_id)
+    first = scene.ask(cursor) or 0
+    began = time.perf_counter()
+    with worker(scene):
+        scene.watch(lambda: (scene.ask(cursor) or 0) == first)
+        counted = scene.ask(cursor) or 0
+        seconds = scene.watch(lambda: (scene.ask(cursor) or 0) < last)
+    rate = (last - counted) / max(seconds, POLL_SECONDS)
+    name = f"{count:,} entries counted"
+    figure = scene.figure(name, rate, "/s", 10_000, is_least=True)
+    return [figure, scene.compare(name, alone, began)]
+
+
+def measure_lag(scene: Scene, count: int) -> list[Figure]:
+    """Count while 10,000 entries a second are written: never further behind than 5 seconds."""
+    with worker(scene), scene.app.app_context():
+        scene.watch(lambda: runs.counted_until() is not None)
+        done, lags, began = 0, [0.0], time.perf_counter()
+        while done < count:
+            filling.add_runs(scene.project, int(10_000 * FEED_SECONDS), now=utcnow())
+            done += int(10_000 * FEED_SECONDS)
+            oldest = runs.counted_until()
+            db.session.rollback()
+            lags.append((utcnow() - oldest).total_seconds() if oldest else 0.0)
+            time.sleep(max(0.0, began + done / 10_000 - time.perf_counter()))
+        rate = done / (time.perf_counter() - began)
+    return [scene.figure(f"behind, at {rate:,.0f} entries/s", max(lags), "s", MAX_LAG)]
+
+
+def measure_retention(scene: Scene, count: int) -> list[Figure]:
+    """Delete tasks that are kept no longer: 5,000 a second."""
+    old = utcnow() - timedelta(days=3)
+    with scene.app.app_context():
+        filling.add_ended(scene.project.id, count, created=old)
+    with worker(scene):
+        alone = scene.rest()
+    with scene.app.app_context():
+        keeps = update(Project).where(Project.id == scene.project.id).values(retention_days=1)
+        db.session.execute(keeps)
+        db.session.commit()
+    number = select(func.count()).where(Task.id < ids.first_id(old + timedelta(days=1)))
+    began = time.perf_counter()
+    with worker(scene):
+        scene.watch(lambda: scene.ask(number) == count)
+        left, start = scene.ask(number), time.perf_counter()
+        scene.watch(lambda: scene.ask(number))
+        rate = left / (time.perf_counter() - start)
+        name = f"{count:,} tasks deleted"
+        figure = scene.figure(name, rate, "/s", 5_000, is_least=True)
+        return [figure, scene.compare(name, alone, began)]
+
+
+def measure_lists(kind: str, url: str, count: int) -> list[Figure]:
+    """List the tasks of 700 projects, in a server of their own: at most 200 ms."""
+    app, cookie, _, _ = prepare_pages(url, 1_000)
+    with app.app_context():
+        filling.add_projects("bench", 700, count, now=utcnow())
+        if kind == "postgresql":
+            db.session.execute(text("ANALYZE"))
+            db.session.commit()
+    client = app.test_client()
+    client.set_cookie(COOKIE, cookie)
+    figures = []
+    for path in LISTS:
+        times = [_visit(client, f"/a/bench/{path}") for _ in range(REPEATS + 1)][1:]
+        name = f"700 projects: /{path}"
+        figures.append(Figure(name, kind, statistics.median(times), "ms", MAX_LIST_MS))
+    return figures
+
+
+def _visit(client: Any, path: str) -> float:
+    """Return how many milliseconds a page takes that no cache has."""
+    address = f"{path}{'&' if '?' in path else '?'}at={time.perf_counter_ns()}"
+    begun = time.perf_counter()
+    response = client.get(address)
+    took = time.perf_counter() - begun
+    set_transactions(read_only=False)
+    if response.status_code != 200:
+        raise SystemExit(f"{path}: {response.status_code}")
+    return took * 1000
+
+
+ROWS: dict[str, tuple[Callable[[Scene, int], list[Figure]], int]] = {
+    "stale": (measure_stale, 10_000),
+    "monitors": (measure_monitors, 5_000),
+    "backlog": (measure_backlog, 50_000),
+    "lag": (measure_lag, 100_000),
+    "retention": (measure_retention, 20_000),
+}
+"""What is measured under ingestion, and how much of it by default."""
+LISTED_TASKS = 70_000
+
+
+def run(kind: str, name: str, count: int | None, rate: float) -> list[Figure]:
+    """Measure one row of the table on a new database."""
+    with database(kind) as url:
+        if name == "lists":
+            return measure_lists(kind, url, count or LISTED_TASKS)
+        measure, usual = ROWS[name]
+        key, _, _ = prepare(url, 1_000)
+        variables = {"TASKBADGER_SECRET_KEY": SECRET, "TASKBADGER_DATABASE_URL": url}
+        app = create_app(Settings(SECRET_KEY=SECRET, DATABASE_URL=url, LOG_REQUESTS=False))
+        with app.app_context():
+            set_transactions(read_only=False)
+            organization_id = db.session.scalar(select(Project.organization_id).limit(1)) or 0
+            project = projects.find_project_ref(organization_id, "bench", "bench")
+            db.session.remove()
+        with (
+            gunicorn("wsgi:app", WORKER, variables) as (port, _),
+            Ingestion(port, key, rate) as ingestion,
+        ):
+            return measure(Scene(kind, app, project, variables, ingestion), count or usual)
+
+
+def show(figure: Figure) -> None:
+    """Print one row."""
+    verdict = "ok" if figure.is_reached else "MISSED"
+    sign = "≥" if figure.is_least else "≤"
+    print(
+        f"{figure.database:10} {figure.name:60} {figure.figure:10,.1f} {figure.unit:5} "
+        f"goal {sign} {figure.goal:8,.1f}  {verdict}",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Run the rows that the command line selects."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--databases", nargs="+", default=["sqlite", "postgresql"])
+    parser.add_argument("--rows", nargs="+", choices=(*ROWS, "lists"), default=[*ROWS, "lists"])
+    parser.add_argument("--count", type=int, help="how many tasks, monitors or entries")
+    parser.add_argument("--rate", type=float, default=60.0, help="requests per second")
+    options = parser.parse_args()
+    for kind in options.databases:
+        for name in options.rows:
+            for figure in run(kind, name, options.count, options.rate):
+                show(figure)
+
+
+if __name__ == "__main__":
+    main()
