@@ -285,14 +285,18 @@ def close_slots() -> bool:
 
 def count_runs() -> bool:
     """Count the runs that ended, for the statistics of each name."""
-    now = database_now()
-    with reading():
-        batch = runs.read_batch(now=now)
-    if batch is None:
-        return False
-    runs.count_batch(batch, now=now)
-    db.session.commit()
-    return batch.is_full
+    until = time.monotonic() + SWEEP_SECONDS
+    while True:
+        now = database_now()
+        with reading():
+            batch = runs.read_batch(now=now)
+        if batch is None:
+            return False
+        runs.count_batch(batch, now=now)
+        db.session.commit()
+        if not batch.is_full or time.monotonic() > until:
+            return batch.is_full
+        time.sleep(PAUSE_SECONDS)
 
 
 def purge() -> bool:

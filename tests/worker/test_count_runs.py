@@ -31,10 +31,21 @@ def test_runs_are_counted_and_the_step_says_when_there_are_more(
     project: ProjectRef, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runs, "BATCH", 2)
+    monkeypatch.setattr(steps, "SWEEP_SECONDS", -1.0)
     make_tasks(project, 3)
 
     assert [steps.run_safely(steps.count_runs) for _ in range(3)] == [True, False, False]
     assert counted() == 3
+
+
+def test_step_goes_on_until_all_are_counted(
+    project: ProjectRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "BATCH", 2)
+    make_tasks(project, 5)
+
+    assert not steps.count_runs()
+    assert counted() == 5
 
 
 def test_idle_step_asks_three_questions(project: ProjectRef) -> None:

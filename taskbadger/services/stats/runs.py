@@ -8,21 +8,22 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple, cast
 
-from sqlalchemy import Table, and_, delete, func, insert, select, tuple_, update
+from sqlalchemy import Table, and_, bindparam, delete, func, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from taskbadger.domain.run_times import bin_of, merged
 from taskbadger.domain.status import CANCELLED, ERROR, SUCCESS
-from taskbadger.extensions import change_rows, db
+from taskbadger.extensions import Statement, change_rows, db
 from taskbadger.models import RunStatCursor, Task, TaskEvent
 from taskbadger.models.task_rows import EVENTS, TASKS
-from taskbadger.models.types import Condition, Query
+from taskbadger.models.types import Query
 from taskbadger.services.stats.rows import OUTCOMES, STATS, StatRow, outcomes_of, read_stats
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
-BATCH = 2000
+BATCH = 5000
 KEPT = {MINUTE: timedelta(days=3), HOUR: timedelta(days=35), DAY: timedelta(days=400)}
 """How long counts are kept, by the length of their span."""
 # A missing id may belong to a transaction that is still open, unless it is older than this.
@@ -42,6 +43,11 @@ class _Key(NamedTuple):
     seconds: int
     name: str
     start: datetime
+
+
+_UPDATE = Statement(
+    update(STATS).where(*(_stat[name] == bindparam(f"of_{name}") for name in _Key._fields)), tuple
+)
 
 
 class _Ended(NamedTuple):
@@ -143,8 +149,9 @@ def _tally(rows: Sequence[_Ended]) -> dict[_Key, _Tally]:
 def _keys(row: _Ended) -> Iterable[_Key]:
     if row.project_id is None:
         return
+    at = int(row.created.timestamp())
     for seconds, name in ((MINUTE, ""), (HOUR, ""), (HOUR, row.name), (DAY, row.name)):
-        yield _Key(row.project_id, seconds, name, floor(row.created, seconds))
+        yield _Key(row.project_id, seconds, name, _moment(at // seconds * seconds))
 
 
 def _run_time(row: _Ended) -> float | None:
@@ -156,7 +163,12 @@ def _run_time(row: _Ended) -> float | None:
 
 def floor(moment: datetime, seconds: int) -> datetime:
     """Return the start of the span of this length that contains *moment*."""
-    return datetime.fromtimestamp(int(moment.timestamp()) // seconds * seconds, UTC)
+    return _moment(int(moment.timestamp()) // seconds * seconds)
+
+
+@lru_cache(maxsize=1000)
+def _moment(timestamp: int) -> datetime:
+    return datetime.fromtimestamp(timestamp, UTC)
 
 
 def count_batch(batch: Batch, *, now: datetime) -> bool:
@@ -171,9 +183,10 @@ def count_batch(batch: Batch, *, now: datetime) -> bool:
     ]
     if added:
         db.session.execute(insert(STATS), added)
-    for key, row in known.items():
-        values = _values(batch.tallies[key], row)
-        db.session.execute(update(STATS).where(*_is(key)).values(**values))
+    if known:
+        _UPDATE.run_each(
+            [{**_renamed(key), **_values(batch.tallies[key], row)} for key, row in known.items()]
+        )
     return True
 
 
@@ -206,8 +219,9 @@ def _known(keys: Sequence[_Key]) -> dict[_Key, StatRow]:
     return found
 
 
-def _is(key: _Key) -> list[Condition]:
-    return [_stat[name] == value for name, value in key._asdict().items()]
+def _renamed(key: _Key) -> dict[str, object]:
+    """Return the parameters of the conditions of _UPDATE."""
+    return {f"of_{name}": value for name, value in key._asdict().items()}
 
 
 def _values(tally: _Tally, row: StatRow | None) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 import pytest
+from conftest import count_queries
 from services.stats.counting import ADA, NOW, count, run
 from sqlalchemy import delete, select
 
@@ -44,6 +45,23 @@ def test_runs_are_counted_once_by_minute_hour_and_day(project: ProjectRef) -> No
         (hour - timedelta(minutes=1), 0, 1),
         (hour, 2, 0),
     ]
+
+
+def test_counts_of_many_names_are_changed_together(project: ProjectRef) -> None:
+    numbers = []
+    for names in (2, 20):
+        for _ in range(2):
+            for number in range(names):
+                run(project, f"{names} {number}", status="success")
+            batch = runs.read_batch(now=NOW)
+            assert batch is not None
+            with count_queries() as statements:
+                runs.count_batch(batch, now=NOW)
+            db.session.commit()
+        numbers.append(len(statements))
+
+    assert numbers[0] == numbers[1]
+    assert [(success, error) for _, success, error in stats("20 7", runs.DAY)] == [(2, 0)]
 
 
 def test_run_that_is_tried_again_counts_both_times(project: ProjectRef) -> None:
