@@ -10,6 +10,7 @@ incident once; a unique index on open incidents enforces it.
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 from urllib.parse import quote
 
 from sqlalchemy import and_, or_, select
@@ -19,7 +20,7 @@ from taskbadger.channels.text import monitor_title
 from taskbadger.clock import to_wire
 from taskbadger.domain.monitors import ACTIVE, MUTED, PAUSED, status_at
 from taskbadger.domain.notification_targets import NotificationTarget
-from taskbadger.domain.slots import OUTCOMES, SlotState, decide_incident
+from taskbadger.domain.slots import OUTCOMES, IncidentChange, SlotState, decide_incident
 from taskbadger.extensions import db
 from taskbadger.models import Incident, Monitor, Organization, Project, Slot
 from taskbadger.models.monitor import DEFERRED
@@ -43,28 +44,56 @@ def is_failing(monitor: Monitor) -> bool:
     return open_incident(monitor) is not None
 
 
+class Finished(NamedTuple):
+    """A monitor whose slots have changed."""
+
+    monitor: Monitor
+    newly_bad: int
+    """How many of its slots turned bad since its incident was last updated."""
+    newest: Sequence[Slot] = ()
+    """Its newest finished slots, oldest first, as far as the caller knows them."""
+
+
 def update_incident(monitor: Monitor, *, newly_bad: int, now: datetime, base_url: str) -> None:
     """Open or close a monitor's incident as its finished slots require, and notify once.
 
     *newly_bad* is the number of slots that turned bad since the last call. *base_url* is what the
     link in a message starts with; without it there is none.
     """
-    if monitor.status == PAUSED:
-        return
-    incident = open_incident(monitor)
-    if incident is not None:
-        incident.bad_slots += newly_bad
-    threshold = monitor.failure_threshold if incident is None else monitor.recovery_threshold
-    change = decide_incident(
-        _last_outcomes(monitor, threshold),
-        is_open=incident is not None,
+    update_incidents([Finished(monitor, newly_bad)], now=now, base_url=base_url)
+
+
+def update_incidents(results: Sequence[Finished], *, now: datetime, base_url: str) -> None:
+    """Open or close the incidents of several monitors, like ``update_incident``."""
+    active = [result for result in results if result.monitor.status != PAUSED]
+    is_one = Incident.monitor_id.in_([result.monitor.id for result in active])
+    query = select(Incident).where(is_one, Incident.closed_at.is_(None))
+    known = {incident.monitor_id: incident for incident in db.session.scalars(query)}
+    opened = []
+    for result in active:
+        incident = known.get(result.monitor.id)
+        if incident is not None:
+            incident.bad_slots += result.newly_bad
+        change = _decide(result, is_open=incident is not None)
+        if change == "open":
+            opened.append((result.monitor, _open(result, now)))
+        elif change == "close" and incident is not None:
+            _close(result.monitor, incident, now, base_url)
+    db.session.flush()
+    for monitor, incident in opened:
+        if incident.notified:
+            _notify("monitor_failing", monitor, incident, now, base_url)
+
+
+def _decide(result: Finished, *, is_open: bool) -> IncidentChange | None:
+    monitor = result.monitor
+    threshold = monitor.recovery_threshold if is_open else monitor.failure_threshold
+    return decide_incident(
+        _last_outcomes(monitor, threshold, result.newest),
+        is_open=is_open,
         failure_threshold=monitor.failure_threshold,
         recovery_threshold=monitor.recovery_threshold,
     )
-    if change == "open":
-        _open(monitor, max(newly_bad, monitor.failure_threshold), now, base_url)
-    elif change == "close" and incident is not None:
-        _close(monitor, incident, now, base_url)
 
 
 def close_silently(monitor: Monitor, *, now: datetime) -> None:
@@ -99,11 +128,19 @@ def send_deferred(monitor: Monitor, *, now: datetime, base_url: str) -> None:
             _notify("monitor_failing", monitor, incident, now, base_url)
 
 
-def _last_outcomes(monitor: Monitor, count: int) -> list[SlotState]:
+def _last_outcomes(monitor: Monitor, count: int, newest: Sequence[Slot]) -> list[SlotState]:
     """Return the outcomes of the last *count* finished slots since the schedule restarted.
 
     A slot that still has a deadline is not finished, whatever its state.
     """
+    known = [(slot.state, slot.count) for slot in reversed(newest) if slot.epoch == monitor.epoch]
+    if sum(times for _, times in known) < count:
+        known = _read_outcomes(monitor, count)
+    newest_first = [SlotState(state) for state, times in known for _ in range(min(times, count))]
+    return newest_first[:count][::-1]
+
+
+def _read_outcomes(monitor: Monitor, count: int) -> list[tuple[str, int]]:
     rows = db.session.execute(
         select(Slot.state, Slot.count)
         .where(
@@ -115,21 +152,18 @@ def _last_outcomes(monitor: Monitor, count: int) -> list[SlotState]:
         .order_by(Slot.expected_at.desc())
         .limit(count)
     )
-    newest_first = [SlotState(state) for state, times in rows for _ in range(min(times, count))]
-    return newest_first[:count][::-1]
+    return [(state, times) for state, times in rows]
 
 
-def _open(monitor: Monitor, bad_slots: int, now: datetime, base_url: str) -> None:
+def _open(result: Finished, now: datetime) -> Incident:
     incident = Incident(
-        monitor_id=monitor.id,
+        monitor_id=result.monitor.id,
         opened_at=now,
-        bad_slots=bad_slots,
-        notified=_may_notify(monitor, now),
+        bad_slots=max(result.newly_bad, result.monitor.failure_threshold),
+        notified=_may_notify(result.monitor, now),
     )
     db.session.add(incident)
-    db.session.flush()
-    if incident.notified:
-        _notify("monitor_failing", monitor, incident, now, base_url)
+    return incident
 
 
 def _close(monitor: Monitor, incident: Incident, now: datetime, base_url: str) -> None:

@@ -83,6 +83,7 @@ def _start_run(
         # A task that was never reported as running may have waited: its duration is unknown.
         limit = monitor.max_runtime if task.start_time else None
         _fill_slot(slot, started_at, max_runtime=limit)
+    db.session.flush()  # A new slot gets its id.
     run = SlotRun(
         task_id=task.id, slot_id=slot.id, monitor_id=monitor.id, is_extra=is_extra, ended_at=None
     )

@@ -110,7 +110,7 @@ def add_slot(
     state: SlotState = SlotState.EXPECTED,
     deadline_at: datetime | None = None,
 ) -> Slot:
-    """Insert a slot. Without a deadline the sweep ignores it."""
+    """Insert a slot with the next flush. Without a deadline the sweep ignores it."""
     slot = Slot(
         monitor_id=monitor.id,
         epoch=monitor.epoch,
@@ -121,7 +121,6 @@ def add_slot(
         extra_runs=0,
     )
     db.session.add(slot)
-    db.session.flush()
     return slot
 
 

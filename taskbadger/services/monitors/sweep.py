@@ -20,6 +20,7 @@ from taskbadger.errors import ScheduleError
 from taskbadger.extensions import db
 from taskbadger.models import Monitor, Slot, SlotRun
 from taskbadger.services.monitors import incidents, slots
+from taskbadger.services.monitors.incidents import Finished
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +46,12 @@ def close_due_slots(*, now: datetime, limit: int = 100, base_url: str = "") -> i
         .limit(limit)
     )
     locked = _lock_free(db.session.scalars(due).all())
-    for monitor in locked:
-        _run_safely(monitor, lambda monitor: _close(monitor, now, base_url))
+    try:
+        with db.session.begin_nested():
+            _close(locked, now, base_url)
+    except ScheduleError:
+        for monitor in locked:
+            _run_safely(monitor, lambda monitor: _close([monitor], now, base_url))
     return len(locked)
 
 
@@ -124,27 +129,51 @@ def _run_safely(monitor: Monitor, operation: Callable[[Monitor], None]) -> None:
         )
 
 
-def _due(monitor: Monitor, since: datetime | None, until: datetime) -> Sequence[Slot]:
-    query = select(Slot).where(Slot.monitor_id == monitor.id, Slot.deadline_at <= until)
-    if since is not None:
-        query = query.where(Slot.deadline_at >= since)
+def _due(monitor: Monitor, outage: Outage) -> Sequence[Slot]:
+    is_inside = Slot.deadline_at.between(outage.start, outage.end)
+    query = select(Slot).where(Slot.monitor_id == monitor.id, is_inside)
     return db.session.scalars(query.order_by(Slot.expected_at)).all()
 
 
-def _close(monitor: Monitor, now: datetime, base_url: str) -> None:
-    if not monitor.seen:
-        # A new monitor is silent: it keeps waiting for its first run.
-        times = next_slot(slots.schedule_of(monitor), now, **slots.tolerances(monitor))
-        slots.replace_current(monitor, times)
-        return
-    newly_bad = sum(_close_slot(monitor, slot, now) for slot in _due(monitor, None, now))
+def _close(monitors: Sequence[Monitor], now: datetime, base_url: str) -> None:
+    """Close the slots that are due, of all monitors together; then open and close incidents."""
+    due = _due_of(monitors, now)
+    results = []
+    for monitor in monitors:
+        if monitor.seen:
+            results.append(_close_slots(monitor, due[monitor.id], now))
+        else:
+            # A new monitor is silent: it keeps waiting for its first run.
+            times = next_slot(slots.schedule_of(monitor), now, **slots.tolerances(monitor))
+            slots.replace_current(monitor, times)
     db.session.flush()
-    incidents.update_incident(monitor, newly_bad=newly_bad, now=now, base_url=base_url)
+    incidents.update_incidents(results, now=now, base_url=base_url)
 
 
-def _close_slot(monitor: Monitor, slot: Slot, now: datetime) -> int:
-    """Close a slot, and add those that follow; return how many slots have turned bad."""
-    bad_before = slots.count_bad(slot)
+def _due_of(monitors: Sequence[Monitor], now: datetime) -> dict[UUID, list[Slot]]:
+    query = select(Slot).where(
+        Slot.monitor_id.in_([monitor.id for monitor in monitors]), Slot.deadline_at <= now
+    )
+    found: dict[UUID, list[Slot]] = {monitor.id: [] for monitor in monitors}
+    for slot in db.session.scalars(query.order_by(Slot.expected_at)):
+        found[slot.monitor_id].append(slot)
+    return found
+
+
+def _close_slots(monitor: Monitor, due: Sequence[Slot], now: datetime) -> Finished:
+    newly_bad = 0
+    newest: list[Slot] = []
+    for slot in due:
+        bad_before, was_current = slots.count_bad(slot), slots.is_current(monitor, slot)
+        rows = _close_slot(monitor, slot, now)
+        newly_bad += slots.count_bad(slot) - bad_before + sum(map(slots.count_bad, rows))
+        # No finished slot is newer than the current one and those that followed it.
+        newest = [slot, *rows] if was_current else []
+    return Finished(monitor, newly_bad, newest)
+
+
+def _close_slot(monitor: Monitor, slot: Slot, now: datetime) -> Sequence[Slot]:
+    """Close a slot; return those that follow it and are due too."""
     base = slots.due_at(monitor, slot)
     timed_out = slot.state == SlotState.RUNNING
     if timed_out:
@@ -154,13 +183,11 @@ def _close_slot(monitor: Monitor, slot: Slot, now: datetime) -> int:
         paused = monitor.status == PAUSED
         slots.apply_event(slot, SlotEvent.PAUSED if paused else SlotEvent.DEADLINE_PASSED)
     slot.deadline_at = None
-    db.session.flush()
-    newly_bad = slots.count_bad(slot) - bad_before
     if slots.is_current(monitor, slot):
-        newly_bad += _fill_missed(monitor, base, now)
-    elif timed_out and monitor.type == INTERVAL:
+        return _fill_missed(monitor, base, now)
+    if timed_out and monitor.type == INTERVAL:
         slots.expect_after_run(monitor, now=now)
-    return newly_bad
+    return ()
 
 
 def _end_run(slot: Slot) -> None:
@@ -173,18 +200,18 @@ def _end_run(slot: Slot) -> None:
     )
 
 
-def _fill_missed(monitor: Monitor, base: datetime, now: datetime) -> int:
+def _fill_missed(monitor: Monitor, base: datetime, now: datetime) -> Sequence[Slot]:
     """Add the slots after a missed one whose deadlines have passed too, then the current slot."""
     state = SlotState.SKIPPED if monitor.status == PAUSED else SlotState.MISSED
     rows = slots.fill_gap(
         monitor, base, now - slots.grace_of(monitor), lambda _passed: (state, None)
     )
     slots.expect_after(monitor, slots.last_expected_at(rows, base))
-    return sum(slots.count_bad(row) for row in rows)
+    return rows
 
 
 def _apply_outage(monitor: Monitor, outage: Outage) -> None:
-    for slot in _due(monitor, outage.start, outage.end):
+    for slot in _due(monitor, outage):
         base = slots.due_at(monitor, slot)
         _extend_or_mark_unknown(slot, outage)
         db.session.flush()

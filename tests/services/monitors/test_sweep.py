@@ -431,6 +431,21 @@ def test_idle_sweep_is_one_question(project: ProjectRef) -> None:
     assert slot_sweep.is_due(now=at("12:01")) is True
 
 
+def test_statements_do_not_grow_with_the_monitors(project: ProjectRef) -> None:
+    numbers = []
+    for count in (2, 20):
+        make_many(project, count)
+        with count_queries() as statements:
+            slot_sweep.close_due_slots(now=at("12:01"))
+        db.session.commit()
+        # On SQLite, SQLAlchemy inserts rows one by one if it needs their ids.
+        numbers.append(len([text for text in statements if not text.startswith("INSERT")]))
+
+    assert numbers[0] == numbers[1]
+    assert states() == {"missed": 22, "expected": 22}
+    assert db.session.query(Incident).count() == 22
+
+
 def test_monitor_that_cannot_be_read_stops_no_other(project: ProjectRef) -> None:
     broken, other, *_ = make_many(project, 3)
     db.session.get_one(Monitor, broken).timezone = "Mars/Olympus"
