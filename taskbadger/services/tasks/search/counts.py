@@ -10,13 +10,16 @@ from taskbadger.domain.status import STATUSES
 from taskbadger.extensions import db
 from taskbadger.models.task_rows import TASKS
 from taskbadger.models.types import Condition, Query
-from taskbadger.services.tasks.filters import Filters, conditions
+from taskbadger.services.tasks.filters import NO_FILTERS, Filters, conditions
+from taskbadger.services.tasks.search import many_projects
 from taskbadger.services.tasks.search import plan as planning
 from taskbadger.services.tasks.search.plan import Branch, Plan, RangeBranch, make_plan
 from taskbadger.services.tasks.search.statements import FROM_NEWEST, scan, union_of
 
 COUNT_CAP = 10_000
 """Counts are exact up to this."""
+MAX_COUNTED_PROJECTS = 3_000
+"""With more projects, scans count their tasks: a statement takes only so many parameters."""
 
 _task = TASKS.c
 
@@ -44,6 +47,10 @@ def count_by_status(projects: Sequence[ProjectRef], filters: Filters) -> Counts:
     The statuses in *filters* themselves are ignored.
     """
     filters = replace(filters, status=())
+    number = len(projects)
+    if filters == NO_FILTERS and many_projects.MANY < number <= MAX_COUNTED_PROJECTS:
+        own = _task.project_id.in_([project.id for project in projects])
+        return _count_ranges([RangeBranch((own,))])
     plan = make_plan(projects, filters)
     # Without any other filter, it is a range of the index of statuses.
     is_plain = filters == Filters(moments=filters.moments)

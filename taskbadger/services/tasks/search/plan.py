@@ -15,7 +15,9 @@ from taskbadger.services.tasks.search.names import matching_names
 MAX_SCAN = 20_000
 """Rows that all branches together check for what no index answers, if MIN_SCAN allows it."""
 MIN_SCAN = 500
-"""Rows that each branch checks at least."""
+"""Rows that each branch checks at least, if it is of one project."""
+MIN_SCAN_OF_MANY = 20
+"""Rows of each project that a branch of many projects checks at least."""
 MAX_BRANCHES = 200
 MAX_RANGES = 5_000
 """The largest number of projects × names that is searched by name."""
@@ -62,7 +64,8 @@ class Plan:
     def depth(self) -> int:
         """How many rows of each branch are checked, if rows must be checked."""
         ranges = sum(len(branch.project_ids) or 1 for branch in self.branches)
-        return max(MAX_SCAN // max(ranges, 1), MIN_SCAN)
+        least = MIN_SCAN_OF_MANY if ranges > len(self.branches) else MIN_SCAN
+        return max(MAX_SCAN // max(ranges, 1), least)
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,8 +104,10 @@ def _walk_range(plan: Plan, branch: Branch, walk: Walk, limit: int) -> Query:
 
 
 def _walk_tagged(plan: Plan, branch: TagBranch, walk: Walk, limit: int) -> Query:
-    depth = plan.depth if plan.rest_conditions else limit
-    tagged = _tagged(branch, walk).limit(depth).subquery()
+    if not plan.rest_conditions:
+        # A tag has a task, which need not be looked up here.
+        return _tagged(branch, walk).with_only_columns(_tag.task_id.label("id")).limit(limit)
+    tagged = _tagged(branch, walk).limit(plan.depth).subquery()
     query = select(_task.id).select_from(tagged).join(Task, _task.id == tagged.c.task_id)
     query = query.where(*plan.rest_conditions).order_by(walk.sort(_task.id))
     return query.limit(limit)

@@ -56,8 +56,44 @@ def test_60_projects_are_searched_as_one_is(project: ProjectRef) -> None:
     down, up = walk(projects, filters_of("tag:env:prod"), 25)
     assert down == [jobs[:25], jobs[25:50], jobs[50:]]
     assert up == [jobs[25:50], jobs[:25]]
-    assert count_by_status(projects, filters_of("")).by_status == {"error": 80, "success": 40}
+    counts = count_by_status(projects, filters_of(""))
+    numbers = {status: number for status, number in counts.by_status.items() if number}
+    assert (numbers, counts.capped) == ({"error": 80, "success": 40}, False)
     assert [row.name[:3] for row in failures.list_recent_failures(projects, 3)] == ["job"] * 3
+
+
+@pytest.mark.parametrize("counted", [100, 1])
+def test_all_tasks_of_many_projects_are_counted_in_full(
+    many: list[ProjectRef], monkeypatch: pytest.MonkeyPatch, counted: int
+) -> None:
+    monkeypatch.setattr(many_projects, "MANY", 1)
+    monkeypatch.setattr("taskbadger.services.tasks.search.counts.MAX_COUNTED_PROJECTS", counted)
+    for name in ("MAX_SCAN", "MIN_SCAN_OF_MANY"):
+        monkeypatch.setattr(f"taskbadger.services.tasks.search.plan.{name}", 1)
+
+    counts = count_by_status(many, filters_of("status:error"))
+
+    assert counts.capped == (counted == 1)
+    assert (counts.of(["error"]) == 2) == (counted == 100)
+
+
+def test_tag_alone_is_found_without_looking_up_each_task(project: ProjectRef) -> None:
+    def joins(search: str) -> int:
+        plan = make_plan([project], filters_of(search))
+        query = statements.page(plan, LIST_COLUMNS, statements.FROM_NEWEST, 51)
+        return str(query.compile(db.engine)).count("JOIN task ")
+
+    # The rows of the page are looked up in any case.
+    assert [joins(search) for search in ("tag:env:prod", "tag:env:prod queue:high")] == [1, 2]
+
+
+def test_scan_of_many_projects_is_bounded(project: ProjectRef) -> None:
+    depths = {}
+    for count in (1, 40, 51, 700, 2000):
+        projects = [ProjectRef(number, "x", 1, "acme", "x") for number in range(count)]
+        depths[count] = make_plan(projects, filters_of("queue:high")).depth
+
+    assert depths == {1: 20_000, 40: 500, 51: 392, 700: 28, 2000: 20}
 
 
 def test_scan_of_each_project_ends_by_itself(
@@ -65,7 +101,7 @@ def test_scan_of_each_project_ends_by_itself(
 ) -> None:
     monkeypatch.setattr(many_projects, "MANY", 1)
     monkeypatch.setattr("taskbadger.services.tasks.search.plan.MAX_SCAN", 4)
-    monkeypatch.setattr("taskbadger.services.tasks.search.plan.MIN_SCAN", 2)
+    monkeypatch.setattr("taskbadger.services.tasks.search.plan.MIN_SCAN_OF_MANY", 2)
     other = make_project("acme", "worker")
     for number in range(6):
         make_task(project, f"a{number}", ago=number * 10, queue="q" if number == 5 else "")
