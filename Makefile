@@ -76,8 +76,8 @@ format: .venv/installed-check node_modules/.installed ## format the code
 	node_modules/.bin/biome check --write
 	$(BIN)/djhtml --tabwidth 2 $(TEMPLATES)
 
-bench: .venv/installed-test ## benchmark the API against a bare Flask route
-	PYTHONPATH=. $(BIN)/python bench/api.py $(ARGS)
+bench: .venv/installed-test ## benchmark the API against a bare Flask route, and keep the result
+	PYTHONPATH=. $(BIN)/python bench/keep.py api batch $(ARGS)
 
 faults: .venv/installed-test ## run the fault tests at full size; KILLS=…, WRITES=…, CUTS=…, HOSTILE=…, SLOW_CLIENTS=…, SOAK=…, JUMPS=…, DEAD_QUEUED=…, BACKUPS=…, BACKUP_TASKS=…
 	TASKBADGER_TEST_KILLS=$(KILLS) TASKBADGER_TEST_WRITES=$(WRITES) TASKBADGER_TEST_CUTS=$(CUTS) TASKBADGER_TEST_HOSTILE=$(HOSTILE) \

@@ -1,6 +1,6 @@
 """Measures batches: the cost of one operation in batches of several sizes.
 
-PYTHONPATH=. python bench/batch.py [--databases sqlite postgresql] [--sizes 1 10 100 1000]
+PYTHONPATH=. python bench/batch.py [--databases sqlite postgresql] [--batches 1 10 100 1000]
 
 Like ``api``, it prints CPU milliseconds of the server's processes, here per operation, and the
 multiple of a request to a bare Flask route in the same run.
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from api import CLIENTS, EXTRA, GOALS, SECRET, WORKER, database, gunicorn, measure, prepare
 from api import Requests as BareRequests
+from figures import Figure, keep
 from load import Request
 
 TASKS = 10_000
@@ -65,22 +66,23 @@ def bench(kind: str, sizes: list[int]) -> None:
 def show(kind: str, name: str, size: int, rate: float, cpu: float, ratio: float) -> None:
     """Print one row."""
     goal = GOALS["batch"] if size == 100 else None
-    verdict = "" if goal is None else f"goal {goal:4.1f} {'ok' if ratio <= goal else 'MISSED'}"
+    cost = Figure(f"{name}, batch of {size}", kind, round(ratio, 3), "× bare", goal)
     print(
         f"{kind:10} {name:7} {size:5} a batch {rate:8.0f} operations/s"
-        f"  cpu {cpu:6.3f} ms  x{ratio:5.2f}  {verdict}",
+        f"  cpu {cpu:6.3f} ms  x{ratio:5.2f}  {cost.verdict}",
         flush=True,
     )
+    keep([cost])
 
 
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--databases", nargs="+", default=["sqlite", "postgresql"])
-    parser.add_argument("--sizes", nargs="+", type=int, default=[1, 10, 100, 1000])
+    parser.add_argument("--batches", nargs="+", type=int, default=[1, 10, 100, 1000])
     options = parser.parse_args()
     for kind in options.databases:
-        bench(kind, options.sizes)
+        bench(kind, options.batches)
 
 
 if __name__ == "__main__":

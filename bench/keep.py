@@ -1,18 +1,26 @@
-"""Run a benchmark and keep what it prints, with the machine and the commit, in ``bench/results/``.
+"""Runs benchmarks, keeps their figures in ``bench/results/``, and compares them with the last ones.
 
-PYTHONPATH=. python bench/keep.py api [ARGUMENTS OF THE BENCHMARK]
+PYTHONPATH=. python bench/keep.py api [MORE BENCHMARKS] [ARGUMENTS OF EACH]
 """
 
+import json
 import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+from figures import FILE
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench/results"
+Result = dict[str, Any]
+"""What one benchmark gave."""
 PACKAGES = ("flask", "sqlalchemy", "gunicorn", "psycopg")
 
 
@@ -35,11 +43,10 @@ def processor() -> str:
     return f"{os.cpu_count()} × {models[0] if models else platform.machine()}"
 
 
-def header(command: list[str]) -> str:
-    """Return the lines that say what ran, where and when."""
+def machine() -> dict[str, str]:
+    """Return what says where and when the figures were measured."""
     installed = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    rows = {
-        "command": " ".join(command),
+    return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": commit(),
         "processors": processor(),
@@ -47,25 +54,72 @@ def header(command: list[str]) -> str:
         "system": f"{platform.system()} {platform.machine()}",
         "python": f"{platform.python_version()}, {installed}",
     }
-    return "".join(f"{name:<12} {value}\n" for name, value in rows.items())
 
 
-def main(name: str, arguments: list[str]) -> None:
-    """Run ``bench/<name>.py`` and write the file; a benchmark that fails leaves none."""
+def run(name: str, arguments: list[str]) -> Result:
+    """Run ``bench/<name>.py``; return its command, what it printed and its figures."""
     command = ["python", f"bench/{name}.py", *arguments]
-    text = header(command)
-    result = subprocess.run(
-        [sys.executable, *command[1:]], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
-    )
+    with NamedTemporaryFile("r+") as file:
+        process = subprocess.Popen(
+            [sys.executable, *command[1:]],
+            cwd=ROOT,
+            env={**os.environ, FILE: file.name},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        lines = []
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            lines.append(line.rstrip())
+        if process.wait():
+            sys.exit(f"bench/{name}.py failed; nothing is kept")
+        figures = [json.loads(line) for line in file]
+    return {"command": " ".join(command), "output": lines, "figures": figures}
+
+
+def kept() -> list[dict[str, Any]]:
+    """Return all results, oldest first."""
+    results = [json.loads(path.read_text()) for path in RESULTS.glob("*.json")]
+    return sorted(results, key=lambda result: str(result["date"]))
+
+
+def compare(name: str, now: Result, results: Iterable[dict[str, Any]]) -> None:
+    """Print how the figures of a benchmark differ from those of the newest of *results*."""
+    before = [result for result in results if name in result["benchmarks"]]
+    if not before:
+        return
+    old = {_key(figure): figure["figure"] for figure in before[-1]["benchmarks"][name]["figures"]}
+    print(f"{name}, compared with {before[-1]['commit']} of {before[-1]['date']}:")
+    for figure in now["figures"]:
+        value = old.get(_key(figure))
+        if value:
+            change = (figure["figure"] / value - 1) * 100
+            what = f"{figure['database']:10} {figure['name']}"
+            print(f"{what:72} {value:10,.2f} → {figure['figure']:10,.2f}  {change:+6.0f} %")
+
+
+def _key(figure: dict[str, Any]) -> tuple[str, str]:
+    return figure["database"], figure["name"]
+
+
+def main(names: list[str], arguments: list[str]) -> None:
+    """Run benchmarks, compare each with its last result, and write the file of this commit."""
+    result: dict[str, Any] = {**machine(), "benchmarks": {}}
+    path = RESULTS / f"{datetime.now(UTC):%Y-%m-%d}-{result['commit'].replace(' ', '-')}.json"
+    for name in names:
+        result["benchmarks"][name] = run(name, arguments)
+    for name, measured in result["benchmarks"].items():
+        compare(name, measured, kept())
+    if path.exists():
+        earlier = json.loads(path.read_text())["benchmarks"]
+        result["benchmarks"] = {**earlier, **result["benchmarks"]}
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{datetime.now(UTC):%Y-%m-%d}-{name}.txt"
-    lines = [line.rstrip() for line in f"{text}\n{result.stdout}".splitlines()]
-    path.write_text("\n".join(lines) + "\n")
-    print(result.stdout, end="")
+    path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     print(f"kept in {path.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
+    chosen = [word for word in sys.argv[1:] if (ROOT / f"bench/{word}.py").exists()]
+    if not chosen:
         sys.exit(__doc__)
-    main(sys.argv[1], sys.argv[2:])
+    main(chosen, sys.argv[1 + len(chosen) :])

@@ -7,24 +7,23 @@ row of the table has a goal; the 99th percentile of ingestion is compared with t
 """
 
 import argparse
-import http.client
-import json
 import os
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import filling
 from api import ROOT, SECRET, WORKER, database, gunicorn, prepare
 from dashboard import prepare as prepare_pages
+from figures import Figure, keep
 from flask import Flask
+from ingestion import Ingestion
 from sqlalchemy import func, select, text, update
 
 from taskbadger.app import create_app
@@ -38,7 +37,6 @@ from taskbadger.services.organizations import projects
 from taskbadger.services.stats import runs
 from taskbadger.settings import Settings
 
-CLIENTS = 8
 QUIET_SECONDS = 6.0
 """How long ingestion is measured without the work."""
 POLL_SECONDS = 0.1
@@ -53,76 +51,6 @@ LISTS = ("tasks/", "tasks/?q=status:error", "tasks/?q=-status:success", "tasks/?
          "tasks/?q=name:%22job+7%22", "tasks/?q=name:%22job+1%22*", "tasks/?q=b+7",
          "tasks/?q=status:success", "names/", "", "monitors/")  # fmt: skip
 """The pages that list over all projects of an organization, and searches of them."""
-
-
-class Figure(NamedTuple):
-    """A measured figure."""
-
-    name: str
-    database: str
-    figure: float
-    unit: str
-    goal: float
-    is_least: bool = False
-    """Whether the goal is the least that is good enough, not the most."""
-
-    @property
-    def is_reached(self) -> bool:
-        """Whether the figure reaches its goal."""
-        return self.figure >= self.goal if self.is_least else self.figure <= self.goal
-
-
-@dataclass
-class Ingestion:
-    """Clients that create and update tasks at a steady rate while the ``with`` block runs."""
-
-    port: int
-    key: str
-    rate: float
-    waits: list[tuple[float, float]] = field(default_factory=list)
-    """When each request began, and how long it took."""
-    stop: threading.Event = field(default_factory=threading.Event)
-
-    def __enter__(self) -> "Ingestion":
-        self.threads = [
-            threading.Thread(target=self._work, args=(number,)) for number in range(CLIENTS)
-        ]
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop.set()
-        for thread in self.threads:
-            thread.join()
-
-    def p99(self, since: float, until: float) -> float:
-        """Return the 99th percentile of the requests that began in this time, in milliseconds."""
-        took = sorted(wait for began, wait in self.waits if since <= began <= until)
-        return took[min(len(took) - 1, int(len(took) * 0.99))] * 1000 if took else 0.0
-
-    def _work(self, client: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        pause = CLIENTS / self.rate
-        due = time.perf_counter() + pause * client / CLIENTS
-        path, base = "", "/api/bench/bench/tasks/"
-        headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
-        body = {"name": f"client {client}", "status": "processing", "tags": {"env": "prod"}}
-        number = 0
-        while not self.stop.wait(max(0.0, due - time.perf_counter())):
-            creates = number % 3 == 0
-            number, due = number + 1, max(due + pause, time.perf_counter() - 1)
-            sent = body if creates else {"value": number % 100}
-            method, address = ("POST", base) if creates else ("PATCH", path)
-            began = time.perf_counter()
-            connection.request(method, address, json.dumps(sent).encode(), headers)
-            response = connection.getresponse()
-            answer = json.loads(response.read())
-            self.waits.append((began, time.perf_counter() - began))
-            if response.status >= 400:
-                raise SystemExit(f"ingestion failed: {answer}")
-            path = f"{base}{answer['id']}/"
-        connection.close()
 
 
 @dataclass
@@ -371,13 +299,12 @@ def run(kind: str, name: str, count: int | None, rate: float) -> list[Figure]:
 
 def show(figure: Figure) -> None:
     """Print one row."""
-    verdict = "ok" if figure.is_reached else "MISSED"
-    sign = "≥" if figure.is_least else "≤"
     print(
-        f"{figure.database:10} {figure.name:60} {figure.figure:10,.1f} {figure.unit:5} "
-        f"goal {sign} {figure.goal:8,.1f}  {verdict}",
+        f"{figure.database:10} {figure.name:60} {figure.figure:10,.1f} {figure.unit:5}"
+        f"  {figure.verdict}",
         flush=True,
     )
+    keep([figure])
 
 
 def main() -> None:

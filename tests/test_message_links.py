@@ -18,7 +18,7 @@ from taskbadger.extensions import db
 from taskbadger.models import Delivery, Slot, Task
 from taskbadger.services.alerts import global_actions
 from taskbadger.services.tasks import write
-from taskbadger.worker import steps
+from taskbadger.worker import sweeps
 
 MAIL = {"integration": "email", "config": {"to": "ops@example.com"}}
 ANY_END = "pending,processing,stale,error,cancelled"
@@ -79,7 +79,7 @@ def test_links_of_pages_start_with_where_they_are(app: Flask, task_id: str, path
 
 
 @pytest.mark.parametrize(
-    ("column", "step"), [("stale_at", steps.mark_stale), ("overdue_at", steps.mark_overdue)]
+    ("column", "step"), [("stale_at", sweeps.mark_stale), ("overdue_at", sweeps.mark_overdue)]
 )
 def test_links_of_the_worker_start_with_the_setting(
     make_app: Callable[..., Flask], task_id: str, column: str, step: Callable[[], bool]
@@ -98,7 +98,7 @@ def test_links_of_the_worker_are_relative_without_the_setting(task_id: str) -> N
     db.session.execute(update(Task).values(stale_at=utcnow() - timedelta(seconds=1)))
     db.session.commit()
 
-    steps.mark_stale()
+    sweeps.mark_stale()
 
     assert links() == [f"/a/acme/tasks/{task_id}/"]
 
@@ -123,7 +123,7 @@ def test_links_of_monitors_start_with_what_their_callers_say(
     db.session.commit()
 
     with make_app(BASE_URL=SETTING).app_context():
-        steps.close_slots()
+        sweeps.close_slots()
 
     path = f"/a/acme/monitors/{watch.monitor.id}/"
     assert by_task == [HERE + path]

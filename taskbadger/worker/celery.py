@@ -17,7 +17,7 @@ from flask.cli import ScriptInfo
 from taskbadger.errors import SettingsError
 from taskbadger.process import SendHint
 from taskbadger.services.delivery.claims import Claimed
-from taskbadger.worker import steps
+from taskbadger.worker import steps, sweeps
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ SWEEP_SECONDS = 1.5
 _MAX_SECONDS = 20.0
 """How long one message may occupy a worker's thread, if there is that much to deliver."""
 
-_SWEEPS = {step.__name__: (step, seconds) for step, seconds in steps.SWEEPS}
+_SWEEPS = {step.__name__: (step, seconds) for step, seconds in sweeps.SWEEPS}
 
 
 def make_celery(app: Flask) -> Celery:
@@ -116,7 +116,7 @@ def _add_tasks(celery: Celery, app: Flask) -> None:
         until = time.monotonic() + SWEEP_SECONDS
         with app.app_context():
             while steps.run_safely(step) and time.monotonic() < until:
-                time.sleep(steps.REST_SECONDS)
+                time.sleep(sweeps.REST_SECONDS)
 
     @celery.task(name="taskbadger.publish", shared=False)
     def publish() -> None:

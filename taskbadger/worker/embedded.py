@@ -18,7 +18,7 @@ from typing import TypeVar, TypeVarTuple
 from flask import Flask
 
 from taskbadger.services.delivery.claims import Claimed
-from taskbadger.worker import steps
+from taskbadger.worker import steps, sweeps
 from taskbadger.worker.hints import Listener
 from taskbadger.worker.outage_log import outages
 
@@ -130,16 +130,16 @@ class Worker:
 
     def _sweep(self) -> None:
         """Run each sweep when it is due, in turn; one that has more to do is due at once."""
-        due = {step: 0.0 for step, _ in steps.SWEEPS}
+        due = {step: 0.0 for step, _ in sweeps.SWEEPS}
         while not self._is_stopping:
-            for step, seconds in steps.SWEEPS:
+            for step, seconds in sweeps.SWEEPS:
                 if time.monotonic() < due[step] or self._is_stopping:
                     continue
                 more = self._in_context(step)
                 pause = min(seconds, _RETRY_SECONDS) if outages.is_on else seconds
                 due[step] = 0.0 if more else time.monotonic() + pause
             idle = min(due.values()) > 0
-            self._stopped.wait(min(1.0, self.poll_seconds) / 2 if idle else steps.REST_SECONDS)
+            self._stopped.wait(min(1.0, self.poll_seconds) / 2 if idle else sweeps.REST_SECONDS)
 
     def _in_context(
         self, step: Callable[[*Arguments], Result], *arguments: *Arguments

@@ -23,7 +23,7 @@ from taskbadger.models import (
 from taskbadger.services import outage
 from taskbadger.services.delivery import outbox
 from taskbadger.services.tasks import deadlines, reads, write
-from taskbadger.worker import steps
+from taskbadger.worker import steps, sweeps
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 KEY = Actor("key", "ci")
@@ -50,8 +50,8 @@ def run(*moments: float, clock: Callable[[float], None]) -> None:
     for seconds in moments:
         clock(seconds)
         steps.tick()
-        steps.mark_stale()
-        steps.mark_overdue()
+        sweeps.mark_stale()
+        sweeps.mark_overdue()
 
 
 def create(project: ProjectRef, **fields: Any) -> str:
@@ -342,6 +342,6 @@ def test_purge_step_comes_to_an_end(project: ProjectRef, clock: Callable[[float]
     db.session.commit()
     clock(86_400 * 30)
 
-    found = [steps.purge(), steps.purge()]
+    found = [sweeps.purge(), sweeps.purge()]
 
     assert found == [True, False]

@@ -17,7 +17,7 @@ from flask import Flask
 from taskbadger.app import create_app
 from taskbadger.extensions import db
 from taskbadger.worker import celery as engine
-from taskbadger.worker import steps
+from taskbadger.worker import sweeps
 
 SECRET = "a-secret-of-the-celery-tests-0123456789-xyz"
 
@@ -122,7 +122,7 @@ def test_beat_asks_for_every_sweep_and_lets_old_messages_go(tmp_path: Path) -> N
     made = engine.make_celery(celery_app("redis://127.0.0.1:1/0", tmp_path))
 
     asked = {entry["args"][0] for entry in made.conf.beat_schedule.values() if "args" in entry}
-    assert asked == {step.__name__ for step, _ in steps.SWEEPS}
+    assert asked == {step.__name__ for step, _ in sweeps.SWEEPS}
     assert all(entry["options"]["expires"] for entry in made.conf.beat_schedule.values())
 
 

@@ -3,14 +3,14 @@
 from watching import Watch, slots_of
 
 from taskbadger.domain.identity import ProjectRef
-from taskbadger.worker import steps
+from taskbadger.worker import sweeps
 
 
 def test_step_closes_what_is_due_and_then_is_idle(project: ProjectRef) -> None:
     watch = Watch(project, "2020-01-01 00:30")
     watch.run("2020-01-01 01:00", "success")
 
-    more = [steps.close_slots(), steps.close_slots()]
+    more = [sweeps.close_slots(), sweeps.close_slots()]
     states = [slot.state for slot in slots_of(watch.monitor)]
 
     assert more == [False, False]
@@ -19,4 +19,4 @@ def test_step_closes_what_is_due_and_then_is_idle(project: ProjectRef) -> None:
 
 
 def test_step_is_one_of_the_sweeps() -> None:
-    assert (steps.close_slots, 1.0) in steps.SWEEPS
+    assert (sweeps.close_slots, 1.0) in sweeps.SWEEPS

@@ -15,7 +15,7 @@ from taskbadger.domain.identity import ProjectRef
 from taskbadger.extensions import db
 from taskbadger.models import Delivery, Incident
 from taskbadger.services.monitors import sweep
-from taskbadger.worker import steps
+from taskbadger.worker import sweeps
 
 GRACE = {"start_grace": 86_400, "schedule": "0 * * * *"}
 
@@ -43,7 +43,7 @@ def mute(watch: Past, ago: int, until: datetime | None = None) -> None:
 def turn() -> None:
     """Let the worker take a turn."""
     db.session.rollback()
-    while steps.close_slots():
+    while sweeps.close_slots():
         pass
 
 

@@ -14,7 +14,7 @@ from taskbadger.extensions import db
 from taskbadger.models import Project, Task
 from taskbadger.services.tasks import retention, write
 from taskbadger.services.tasks.retention import Retention
-from taskbadger.worker import steps
+from taskbadger.worker import sweeps
 
 CI = Actor("key", "ci")
 
@@ -37,10 +37,10 @@ def left(project: ProjectRef) -> int:
 def test_step_goes_on_until_nothing_is_left(
     app: Flask, project: ProjectRef, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(steps, "DELETED_AT_ONCE", 2)
+    monkeypatch.setattr(sweeps, "DELETED_AT_ONCE", 2)
     make_old(project, 5)
 
-    assert not steps.delete_old_tasks()
+    assert not sweeps.delete_old_tasks()
 
     assert left(project) == 0
 
@@ -48,11 +48,11 @@ def test_step_goes_on_until_nothing_is_left(
 def test_step_that_takes_long_lets_other_steps_run(
     app: Flask, project: ProjectRef, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(steps, "DELETED_AT_ONCE", 2)
-    monkeypatch.setattr(steps, "SWEEP_SECONDS", -1.0)
+    monkeypatch.setattr(sweeps, "DELETED_AT_ONCE", 2)
+    monkeypatch.setattr(sweeps, "SWEEP_SECONDS", -1.0)
     make_old(project, 5)
 
-    numbers = [(steps.delete_old_tasks(), left(project)) for _ in range(4)]
+    numbers = [(sweeps.delete_old_tasks(), left(project)) for _ in range(4)]
 
     assert numbers == [(True, 3), (True, 1), (True, 0), (False, 0)]
 
@@ -63,7 +63,7 @@ def test_projects_take_turns(
     other = make_project("acme", "other")
     make_old(project, 5)
     make_old(other, 3)
-    monkeypatch.setattr(steps, "DELETED_AT_ONCE", 2)
+    monkeypatch.setattr(sweeps, "DELETED_AT_ONCE", 2)
     delete, turns = retention.delete_old_tasks, []
 
     def note(project: Retention, task_ids: Sequence[str], *, now: datetime) -> int:
@@ -72,11 +72,11 @@ def test_projects_take_turns(
 
     monkeypatch.setattr(retention, "delete_old_tasks", note)
 
-    steps.delete_old_tasks()
+    sweeps.delete_old_tasks()
 
     first, second = project.id, other.id
     assert turns == [(first, 2), (second, 2), (first, 2), (second, 1), (first, 1)]
 
 
 def test_step_is_one_of_the_sweeps() -> None:
-    assert (steps.delete_old_tasks, 60.0) in steps.SWEEPS
+    assert (sweeps.delete_old_tasks, 60.0) in sweeps.SWEEPS

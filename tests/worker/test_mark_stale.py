@@ -14,7 +14,7 @@ from taskbadger.extensions import db
 from taskbadger.models import Delivery, Task
 from taskbadger.services.alerts import firing
 from taskbadger.services.tasks import write
-from taskbadger.worker import embedded, steps
+from taskbadger.worker import embedded, steps, sweeps
 from taskbadger.worker.unmarkable import Unmarkable
 
 CI = Actor("key", "ci")
@@ -23,7 +23,8 @@ MAIL = {"trigger": "stale", "integration": "email", "config": {"to": "a@example.
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps, "unmarkable", Unmarkable())
+    monkeypatch.setattr(sweeps, "unmarkable", Unmarkable())
+    monkeypatch.setattr(sweeps, "SWEEP_SECONDS", 60.0)
 
 
 def make_due(project: ProjectRef, count: int, **fields: Any) -> None:
@@ -43,23 +44,23 @@ def count(status: str) -> int:
 
 def test_statements_do_not_grow_with_the_tasks(app: Flask, project: ProjectRef) -> None:
     counts = []
-    for number in (2, steps.GROUP):
+    for number in (2, sweeps.GROUP):
         make_due(project, number)
         with count_queries() as statements:
-            assert not steps.mark_stale()
+            assert not sweeps.mark_stale()
         counts.append(len(statements))
 
     assert counts[0] == counts[1]
-    assert count("stale") == 2 + steps.GROUP
+    assert count("stale") == 2 + sweeps.GROUP
 
 
 def test_groups_are_transactions_of_their_own(app: Flask, project: ProjectRef) -> None:
-    make_due(project, steps.GROUP + 1, actions=[MAIL])
+    make_due(project, sweeps.GROUP + 1, actions=[MAIL])
 
-    assert not steps.mark_stale()
+    assert not sweeps.mark_stale()
 
-    assert count("stale") == steps.GROUP + 1
-    assert db.session.scalar(select(func.count()).select_from(Delivery)) == steps.GROUP + 1
+    assert count("stale") == sweeps.GROUP + 1
+    assert db.session.scalar(select(func.count()).select_from(Delivery)) == sweeps.GROUP + 1
 
 
 def test_task_that_cannot_be_marked_does_not_stop_the_others(
@@ -77,7 +78,7 @@ def test_task_that_cannot_be_marked_does_not_stop_the_others(
 
     monkeypatch.setattr(firing, "fire", fail)
 
-    steps.mark_stale()
+    sweeps.mark_stale()
 
     assert (count("stale"), count("processing")) == (6, 1)
 
@@ -85,7 +86,7 @@ def test_task_that_cannot_be_marked_does_not_stop_the_others(
 def test_page_of_tasks_that_cannot_be_marked_hides_none_behind_it(
     app: Flask, project: ProjectRef, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(steps, "BATCH", 2)
+    monkeypatch.setattr(sweeps, "BATCH", 2)
     make_due(project, 3, name="broken")
     make_due(project, 1)
     fire = firing.fire
@@ -97,25 +98,25 @@ def test_page_of_tasks_that_cannot_be_marked_hides_none_behind_it(
 
     monkeypatch.setattr(firing, "fire", fail)
 
-    assert steps.mark_stale()
-    assert steps.mark_stale()
-    assert not steps.mark_stale()
+    assert sweeps.mark_stale()
+    assert sweeps.mark_stale()
+    assert not sweeps.mark_stale()
     assert (count("stale"), count("processing")) == (1, 3)
 
     monkeypatch.setattr(firing, "fire", fire)
-    assert not steps.mark_stale()
+    assert not sweeps.mark_stale()
     assert count("processing") == 3
 
 
 def test_sweep_that_takes_long_lets_other_steps_run(
     app: Flask, project: ProjectRef, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_due(project, steps.GROUP + 1)
-    monkeypatch.setattr(steps, "SWEEP_SECONDS", -1.0)
+    make_due(project, sweeps.GROUP + 1)
+    monkeypatch.setattr(sweeps, "SWEEP_SECONDS", -1.0)
 
-    assert steps.mark_stale()
+    assert sweeps.mark_stale()
 
-    assert (count("stale"), count("processing")) == (steps.GROUP, 1)
+    assert (count("stale"), count("processing")) == (sweeps.GROUP, 1)
 
 
 @pytest.mark.timeout(30)
@@ -129,7 +130,7 @@ def test_sweep_with_more_to_do_goes_on_at_once(app: Flask, monkeypatch: pytest.M
             worker.stop()
         return True
 
-    monkeypatch.setattr(steps, "SWEEPS", ((step, 3600.0),))
+    monkeypatch.setattr(sweeps, "SWEEPS", ((step, 3600.0),))
 
     worker._sweep()
 
