@@ -37,7 +37,7 @@ class Figure(NamedTuple):
 
 
 def keep(figures: Iterable[Figure]) -> None:
-    """Add figures to the file of ``keep.py``, if it runs this benchmark."""
+    """Add figures to the file of ``bench/keep.py``, if that runs this benchmark."""
     path = os.environ.get(FILE)
     if path:
         with open(path, "a") as file:
