@@ -28,10 +28,24 @@ def configure(settings: Settings) -> None:
     logging.getLogger("taskbadger").setLevel(settings.LOG_LEVEL)
     if settings.TESTING:
         return
+    _gather_less()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter(settings.LOG_FORMAT))
     logging.getLogger().handlers[:] = [handler]
     logging.captureWarnings(capture=True)
+
+
+def _gather_less() -> None:
+    """Gather nothing for a record that we never write (docs.python.org/3/howto/logging.html).
+
+    A third of the time for the line of a request went there.
+    """
+    logging._srcfile = None  # As the documentation says.
+    logging.logThreads = False
+    logging.logProcesses = False
+    logging.logMultiprocessing = False
+    if sys.version_info >= (3, 12):
+        logging.logAsyncioTasks = False
 
 
 def _start() -> None:
