@@ -11,6 +11,7 @@ import re
 import select
 import socket
 import time
+from contextlib import suppress
 from enum import Enum, auto
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -323,4 +324,10 @@ class BufferedSocket:
         self._socket.shutdown(how)
 
     def close(self) -> None:
+        """End the connection. The file stays open until ``release``: the poller may watch it."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def release(self) -> None:
+        """Close the file, which nothing watches any more."""
         self._socket.close()

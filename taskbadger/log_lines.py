@@ -23,14 +23,21 @@ class LineFormatter(logging.Formatter):
         when = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
         trace = self.formatException(record.exc_info) if record.exc_info else ""
         if self.kind == "console":
-            values = " ".join(f"{name}={value}" for name, value in extra.items())
-            line = f"{when} [{level:9}] {record.getMessage():30} [{record.name}] {values}".rstrip()
+            values = " ".join(f"{name}={_printable(value)}" for name, value in extra.items())
+            event = _printable(record.getMessage())
+            line = f"{when} [{level:9}] {event:30} [{record.name}] {values}".rstrip()
             return f"{line}\n{trace}" if trace else line
         facts = {"event": record.getMessage(), "level": level, "logger": record.name, **extra}
         facts["timestamp"] = when
         if trace:
             facts["exception"] = trace
         return _encode(facts)
+
+
+def _printable(value: object) -> str:
+    """Return *value* as text that can neither begin a line nor control a terminal."""
+    text = str(value)
+    return text if text.isprintable() else repr(text)
 
 
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}

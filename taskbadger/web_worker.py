@@ -173,6 +173,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
         if event == conn.watched_for:
             return
         if conn.watched_for:
+            conn.watched_for = 0
             self.poller.unregister(conn.sock)
         if event:
             self.poller.register(conn.sock, event, lambda _sock: self._on_event(conn))
@@ -278,6 +279,8 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
             conn.stays_open = bool(self.handle(conn))
             if conn.stays_open:
                 conn.keep_early()
+        except OSError:  # The client is gone.
+            conn.stays_open = False
         except BaseException:
             self.log.exception("a request failed")
             conn.stays_open = False
@@ -351,7 +354,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
         self._watch(conn, 0)
         self._note_size(conn, 0)
         self.nr_conns -= 1
-        conn.sock.close()
+        conn.sock.release()
 
     def murder_keepalived(self, force: bool = False) -> None:
         """End every wait whose time is up, or all. gunicorn calls this after each event."""
@@ -360,7 +363,9 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
         if now < self._next_look and not force:
             return
         self._next_look = now + LOOK_SECONDS
-        for conn, wait in list(self._waits.items()):
+        with self._lock:
+            waits = list(self._waits.items())
+        for conn, wait in waits:
             if force:
                 self._close(conn)
             elif wait.deadline <= now and self._waits.get(conn) is wait:

@@ -72,3 +72,15 @@ def test_both_formats_have_what_a_record_adds() -> None:
         *("1970-01-01T00:00:00.500000Z", "[info", "]", "ended", "[taskbadger.supervisor]"),
         *("child=worker", "pid=7", "code=-9"),
     ]
+
+
+def test_what_clients_send_stays_within_its_line() -> None:
+    record = logging.makeLogRecord({"msg": "request %s", "args": ("a\nb",), "path": "/x\n\x1b[2J"})
+
+    lines = LineFormatter("console").format(record).splitlines()
+    fact = json.loads(LineFormatter("json").format(record))
+
+    assert len(lines) == 1
+    assert "'request a\\nb'" in lines[0]
+    assert r"path='/x\n\x1b[2J'" in lines[0]
+    assert fact["path"] == "/x\n\x1b[2J"

@@ -76,7 +76,6 @@ def engine_options(config: dict[str, Any], url: URL) -> dict[str, Any]:
 
 
 def _prepare(engine: Engine, config: dict[str, Any]) -> None:
-    os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))
     enforce_read_only(engine)
     write_deferred_first(engine)
     if engine.dialect.name == "sqlite":
@@ -89,3 +88,5 @@ def _prepare(engine: Engine, config: dict[str, Any]) -> None:
         from taskbadger.extensions import postgresql  # noqa: PLC0415 - see this module's docstring
 
         postgresql.prepare_postgresql(engine, config["DATABASE_TIMEOUT"])
+    # After what the set-up has registered: its locks must be new before they are used.
+    os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))

@@ -92,13 +92,23 @@ class Turns:
             place = threading.Lock()
             place.acquire()
             self._waiting.append(place)
-        if place.acquire(timeout=max(deadline - time.monotonic(), 0)):
-            return
+        seconds = max(deadline - time.monotonic(), 0)
+        try:
+            has_turn = place.acquire(timeout=min(seconds, threading.TIMEOUT_MAX))
+        except BaseException:  # A signal's, in the main thread.
+            if not self._leave(place):
+                self.give_back()
+            raise
+        if not has_turn and self._leave(place):
+            raise TimeoutError("another thread did not finish in time")
+
+    def _leave(self, place: threading.Lock) -> bool:
+        """Leave the queue; say whether that is possible, or the turn came at the last moment."""
         with self._mutex:
-            if place in self._waiting:
-                self._waiting.remove(place)
-                raise TimeoutError("another thread did not finish in time")
-        # The turn came at the last moment.
+            if place not in self._waiting:
+                return False
+            self._waiting.remove(place)
+            return True
 
     def _lock(self, deadline: float) -> None:
         if self._has_lock:

@@ -5,10 +5,11 @@ more to do at once.
 """
 
 import logging
+import random
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from functools import partial
 
 from taskbadger.domain.identity import ProjectRef
 from taskbadger.extensions import db, is_conflict, is_outage, reading, roll_back
@@ -44,8 +45,8 @@ REST_SECONDS = 0.01
 MONITOR_BATCH = 50
 """Monitors per transaction of `close_slots`; few, because SQLite has one writer at a time."""
 
-unmarkable = Unmarkable()
-"""Tasks that sweeps could not mark."""
+unmarkable = {"stale": Unmarkable(), "overdue": Unmarkable()}
+"""Tasks that each sweep could not mark."""
 
 
 def keep_time() -> bool:
@@ -56,19 +57,23 @@ def keep_time() -> bool:
 
 def mark_stale() -> bool:
     """Mark tasks stale that have had no update for their stale_timeout."""
-    return _sweep(deadlines.list_stale, write.mark_stale)
+    return _sweep(deadlines.list_stale, write.mark_stale, unmarkable["stale"])
 
 
 def mark_overdue() -> bool:
     """End tasks that have run for longer than their max_runtime, as errors."""
-    return _sweep(deadlines.list_overdue, write.mark_overdue)
+    return _sweep(deadlines.list_overdue, write.mark_overdue, unmarkable["overdue"])
 
 
-def _sweep(list_due: Callable[..., list[tuple[ProjectRef, str]]], mark: Callable[..., int]) -> bool:
+def _sweep(
+    list_due: Callable[..., list[tuple[ProjectRef, str]]],
+    mark: Callable[..., int],
+    left_out: Unmarkable,
+) -> bool:
     steps.tick()
     now = steps.now_after_jumps()
     with reading():
-        due = list_due(now=now, limit=BATCH, without=unmarkable.ids())
+        due = list_due(now=now, limit=BATCH, without=left_out.ids())
     by_project: defaultdict[ProjectRef, list[str]] = defaultdict(list)
     for project, task_id in due:
         by_project[project].append(task_id)
@@ -77,9 +82,10 @@ def _sweep(list_due: Callable[..., list[tuple[ProjectRef, str]]], mark: Callable
         for project, task_ids in by_project.items()
         for start in range(0, len(task_ids), GROUP)
     ]
+    base_url = current_process().base_url
     done, until = 0, time.monotonic() + SWEEP_SECONDS
     for number, (project, task_ids) in enumerate(groups, start=1):
-        done += _mark(mark, project, task_ids, now)
+        done += _mark(partial(mark, now=now, base_url=base_url), project, task_ids, left_out)
         if time.monotonic() > until and number < len(groups):
             return done > 0
         time.sleep(PAUSE_SECONDS)
@@ -87,26 +93,28 @@ def _sweep(list_due: Callable[..., list[tuple[ProjectRef, str]]], mark: Callable
 
 
 def _mark(
-    mark: Callable[..., int], project: ProjectRef, task_ids: Sequence[str], now: datetime
+    mark: Callable[[ProjectRef, Sequence[str]], int],
+    project: ProjectRef,
+    task_ids: Sequence[str],
+    left_out: Unmarkable,
 ) -> int:
     """Mark tasks in one transaction; if that fails, each in its own, so that none stops others.
 
-    Returns how many the next sweep will not find: those that it marked or cannot mark.
+    Returns how many the next sweep will not find: those that it marked, or leaves out from now on.
     """
     try:
-        marked = mark(project, task_ids, now=now, base_url=current_process().base_url)
+        marked = mark(project, task_ids)
         db.session.commit()
     except Exception as error:
         roll_back()
         if is_outage(error) and not is_conflict(error):
             raise
         if len(task_ids) > 1:
-            return sum(_mark(mark, project, [task_id], now) for task_id in task_ids)
+            return sum(_mark(mark, project, [task_id], left_out) for task_id in task_ids)
         if is_conflict(error):
             return 0  # The next sweep comes soon.
         log.exception("task not marked", extra={"task": task_ids[0]})
-        unmarkable.add(task_ids[0])
-        return 1
+        return int(left_out.add(task_ids[0]))
     return marked
 
 
@@ -168,6 +176,7 @@ def delete_old_tasks() -> bool:
     now = steps.database_now()
     with reading():
         left = retention.list_retentions()
+    random.shuffle(left)  # No project is always the last one.
     until = time.monotonic() + SWEEP_SECONDS
     while left:
         unfinished = []

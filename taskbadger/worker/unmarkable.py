@@ -13,18 +13,22 @@ MAX_TASKS = 5_000
 
 
 class Unmarkable:
-    """The ids of such tasks, as far as this process knows."""
+    """The ids of such tasks of one sweep, as far as this process knows."""
 
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
 
-    def add(self, task_id: str) -> None:
-        """Leave a task out for a while."""
-        if len(self._until) < MAX_TASKS:
-            self._until[task_id] = time.monotonic() + SECONDS
+    def add(self, task_id: str) -> bool:
+        """Leave a task out for a while, if there is room; say whether there is."""
+        if len(self._until) >= MAX_TASKS:
+            return False
+        self._until[task_id] = time.monotonic() + SECONDS
+        return True
 
     def ids(self) -> list[str]:
         """Return the tasks that are left out now, and forget the others."""
         now = time.monotonic()
-        self._until = {key: until for key, until in self._until.items() if until > now}
+        for task_id, until in list(self._until.items()):
+            if until <= now:
+                self._until.pop(task_id, None)
         return list(self._until)

@@ -128,6 +128,35 @@ def test_a_thread_that_waited_in_vain_leaves_the_queue(path: str) -> None:
     ours.give_back()
 
 
+class Interrupted(BaseException):
+    """What a signal handler raises."""
+
+
+def test_a_thread_that_is_interrupted_passes_its_turn_on(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = Turns(path)
+    ours.take(soon())
+
+    class Place:
+        def acquire(self, timeout: float | None = None) -> bool:
+            if timeout is None:
+                return True
+            raise Interrupted
+
+        def release(self) -> None:
+            """Nobody waits any more."""
+
+    with monkeypatch.context() as patch:
+        patch.setattr(turns.threading, "Lock", Place)
+        with pytest.raises(Interrupted):
+            ours.take(soon())
+
+    ours.give_back()
+    ours.take(time.monotonic() + 0.05)
+    ours.give_back()
+
+
 def test_another_process_that_never_ends_its_turn_is_not_waited_for(path: str) -> None:
     ours = Turns(path)
     with open(path, "ab") as other:

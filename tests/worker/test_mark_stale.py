@@ -23,7 +23,7 @@ MAIL = {"trigger": "stale", "integration": "email", "config": {"to": "a@example.
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweeps, "unmarkable", Unmarkable())
+    monkeypatch.setattr(sweeps, "unmarkable", {"stale": Unmarkable(), "overdue": Unmarkable()})
     monkeypatch.setattr(sweeps, "SWEEP_SECONDS", 60.0)
 
 
@@ -135,3 +135,15 @@ def test_sweep_with_more_to_do_goes_on_at_once(app: Flask, monkeypatch: pytest.M
     worker._sweep()
 
     assert left == []
+
+
+def test_what_cannot_be_marked_stale_can_still_be_overdue(
+    app: Flask, project: ProjectRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_due(project, 1, max_runtime=1)
+    monkeypatch.setattr(write, "mark_stale", lambda *_, **__: 1 // 0)
+
+    sweeps.mark_stale()
+    sweeps.mark_overdue()
+
+    assert count("error") == 1

@@ -167,9 +167,10 @@ def _count_sending(now: datetime, keys: Sequence[str] | None = None) -> dict[str
 def share_out(receivers: Sequence[Receiver], limit: int) -> dict[str, int]:
     """Return how many of *limit* turns each receiver gets, by its key.
 
-    Receivers with the fewest deliveries in progress come first; among those, the ones that work,
-    then the longest wait. Every fourth turn ignores whether they work, so that new receivers are
-    not kept out forever.
+    Receivers with orphans come first: those have waited for a lease already, and the receiver may
+    seem busy with what other dead workers were sending. Then come receivers with the fewest
+    deliveries in progress; among those, the ones that work, then the longest wait. Every fourth
+    turn ignores whether they work, so that new receivers are not kept out forever.
     """
     turns: dict[str, int] = {}
     able = list(receivers)
@@ -180,6 +181,7 @@ def share_out(receivers: Sequence[Receiver], limit: int) -> dict[str, int]:
         chosen = min(
             able,
             key=lambda receiver: (
+                turns.get(receiver.key, 0) >= receiver.rooms[0],
                 receiver.sending.busy + turns.get(receiver.key, 0),
                 0 if by_wait_alone else receiver.rank,
                 receiver.due,

@@ -33,10 +33,10 @@ def is_due(*, now: datetime) -> bool:
 
 
 def close_due_slots(*, now: datetime, limit: int = 100, base_url: str = "") -> int:
-    """Close the slots whose deadlines have passed; return the number of monitors concerned.
+    """Close the slots whose deadlines have passed; return how many monitors have any.
 
     Takes at most *limit* monitors, the longest overdue first. Monitors whose rows are locked, by
-    another worker or by a run, are left for the next sweep.
+    another worker or by a run, are left for the next sweep; returns 0 if all of them are.
     """
     due = (
         select(Slot.monitor_id)
@@ -45,27 +45,30 @@ def close_due_slots(*, now: datetime, limit: int = 100, base_url: str = "") -> i
         .order_by(func.min(Slot.deadline_at))
         .limit(limit)
     )
-    locked = _lock_free(db.session.scalars(due).all())
+    found = db.session.scalars(due).all()
+    locked = _lock_free(found)
     try:
         with db.session.begin_nested():
             _close(locked, now, base_url)
     except ScheduleError:
         for monitor in locked:
             _run_safely(monitor, lambda monitor: _close([monitor], now, base_url))
-    return len(locked)
+    return len(found) if locked else 0
 
 
 def send_deferred_notices(*, now: datetime, limit: int = 100, base_url: str = "") -> int:
-    """Send the notices of monitors whose mutes have ended; return the number of monitors.
+    """Send the notices of monitors whose mutes have ended; return how many monitors have any.
 
-    Takes at most *limit*, and leaves those whose rows are locked for the next sweep.
+    Takes at most *limit*, and leaves those whose rows are locked for the next sweep; returns 0 if
+    all of them are.
     """
     deferred = incidents.monitors_with_deferred_notices(now=now).order_by(Monitor.id).limit(limit)
-    locked = _lock_free(db.session.scalars(deferred).all())
+    found = db.session.scalars(deferred).all()
+    locked = _lock_free(found)
     for monitor in locked:
         incidents.send_deferred(monitor, now=now, base_url=base_url)
     db.session.flush()
-    return len(locked)
+    return len(found) if locked else 0
 
 
 def _lock_free(ids: Sequence[UUID]) -> Sequence[Monitor]:

@@ -159,6 +159,22 @@ def test_workers_that_died_later_do_not_keep_orphans_waiting(
     assert {*found[1], *found[2]} == orphans
 
 
+def test_orphans_come_first_although_their_receiver_seems_busy(
+    project: ProjectRef, proven: str
+) -> None:
+    make_webhook(project, "other")
+    for _ in range(4):
+        queue(project)
+    (orphan,) = claim(1)
+    assert len(claim(3, now=NOW + 30 * SECOND)) == 3
+    waiting = [queue(project, "webhook:other") for _ in range(3)]
+    prove(get(waiting[0]).destination)
+
+    found = [one.id for one in claim(1, now=NOW + 60 * SECOND)]
+
+    assert found == [orphan.id]
+
+
 def test_an_orphan_is_claimed_by_its_id_where_others_have_no_room(
     project: ProjectRef, proven: str
 ) -> None:
