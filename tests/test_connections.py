@@ -167,7 +167,7 @@ def test_socket_keeps_what_the_client_does_not_read() -> None:
     assert bytes(received) == text
     assert buffered.flush()
     theirs.close()
-    buffered.close()
+    buffered.release()
 
 
 def test_parts_of_a_short_answer_are_sent_together() -> None:
@@ -183,7 +183,20 @@ def test_parts_of_a_short_answer_are_sent_together() -> None:
     assert buffered.flush()
     assert theirs.recv(100) == b"headbody"
     theirs.close()
+    buffered.release()
+
+
+def test_the_file_of_a_closed_socket_is_not_free_before_it_is_released() -> None:
+    ours, theirs = socket.socketpair()
+    buffered = BufferedSocket(ours)
+
     buffered.close()
+
+    assert theirs.recv(100) == b""
+    assert buffered.fileno() == ours.fileno() >= 0
+    theirs.close()
+    buffered.release()
+    assert ours.fileno() == -1
 
 
 def test_body_of_too_many_chunks_is_refused() -> None:
@@ -219,7 +232,7 @@ def test_socket_gives_the_request_in_parts_and_then_its_end() -> None:
 
     assert (parts, rest, buffered.recv(10)) == ([b"abc", b"de"], b"fgh", b"")
     theirs.close()
-    buffered.close()
+    buffered.release()
 
 
 @contextmanager

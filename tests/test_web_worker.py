@@ -293,6 +293,17 @@ def test_client_that_resets_its_connection_ends_nothing_else(server: Server) -> 
     assert server.get("/healthz")[0] == 200
 
 
+def test_client_that_goes_before_its_answer_is_no_error(server: Server) -> None:
+    for _ in range(50):
+        client = connect(server)
+        client.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+
+    assert server.get("/readyz")[0] == 200
+    assert "a request failed" not in server.log.read_text()
+
+
 def test_body_in_one_byte_chunks_is_read(server: Server) -> None:
     text = b'{"name": "' + b"x" * 10_000 + b'"}'
     chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in text)
