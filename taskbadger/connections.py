@@ -16,6 +16,8 @@ from enum import Enum, auto
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from gunicorn.workers.gthread import TConn
+
 from taskbadger.settings import MAX_BATCH_BYTES
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -331,3 +333,35 @@ class BufferedSocket:
     def release(self) -> None:
         """Close the file, which nothing watches any more."""
         self._socket.close()
+
+
+class Connection(TConn):  # type: ignore[misc]  # gunicorn ships no types
+    """A client's connection, with what it has sent of its next request."""
+
+    def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any, limit: int) -> None:
+        super().__init__(cfg, sock, client, server)
+        self.sock = BufferedSocket(sock)
+        self.data_ready = True  # So gunicorn does not wait for the first byte.
+        self.incoming = Incoming(limit)
+        self.buffered_bytes = 0
+        """How much memory its present request takes."""
+        self.arrived = 0.0
+        """When its present request was whole, on the monotonic clock."""
+        self.watched_for = 0
+        """The event for which the poller watches it, if any."""
+        self.early = b""
+        """What came in behind the request that is being served."""
+        self.is_closed = False
+        self.is_cut = False
+        """Whether the rest of its body was left unread, so that no request can follow."""
+        self.stays_open = False
+        """Whether another request may follow the answer."""
+
+    def init(self) -> None:
+        """Give the request to the parser."""
+        super().init()
+        self.sock.set_request(self.incoming.take())
+
+    def keep_early(self) -> None:
+        """Keep what came in behind the request that was served."""
+        self.early = self.parser.unreader.take_buffered() + self.sock.take_rest()

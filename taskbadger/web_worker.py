@@ -20,10 +20,10 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from taskbadger import time_limit
-from taskbadger.connections import MAX_HEAD_BYTES, WRITE_SECONDS, Arrival, BufferedSocket, Incoming
+from taskbadger.connections import MAX_HEAD_BYTES, WRITE_SECONDS, Arrival, Connection
 from taskbadger.refusals import refusal, status_of
 from taskbadger.settings import Settings
 
@@ -52,38 +52,6 @@ _STATUS_OF_ARRIVAL = {
     Arrival.LONG_HEAD: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
 }
 """The status for each request that is refused before it is complete."""
-
-
-class Connection(TConn):  # type: ignore[misc]  # gunicorn ships no types
-    """A client's connection, with what it has sent of its next request."""
-
-    def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any, limit: int) -> None:
-        super().__init__(cfg, sock, client, server)
-        self.sock = BufferedSocket(sock)
-        self.data_ready = True  # So gunicorn does not wait for the first byte.
-        self.incoming = Incoming(limit)
-        self.buffered_bytes = 0
-        """How much memory its present request takes."""
-        self.arrived = 0.0
-        """When its present request was whole, on the monotonic clock."""
-        self.watched_for = 0
-        """The event for which the poller watches it, if any."""
-        self.early = b""
-        """What came in behind the request that is being served."""
-        self.is_closed = False
-        self.is_cut = False
-        """Whether the rest of its body was left unread, so that no request can follow."""
-        self.stays_open = False
-        """Whether another request may follow the answer."""
-
-    def init(self) -> None:
-        """Give the request to the parser."""
-        super().init()
-        self.sock.set_request(self.incoming.take())
-
-    def keep_early(self) -> None:
-        """Keep what came in behind the request that was served."""
-        self.early = self.parser.unreader.take_buffered() + self.sock.take_rest()
 
 
 Step = Callable[[Connection], None]

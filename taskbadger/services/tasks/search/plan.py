@@ -64,8 +64,8 @@ class Plan:
     def depth(self) -> int:
         """How many rows of each branch are checked, if rows must be checked."""
         ranges = sum(len(branch.project_ids) or 1 for branch in self.branches)
-        least = MIN_SCAN_OF_MANY if ranges > len(self.branches) else MIN_SCAN
-        return max(MAX_SCAN // max(ranges, 1), least)
+        at_least = MIN_SCAN_OF_MANY if ranges > len(self.branches) else MIN_SCAN
+        return max(MAX_SCAN // max(ranges, 1), at_least)
 
 
 @dataclass(frozen=True, slots=True)
