@@ -126,15 +126,20 @@ def measure_stale(scene: Scene, count: int) -> list[Figure]:
     with scene.app.app_context():
         filling.add_running(scene.project, count, created=now, stale_at=later)
     with worker(scene):
-        due = move(scene, Task.stale_at, later, count)
-        wait_until(due - timedelta(seconds=QUIET_SECONDS + 1))
-        alone = scene.rest()
-        wait_until(due)
-        began = time.perf_counter()
-        left = select(func.count()).where(Task.stale_at <= due)
-        seconds = scene.watch(lambda: scene.ask(left))
         name, goal = f"{count:,} tasks go stale", 5.0 if count <= 10_000 else count / 10_000 * 3
-        return [scene.figure(name, seconds, "s", goal), scene.compare(name, alone, began)]
+        due = move(scene, Task.stale_at, later, count)
+        return measure_due(scene, Task.stale_at, due, name, goal)
+
+
+def measure_due(scene: Scene, column: Any, due: datetime, name: str, goal: float) -> list[Figure]:
+    """Wait until the deadlines in *column* are *due*, and then until none is left."""
+    wait_until(due - timedelta(seconds=QUIET_SECONDS + 1))
+    alone = scene.rest()
+    wait_until(due)
+    began = time.perf_counter()
+    left = select(func.count()).where(column <= due)
+    seconds = scene.watch(lambda: scene.ask(left))
+    return [scene.figure(name, seconds, "s", goal), scene.compare(name, alone, began)]
 
 
 def move(scene: Scene, column: Any, later: datetime, count: int) -> datetime:
@@ -166,15 +171,9 @@ def measure_monitors(scene: Scene, count: int) -> list[Figure]:
     with scene.app.app_context():
         filling.add_monitors(scene.project, count, due=later, now=now)
     with worker(scene):
-        due = move(scene, Slot.deadline_at, later, count)
-        wait_until(due - timedelta(seconds=QUIET_SECONDS + 1))
-        alone = scene.rest()
-        wait_until(due)
-        began = time.perf_counter()
-        left = select(func.count()).where(Slot.deadline_at <= due)
-        seconds = scene.watch(lambda: scene.ask(left))
         name, goal = f"{count:,} monitors due at once", 5.0 * max(1.0, count / 5_000)
-        return [scene.figure(name, seconds, "s", goal), scene.compare(name, alone, began)]
+        due = move(scene, Slot.deadline_at, later, count)
+        return measure_due(scene, Slot.deadline_at, due, name, goal)
 
 
 def measure_backlog(scene: Scene, count: int) -> list[Figure]:

@@ -136,6 +136,10 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
         self._watch(conn, event)
         self._waits[conn] = _Wait(react, give_up, time.monotonic() + seconds)
 
+    def _all_waits(self) -> list[tuple[Connection, _Wait]]:
+        with self._lock:
+            return list(self._waits.items())
+
     def _watch(self, conn: Connection, event: int) -> None:
         """Let the poller watch a connection for *event*, or no longer if that is 0."""
         if event == conn.watched_for:
@@ -331,9 +335,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
         if now < self._next_look and not force:
             return
         self._next_look = now + LOOK_SECONDS
-        with self._lock:
-            waits = list(self._waits.items())
-        for conn, wait in waits:
+        for conn, wait in self._all_waits():
             if force:
                 self._close(conn)
             elif wait.deadline <= now and self._waits.get(conn) is wait:
@@ -363,9 +365,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
         for listener in self.sockets:
             listener.close()
         super()._cap_keepalive(deadline)
-        with self._lock:
-            waits = list(self._waits.items())
-        for conn, wait in waits:
+        for conn, wait in self._all_waits():
             if wait.react == self._receive and not conn.incoming.has_begun:
                 wait.deadline = min(wait.deadline, deadline)
 

@@ -1,5 +1,6 @@
 """The step that marks stale tasks: many in few transactions, and none stops the others."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -36,6 +37,19 @@ def make_due(project: ProjectRef, count: int, **fields: Any) -> None:
     steps.tick()
 
 
+def break_firing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let no task of the name *broken* be marked; return what fires triggers otherwise."""
+    fire = firing.fire
+
+    def fail(project: ProjectRef, before: Any, after: Any, **options: Any) -> None:
+        if after.name == "broken":
+            raise ZeroDivisionError
+        fire(project, before, after, **options)
+
+    monkeypatch.setattr(firing, "fire", fail)
+    return fire
+
+
 def count(status: str) -> int:
     db.session.rollback()
     number = select(func.count()).select_from(Task).where(Task.status == status)
@@ -69,14 +83,7 @@ def test_task_that_cannot_be_marked_does_not_stop_the_others(
     make_due(project, 3)
     make_due(project, 1, name="broken")
     make_due(project, 3)
-    fire = firing.fire
-
-    def fail(project: ProjectRef, before: Any, after: Any, **options: Any) -> None:
-        if after.name == "broken":
-            raise ZeroDivisionError
-        fire(project, before, after, **options)
-
-    monkeypatch.setattr(firing, "fire", fail)
+    break_firing(monkeypatch)
 
     sweeps.mark_stale()
 
@@ -89,14 +96,7 @@ def test_page_of_tasks_that_cannot_be_marked_hides_none_behind_it(
     monkeypatch.setattr(sweeps, "BATCH", 2)
     make_due(project, 3, name="broken")
     make_due(project, 1)
-    fire = firing.fire
-
-    def fail(project: ProjectRef, before: Any, after: Any, **options: Any) -> None:
-        if after.name == "broken":
-            raise ZeroDivisionError
-        fire(project, before, after, **options)
-
-    monkeypatch.setattr(firing, "fire", fail)
+    fire = break_firing(monkeypatch)
 
     assert sweeps.mark_stale()
     assert sweeps.mark_stale()
