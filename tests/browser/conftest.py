@@ -4,7 +4,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,6 +19,7 @@ from playwright.sync_api import (
     Request,
     sync_playwright,
 )
+from playwright.sync_api import Error as PlaywrightError
 from werkzeug.serving import make_server
 
 HERE = Path(__file__).parent
@@ -53,6 +54,17 @@ def watch(context: BrowserContext, problems: list[str]) -> None:
     context.on("console", on_console)
     context.on("weberror", lambda error: problems.append(str(error.error)))
     context.on("request", on_request)
+
+
+def leave_pages(context: BrowserContext) -> None:
+    """Leave every page, so that none is loading when it is closed.
+
+    Chromium can forget to close a page whose navigation is just being committed:
+    microsoft/playwright#42366. A page that navigates by itself can interrupt this.
+    """
+    for page in context.pages:
+        with suppress(PlaywrightError):
+            page.goto("about:blank")
 
 
 @pytest.fixture(scope="session")
@@ -111,6 +123,7 @@ def new_page(
 
     yield open_page
     for context in contexts:
+        leave_pages(context)
         context.close()
     assert [one for one in problems if not any(part in one for part in expected_problems)] == []
 

@@ -557,10 +557,10 @@ def test_selecting_the_page_offers_all_that_match_and_asks_before_it_acts(
     expect(page.locator("[data-selected]")).to_have_text("All 1,204,312 selected")
     page.locator("[data-bulk-bar] .danger").click()
     expect(page.locator("#confirm-text")).to_have_text("Cancel these tasks?")
-    with page.expect_request(lambda request: request.method == "POST") as posted:
+    with page.expect_response(lambda response: response.request.method == "POST") as answered:
         page.locator("[data-confirm-yes]").click()
 
-    body = posted.value.post_data or ""
+    body = answered.value.request.post_data or ""
     assert (body.count("task=row-"), "all=1" in body) == (8, True)
 
 
