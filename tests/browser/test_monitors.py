@@ -69,6 +69,7 @@ def test_monitor_is_made_by_clicking_and_explained_while_typing(
     page = team.open("monitors/")
     axe(page)
     page.get_by_role("button", name="New monitor").first.click()
+    page.wait_for_url("**/monitors/new/**")  # Until its scripts run.
     preview = page.locator("#preview")
     expected_problems.append("net::ERR_FAILED")
     held: list[Route] = []
