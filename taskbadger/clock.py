@@ -2,6 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
+_MICROSECOND = timedelta(microseconds=1)
+_TWO_DIGITS = [f"{number:02}" for number in range(60)]
+
 
 def utcnow() -> datetime:
     """Return the current time, aware, in UTC."""
@@ -18,9 +21,16 @@ def to_wire(moment: datetime) -> str:
 
 def duration_to_wire(duration: timedelta) -> str:
     """Write a duration as ``[D ]HH:MM:SS[.ffffff]``."""
-    minutes, seconds = divmod(duration.seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    text = f"{hours:02d}:{minutes:02d}:{seconds:02d}"
-    if duration.days:
-        text = f"{duration.days} {text}"
-    return f"{text}.{duration.microseconds:06d}" if duration.microseconds else text
+    return microseconds_to_wire(duration // _MICROSECOND)
+
+
+def microseconds_to_wire(duration: int) -> str:
+    """Write a duration in microseconds like ``duration_to_wire``."""
+    seconds, microseconds = divmod(duration, 1_000_000)
+    minutes, second = divmod(seconds, 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    text = f"{_TWO_DIGITS[hour]}:{_TWO_DIGITS[minute]}:{_TWO_DIGITS[second]}"
+    if days:
+        text = f"{days} {text}"
+    return f"{text}.{microseconds:06}" if microseconds else text

@@ -4,7 +4,8 @@ import logging
 import sys
 import time
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, g
+from flask.globals import request_ctx
 
 from taskbadger.log_lines import LineFormatter
 from taskbadger.settings import Settings
@@ -52,11 +53,12 @@ def _start() -> None:
 
 
 def _log_request(response: Response) -> Response:
+    answered = request_ctx.request  # Once: each look at `request` finds it anew.
     extra = {
-        "method": request.method,
-        "path": request.path,
+        "method": answered.method,
+        "path": answered.path,
         "status": response.status_code,
-        "address": request.remote_addr,
+        "address": answered.remote_addr,
     }
     if "started" in g:  # It is missing if the request failed before `_start`.
         extra["ms"] = round((time.perf_counter() - g.started) * 1000, 1)

@@ -30,7 +30,7 @@ from taskbadger.errors import (
     UnsupportedMediaType,
     ValidationFailed,
 )
-from taskbadger.extensions import db, reading, writing
+from taskbadger.extensions import db, writing
 from taskbadger.process import current_process
 from taskbadger.schemas.body import Members, load, read_object
 from taskbadger.schemas.errors import Error
@@ -159,20 +159,14 @@ class ApiBlueprint(Blueprint):
             return
         check_accept(request.headers.get("Accept"))
         g.locate = self.locate
-        # Hold no lock while the body arrives: a client may send it arbitrarily slowly.
-        with reading():
-            g.access = authenticate()
-            g.project = None
-            if "project_slug" in g:
-                g.project = keys.open_project(
-                    g.access, g.organization_slug, g.project_slug, current_process().projects
-                )
-            elif "organization_slug" in g:
-                keys.open_organization(g.access, g.organization_slug)
-        self._check_scope(g.access)
-        _check_rate(g.access)
-        request.max_content_length = max(request.max_content_length or 0, self.min_body_limit)
-        check_body()
+        # Nothing here holds a lock: the body arrives afterwards, which may take arbitrarily long.
+        g.access = access = authenticate()
+        g.project = _open(access)
+        self._check_scope(access)
+        _check_rate(access)
+        if has_body():
+            request.max_content_length = max(request.max_content_length or 0, self.min_body_limit)
+            check_body()
 
     def _check_scope(self, access: Access) -> None:
         write_scope = self.write_scope or scopes.ADMIN
@@ -190,6 +184,17 @@ def _take_slugs(_endpoint: str | None, values: dict[str, Any] | None) -> None:
     for name in ("organization_slug", "project_slug"):
         if values and name in values:
             setattr(g, name, values.pop(name))
+
+
+def _open(access: Access) -> ProjectRef | None:
+    """Return the project of the URL, if it names one; raises NotFound if *access* has none such."""
+    if "organization_slug" not in g:
+        return None
+    if "project_slug" in g:
+        cache = current_process().projects
+        return keys.open_project(access, g.organization_slug, g.project_slug, cache)
+    keys.open_organization(access, g.organization_slug)
+    return None
 
 
 def current_project() -> ProjectRef:
@@ -282,6 +287,12 @@ def _check_rate(access: Access) -> None:
         db.session.commit()
     if wait:
         raise Throttled(wait)
+
+
+def has_body() -> bool:
+    """Say whether the request may have a body, by its headers (RFC 9112)."""
+    environ = request.environ
+    return "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ
 
 
 def check_body() -> None:

@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, PoolResetState, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DisconnectionError, OperationalError
 
@@ -48,7 +48,12 @@ def connect_options(timeout: float, *, session_features: bool) -> dict[str, Any]
         )
     else:
         connect["prepare_threshold"] = None
-    return {"pool_recycle": 1800, "pool_use_lifo": True, "connect_args": connect}
+    return {
+        "pool_recycle": 1800,
+        "pool_use_lifo": True,
+        "pool_reset_on_return": None,  # `_listen_for_uses` does, where there is something to do.
+        "connect_args": connect,
+    }
 
 
 def prepare_postgresql(engine: Engine, timeout: float) -> None:
@@ -86,25 +91,33 @@ def _wrong_encoding(name: str, encoding: str) -> str:
 def _listen_for_uses(engine: Engine) -> None:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        # A read sends its statement alone: BEGIN and ROLLBACK would be two more round trips.
         driver: Any = connection.connection.driver_connection
-        read_only = is_read_only(connection)
-        if driver.autocommit is not read_only:
-            try:
-                driver.autocommit = read_only
-            except psycopg.Error as error:  # The dialect wraps none that an event raises.
-                connection.connection.invalidate(error)
-                raise OperationalError("BEGIN", None, error, connection_invalidated=True) from error
+        try:
+            _choose_mode(driver, read_only=is_read_only(connection))
+        except psycopg.Error as error:  # The dialect wraps none that an event raises.
+            connection.connection.invalidate(error)
+            raise OperationalError("BEGIN", None, error, connection_invalidated=True) from error
+
+    @event.listens_for(engine, "reset")
+    def roll_back(connection: Any, _record: Any, state: PoolResetState) -> None:
+        if not (state.transaction_was_reset or connection.autocommit):
+            connection.rollback()
 
     @event.listens_for(engine, "checkin")
     def note_use(_connection: Any, record: Any) -> None:
         record.info["used"] = time.monotonic()
 
     @event.listens_for(engine, "checkout")
-    def ping_if_idle(connection: Any, record: Any, _proxy: Any) -> None:
-        if time.monotonic() - record.info.get("used", math.inf) < PING_AFTER_SECONDS:
-            return
+    def prepare_for_use(connection: Any, record: Any, _proxy: Any) -> None:
         try:
-            engine.dialect.do_ping(connection)
+            if time.monotonic() - record.info.get("used", math.inf) >= PING_AFTER_SECONDS:
+                engine.dialect.do_ping(connection)
+            _choose_mode(connection, read_only=record.info["read_only"])
         except engine.dialect.loaded_dbapi.Error as error:
             raise DisconnectionError("the connection was lost while idle") from error
+
+
+def _choose_mode(driver: Any, *, read_only: bool) -> None:
+    """Let a read send its statement alone: BEGIN and ROLLBACK would be two more round trips."""
+    if driver.autocommit is not read_only:
+        driver.autocommit = read_only

@@ -28,7 +28,11 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from taskbadger.extensions.base import db
-from taskbadger.extensions.transactions import current_connection, reading_connection
+from taskbadger.extensions.transactions import (
+    current_connection,
+    is_read_only,
+    reading_connection,
+)
 
 Row = TypeVar("Row")
 Values = Mapping[str, Any]
@@ -188,15 +192,13 @@ class _Form:
 
     def results(self, rows: Sequence[tuple[Any, ...]]) -> Iterable[Sequence[Any]]:
         """Return the driver's rows with their values converted."""
-        if not self._conversions:
+        if not self._conversions or not rows:
             return rows
-        return map(self._result, rows)
-
-    def _result(self, row: tuple[Any, ...]) -> Sequence[Any]:
-        found = list(row)
+        # A column at a time costs half as much as a row at a time.
+        columns: list[Iterable[Any]] = list(zip(*rows, strict=True))
         for place, convert in self._conversions:
-            found[place] = convert(found[place])
-        return found
+            columns[place] = map(convert, columns[place])
+        return zip(*columns, strict=True)
 
 
 def _picker(names: Sequence[str]) -> Callable[[Values], Iterable[Any]]:
@@ -234,7 +236,7 @@ def _run(
     fetches: bool = False,
     many: bool = False,
 ) -> list[tuple[Any, ...]]:
-    if not connection.in_transaction():
+    if not connection.in_transaction() and not is_read_only(connection):
         connection.begin()
     cursor: Any = None
     try:

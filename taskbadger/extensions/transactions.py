@@ -41,7 +41,7 @@ def set_transactions(*, read_only: bool) -> None:
 
 
 def is_read_only(connection: Connection) -> bool:
-    """Say whether the transaction of *connection* began as one that only reads."""
+    """Say whether the transaction of *connection* only reads, whether it began or will begin."""
     return bool(connection.info.get("read_only"))
 
 
@@ -145,7 +145,10 @@ def current_connection() -> Connection:
 
 @contextmanager
 def reading_connection() -> Iterator[Connection]:
-    """Let a block read on a connection of its own, without a lock."""
+    """Let a block read on a connection of its own, without a lock.
+
+    Nothing has to begin there: each statement is sent alone.
+    """
     token = _read_only.set(True)
     try:
         with db.engine.connect() as connection:
@@ -168,8 +171,12 @@ def read_outside_session(
 def enforce_read_only(engine: Engine) -> None:
     """Note on each connection how its transaction begins, and refuse writes accordingly.
 
-    Call this before any other listener for ``begin`` is added: those rely on the note.
+    Call this before other listeners for ``checkout`` and ``begin``: they rely on the note.
     """
+
+    @event.listens_for(engine, "checkout")
+    def note_early(_connection: Any, record: Any, _proxy: Any) -> None:
+        record.info["read_only"] = _read_only.get()
 
     @event.listens_for(engine, "begin")
     def note(connection: Connection) -> None:

@@ -15,9 +15,11 @@ from taskbadger.models.task import Task, TaskEvent
 from taskbadger.models.types import (
     Column,
     Microseconds,
+    TaskId,
     UTCDateTime,
     WireDateTime,
     WireMicroseconds,
+    WireTaskId,
 )
 
 TASKS = cast(Table, Task.__table__)
@@ -162,7 +164,9 @@ def columns_of(
 
 
 def _as_text(column: Column) -> Column:
-    """Read a time or duration as the text of the wire, because responses need nothing else."""
+    """Read a value as the text of the wire, because responses need nothing else."""
+    if isinstance(column.type, TaskId):
+        return type_coerce(column, WireTaskId).label(column.key)
     if isinstance(column.type, UTCDateTime):
         return type_coerce(column, WireDateTime).label(column.key)
     if isinstance(column.type, Microseconds):

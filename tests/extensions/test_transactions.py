@@ -1,6 +1,7 @@
 """Transactions that only read: what they refuse, and what a read outside the session sees."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from conftest import count_queries
@@ -186,15 +187,32 @@ def test_a_read_outside_the_session_refuses_to_write(app: Flask) -> None:
 def test_a_read_is_one_round_trip(app: Flask) -> None:
     with reading(), count_queries() as statements:
         db.session.scalar(select(func.count(Organization.id)))
-        driver = db.session.connection().connection.driver_connection
-        in_transaction = (
-            driver.in_transaction
-            if db.engine.dialect.name == "sqlite"
-            else driver.info.transaction_status.name != "IDLE"
-        )
+        in_transaction = is_in_transaction(db.session.connection().connection.driver_connection)
 
     assert statements == ["SELECT count(organization.id) AS count_1 \nFROM organization"]
     assert not in_transaction
+
+
+def test_a_connection_is_given_back_without_its_transaction(app: Flask) -> None:
+    make_organization()
+    raw = db.engine.raw_connection()
+    cursor = raw.cursor()
+    if db.engine.dialect.name == "sqlite":
+        cursor.execute("BEGIN")
+    cursor.execute("UPDATE organization SET name = 'after'")
+    driver = raw.driver_connection
+    assert is_in_transaction(driver)
+
+    raw.close()
+
+    assert not is_in_transaction(driver)
+    assert names() == ["before"]
+
+
+def is_in_transaction(driver: Any) -> bool:
+    if db.engine.dialect.name == "sqlite":
+        return bool(driver.in_transaction)
+    return bool(driver.info.transaction_status)
 
 
 def test_a_transaction_commits_the_statements_and_the_session_together(app: Flask) -> None:

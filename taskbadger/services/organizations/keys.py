@@ -11,7 +11,7 @@ from taskbadger.domain import keys
 from taskbadger.domain.identity import Access, Actor, ProjectRef
 from taskbadger.domain.scopes import ADMIN
 from taskbadger.errors import AuthenticationFailed, NotFound, ValidationFailed
-from taskbadger.extensions import db
+from taskbadger.extensions import db, reading
 from taskbadger.models import ApiKey, Organization, Project
 from taskbadger.models.account import DEFAULT_SCOPES, SCOPES
 from taskbadger.services.organizations import audit, projects
@@ -29,7 +29,8 @@ def authenticate(text: str, cache: TimedCache[str, Access], *, now: datetime) ->
     digest = keys.digest(token.secret)
     access = cache.get(digest)
     if access is None:
-        access = _load_access(digest, now)
+        with reading():
+            access = _load_access(digest, now)
         cache.put(digest, access)
     if token.organization is not None and not _has_slugs(access, token):
         raise AuthenticationFailed()
@@ -85,7 +86,8 @@ def open_project(
     name = (access.organization_id, project)
     found = cache.get(name)
     if found is None:
-        found = projects.find_project_ref(access.organization_id, organization, project)
+        with reading():
+            found = projects.find_project_ref(access.organization_id, organization, project)
         cache.put(name, found)
     return found
 

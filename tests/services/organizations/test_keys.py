@@ -103,6 +103,7 @@ def test_authentication_tells_what_a_key_opens(organization: Organization) -> No
     key, secret = keys.create_key(
         organization, None, name="ci", scopes="admin,read", actor=PLUGIN, now=NOW
     )
+    db.session.commit()
 
     access = keys.authenticate(secret, TimedCache(60.0), now=NOW)
 
@@ -123,6 +124,7 @@ def test_authentication_tells_what_a_key_opens(organization: Organization) -> No
 def test_key_that_is_over_opens_nothing(organization: Organization, trouble: str) -> None:
     key, secret = keys.create_key(organization, None, name="ci", actor=PLUGIN, now=NOW)
     setattr(key, trouble, NOW)
+    db.session.commit()
 
     with pytest.raises(AuthenticationFailed):
         keys.authenticate(secret, TimedCache(60.0), now=NOW)

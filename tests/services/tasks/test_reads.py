@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 from conftest import make_project
 from flask import Flask
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 from taskbadger.domain import ids
 from taskbadger.domain.identity import Actor, ProjectRef
 from taskbadger.errors import NotFound
 from taskbadger.extensions import db
 from taskbadger.models import GlobalAction, Task
-from taskbadger.models.task_rows import TaskState, WireTask
+from taskbadger.models.task_rows import TASKS, TaskState, WireTask
 from taskbadger.services.tasks import reads, write
 
 CI = Actor("key", "ci")
@@ -51,6 +51,22 @@ def test_wire_task_has_times_as_text(project: ProjectRef) -> None:
         stale_timeout=None,
     )
     assert (row.id, row.created) == (task.id, "2026-01-01T00:00:00.000000Z")
+
+
+def test_row_of_an_answer_is_what_the_state_becomes(project: ProjectRef) -> None:
+    identities = ["-" * 21 + "w", "_" * 21 + "w", "A" * 22]
+    first, last = "0987-06-05T04:03:02.000001Z", "2024-02-29T23:59:59.999999Z"
+    moment = datetime.fromisoformat
+    state = make_task(project)._replace(created=moment(first), end_time=moment(last))
+    for identity in identities:
+        values = state._replace(id=identity, parent=identity)._asdict()
+        db.session.execute(insert(TASKS).values(values))
+    db.session.commit()
+
+    rows = [reads.get_wire_task(project, identity) for identity in identities]
+
+    assert [(row.id, row.parent) for row in rows] == [(one, one) for one in identities]
+    assert {(row.created, row.end_time) for row in rows} == {(first, last)}
 
 
 def test_locked_state_is_the_state_that_was_written(project: ProjectRef) -> None:
