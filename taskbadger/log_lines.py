@@ -1,4 +1,4 @@
-"""Log records as lines: JSON for machines, or text for people.
+"""Log records as lines: JSON for machines, or text for people; and how they are written.
 
 It imports only the standard library, because the supervisor does. A request writes a line, so
 this is on the hot path.
@@ -6,8 +6,18 @@ this is on the hot path.
 
 import json
 import logging
+import os
+import threading
+import time
+from collections import deque
 from datetime import UTC, datetime
 from itertools import islice
+from typing import TextIO
+
+WRITE_SECONDS = 0.05
+"""How late a line may be written."""
+MAX_WAITING = 10_000
+"""How many lines may wait for a reader that is slow; the next one waits for it."""
 
 
 class LineFormatter(logging.Formatter):
@@ -48,3 +58,75 @@ _STANDARD_COUNT = len(vars(logging.makeLogRecord({})))
 _ADDED_LATER = {"message", "asctime", "taskName"}
 """What other formatters add to a record."""
 _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+
+
+class GatheringHandler(logging.StreamHandler[TextIO]):
+    """Writes the records of a moment together, from a thread of its own.
+
+    Each write lets other threads run, and a thread of a request would have to wait until it may
+    go on. A warning and what is worse is written at once, after what came before it.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._records: deque[logging.LogRecord] = deque()
+        self._begin()
+        os.register_at_fork(after_in_child=self._begin_in_child)
+
+    def _begin(self) -> None:
+        self._has_records = threading.Event()
+        self._writer: threading.Thread | None = None
+
+    def _begin_in_child(self) -> None:
+        self._records.clear()  # The parent writes them.
+        self._begin()
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Write a record soon. Unlike logging's own, this takes no lock."""
+        self._records.append(record)
+        if record.levelno >= logging.WARNING or len(self._records) > MAX_WAITING:
+            self.flush()
+        elif not self._has_records.is_set():
+            self._has_records.set()
+            if self._writer is None:
+                self._start_writer()
+        return True
+
+    def flush(self) -> None:
+        """Write everything now."""
+        self.acquire()
+        try:
+            lines = []
+            while self._records:
+                lines.append(self._line(self._records.popleft()))
+            if lines:
+                self.stream.write("".join(lines))
+                self.stream.flush()
+        except (OSError, ValueError):  # Nobody reads any more, and there is nobody to tell.
+            self._records.clear()
+        finally:
+            self.release()
+
+    def _line(self, record: logging.LogRecord) -> str:
+        try:
+            return self.format(record) + self.terminator
+        except Exception:
+            self.handleError(record)
+            return ""
+
+    def _start_writer(self) -> None:
+        writer = threading.Thread(target=self._write_late, name="log", daemon=True)
+        try:
+            writer.start()
+        except RuntimeError:  # There are too many threads, or the interpreter ends.
+            self.flush()
+            self._has_records.clear()
+        else:
+            self._writer = writer
+
+    def _write_late(self) -> None:
+        while True:
+            self._has_records.wait()
+            time.sleep(WRITE_SECONDS)
+            self._has_records.clear()
+            self.flush()

@@ -7,7 +7,7 @@ import time
 from flask import Flask, Response, g
 from flask.globals import request_ctx
 
-from taskbadger.log_lines import LineFormatter
+from taskbadger.log_lines import GatheringHandler, LineFormatter
 from taskbadger.settings import Settings
 
 log = logging.getLogger("taskbadger.request")
@@ -30,7 +30,7 @@ def configure(settings: Settings) -> None:
     if settings.TESTING:
         return
     _gather_less()
-    handler = logging.StreamHandler(sys.stderr)
+    handler = GatheringHandler(sys.stderr)
     handler.setFormatter(LineFormatter(settings.LOG_FORMAT))
     logging.getLogger().handlers[:] = [handler]
     logging.captureWarnings(capture=True)

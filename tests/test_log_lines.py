@@ -3,9 +3,17 @@
 import io
 import json
 import logging
+import os
+import subprocess
 import sys
+import threading
+from contextlib import suppress
 
-from taskbadger.log_lines import LineFormatter
+import pytest
+from processes import wait_until
+
+from taskbadger import log_lines
+from taskbadger.log_lines import GatheringHandler, LineFormatter
 
 
 def write(kind: str) -> str:
@@ -84,3 +92,115 @@ def test_what_clients_send_stays_within_its_line() -> None:
     assert "'request a\\nb'" in lines[0]
     assert r"path='/x\n\x1b[2J'" in lines[0]
     assert fact["path"] == "/x\n\x1b[2J"
+
+
+class CountingStream(io.StringIO):
+    """Text that counts how often somebody wrote to it."""
+
+    writes = 0
+
+    def write(self, text: str) -> int:
+        self.writes += 1
+        return super().write(text)
+
+
+@pytest.fixture
+def stream() -> CountingStream:
+    return CountingStream()
+
+
+@pytest.fixture
+def logger(stream: CountingStream) -> logging.Logger:
+    made = logging.Logger("test")
+    made.addHandler(GatheringHandler(stream))
+    return made
+
+
+def test_records_of_a_moment_are_written_together(
+    logger: logging.Logger, stream: CountingStream
+) -> None:
+    for number in range(100):
+        logger.info("line %s", number)
+    assert stream.getvalue() == ""
+
+    wait_until(lambda: stream.writes, "the lines")
+
+    assert stream.getvalue().splitlines() == [f"line {number}" for number in range(100)]
+    assert stream.writes == 1
+    logger.info("later")
+    wait_until(lambda: stream.getvalue().endswith("later\n"), "the last line")
+
+
+def test_a_warning_is_written_at_once_after_what_came_before(
+    logger: logging.Logger, stream: CountingStream
+) -> None:
+    logger.info("first")
+    logger.warning("second")
+
+    assert stream.getvalue() == "first\nsecond\n"
+
+
+def test_records_that_are_too_many_are_written_at_once(
+    logger: logging.Logger, stream: CountingStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_lines, "MAX_WAITING", 2)
+
+    for number in range(3):
+        logger.info("%s", number)
+
+    assert stream.getvalue() == "0\n1\n2\n"
+
+
+def test_without_a_thread_records_are_written_at_once(
+    logger: logging.Logger, stream: CountingStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    logger.info("first")
+    assert stream.getvalue() == "first\n"
+
+    monkeypatch.undo()
+    logger.info("second")
+    wait_until(lambda: stream.getvalue() == "first\nsecond\n", "the second line")
+
+
+def test_a_stream_that_nobody_reads_stops_nobody(logger: logging.Logger) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as broken:
+        logger.handlers[:] = [GatheringHandler(broken)]
+        logger.info("first")
+        logger.warning("second")
+        with suppress(OSError):
+            broken.close()
+
+
+def test_a_record_that_cannot_be_written_leaves_the_others(
+    logger: logging.Logger, stream: CountingStream, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logger.info("%s")
+    logger.info("%d", "wrong")
+    logger.warning("right")
+
+    assert stream.getvalue() == "%s\nright\n"
+    assert "--- Logging error ---" in capsys.readouterr().err
+
+
+def test_what_is_left_at_the_end_is_written_once_also_after_a_fork() -> None:
+    code = (
+        "import logging, os, sys\n"
+        "from taskbadger.log_lines import GatheringHandler\n"
+        "logging.basicConfig(level='INFO', format='%(message)s', handlers=[GatheringHandler(sys.stderr)])\n"
+        "logging.info('parent')\n"
+        "child = os.fork()\n"
+        "if child:\n"
+        "    os.waitpid(child, 0)\n"
+        "else:\n"
+        "    logging.info('child')\n"
+    )
+
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert ended.stderr == "child\nparent\n"
