@@ -5,9 +5,9 @@ cost of a list page. ``tests/schemas/test_tasks.py`` checks that the two agree.
 """
 
 import json
-from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping
 from json.encoder import encode_basestring as quote
+from operator import attrgetter
 from typing import Any
 
 from marshmallow import EXCLUDE, ValidationError, fields
@@ -253,14 +253,25 @@ class TaskEvent(RequestSchema):
 
 def write_task(task: TaskState, place: "Place") -> str:
     """Return a task that was locked or written as the JSON that *Task* describes."""
-    columns = (getattr(task, name) for name in WireTask._fields)
-    return write_row(WireTask._make(map(_as_wire, columns)), place)
+    columns = list(_wire_columns(task))
+    for column, write in _WRITTEN.items():
+        if columns[column] is not None:
+            columns[column] = write(columns[column])
+    return write_row(WireTask._make(columns), place)
 
 
-def _as_wire(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return to_wire(value)
-    return duration_to_wire(value) if isinstance(value, timedelta) else value
+_wire_columns = attrgetter(*WireTask._fields)
+_WRITTEN: dict[int, Callable[[Any], str]] = {
+    WireTask._fields.index(name): write
+    for name, write in (
+        ("created", to_wire),
+        ("updated", to_wire),
+        ("start_time", to_wire),
+        ("end_time", to_wire),
+        ("time_to_start", duration_to_wire),
+    )
+}
+"""How the columns are written that are not as on the wire."""
 
 
 def write_row(task: WireTask, place: "Place") -> str:
