@@ -3,10 +3,11 @@
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, Executable, Row, event
 from sqlalchemy.exc import DBAPIError
@@ -22,6 +23,10 @@ R = TypeVar("R")
 _RETRIES = 3
 
 _read_only: ContextVar[bool] = ContextVar("read_only", default=False)
+
+Block = Callable[[], AbstractContextManager[None]]
+_blocks: WeakKeyDictionary[Engine, Block] = WeakKeyDictionary()
+"""What each ``transaction`` of an engine runs within."""
 
 _READ = re.compile(r"\s*(?:SELECT|WITH|PRAGMA(?![^=]*=))\b", re.IGNORECASE)
 _CHANGE = re.compile(
@@ -106,6 +111,11 @@ def roll_back() -> None:
         end_session()
 
 
+def run_within(engine: Engine, block: Block) -> None:
+    """Let each ``transaction`` of *engine* take its connection and give it back within *block*."""
+    _blocks[engine] = block
+
+
 @contextmanager
 def transaction() -> Iterator[None]:
     """Run a block in one transaction that writes, and commit it; roll back if the block raises.
@@ -113,7 +123,9 @@ def transaction() -> Iterator[None]:
     For the hot paths: it costs less than a session's own. What the block does in the session
     belongs to the same transaction.
     """
-    with writing(), db.engine.connect() as connection, connection.begin():
+    engine = db.engine
+    block = _blocks.get(engine, nullcontext)
+    with writing(), block(), engine.connect() as connection, connection.begin():
         token = joined_connection.set(connection)
         try:
             yield
