@@ -192,7 +192,7 @@ def test_another_process_that_never_ends_its_turn_is_not_waited_for(path: str) -
             began = time.monotonic()
             with pytest.raises(TimeoutError, match="another process"):
                 ours.take(began + 0.1)
-            assert 0.1 <= time.monotonic() - began < 0.2
+            assert 0.1 <= time.monotonic() - began < 0.4
 
     ours.take(soon())
     ours.give_back()
