@@ -196,7 +196,8 @@ class Turns:
     def _keep(self, requests: SimpleQueue[float | None]) -> None:
         """Wait for the file lock whenever somebody asks."""
         for rest in iter(requests.get, None):
-            time.sleep(rest)
+            if rest:  # Even a sleep of no time would let other threads go first.
+                time.sleep(rest)
             try:
                 fcntl.flock(self._open(), fcntl.LOCK_EX)
             except Exception as error:
