@@ -192,7 +192,8 @@ def test_what_is_left_at_the_end_is_written_once_also_after_a_fork() -> None:
     code = (
         "import logging, os, sys\n"
         "from taskbadger.log_lines import GatheringHandler\n"
-        "logging.basicConfig(level='INFO', format='%(message)s', handlers=[GatheringHandler(sys.stderr)])\n"
+        "handlers = [GatheringHandler(sys.stderr)]\n"
+        "logging.basicConfig(level='INFO', format='%(message)s', handlers=handlers)\n"
         "logging.info('parent')\n"
         "child = os.fork()\n"
         "if child:\n"
