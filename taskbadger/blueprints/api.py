@@ -7,7 +7,7 @@ from inspect import getdoc
 from typing import Any
 
 from flask import Blueprint as FlaskBlueprint
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, g, request
 from flask.views import View
 from flask_httpauth import HTTPTokenAuth
 from flask_smorest import Api as SmorestApi
@@ -277,7 +277,7 @@ def _quality(parameters: list[str]) -> float:
 
 
 def _check_rate(access: Access) -> None:
-    limit = current_app.config["RATE_LIMIT"]
+    limit = current_process().settings.RATE_LIMIT
     if not limit:
         return
     with writing():
@@ -320,7 +320,7 @@ def _measure(limit: int) -> int:
 
 def base_url() -> str:
     """Return the prefix of links: the setting, or the address of this request."""
-    setting: str = current_app.config["BASE_URL"].rstrip("/")
+    setting = current_process().base_url
     return setting or _root_url(request.scheme, request.host, request.root_path)
 
 

@@ -1,6 +1,6 @@
 """Protection of pages: headers, cookies and the CSRF check. The API uses keys instead."""
 
-from flask import Flask, Request, Response, current_app, request
+from flask import Flask, Request, Response, request
 from flask.sessions import NullSession, SecureCookieSession, SecureCookieSessionInterface
 from flask_smorest import Api
 from flask_wtf import CSRFProtect
@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException
 from taskbadger.blueprints.errors import is_api_request
 from taskbadger.blueprints.live import is_live_request
 from taskbadger.blueprints.problems import page_for, problem_page
+from taskbadger.process import current_process
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -50,7 +51,7 @@ class StateCookies(SecureCookieSessionInterface):
 
 def is_secure() -> bool:
     """Say whether the visitor uses https, so that cookies must be limited to it."""
-    return request.is_secure or str(current_app.config["BASE_URL"]).startswith("https:")
+    return request.is_secure or current_process().base_url.startswith("https:")
 
 
 def cookie_path() -> str:

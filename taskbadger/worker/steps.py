@@ -10,7 +10,6 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TypeVar, TypeVarTuple
 
-from flask import current_app
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -103,7 +102,7 @@ def _keep(claimed: list[Claimed], seen: Seen) -> list[Claimed]:
 
 
 def _lease() -> timedelta:
-    return timedelta(seconds=current_app.config["WORKER_LEASE_SECONDS"])
+    return timedelta(seconds=current_process().settings.WORKER_LEASE_SECONDS)
 
 
 def send(claimed: Claimed) -> None:

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import TypeVar
 
-from flask import current_app, g, request
+from flask import g, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from taskbadger.blueprints.security import cookie_path, is_secure
@@ -13,6 +13,7 @@ from taskbadger.domain.identity import Actor
 from taskbadger.errors import NotFound
 from taskbadger.extensions import db, writing
 from taskbadger.models import Membership, Organization, Project, User
+from taskbadger.process import current_process
 from taskbadger.services.organizations import projects
 from taskbadger.services.people import sessions
 from taskbadger.services.people.sessions import Member, Visit
@@ -26,7 +27,7 @@ T = TypeVar("T")
 
 def idle_time() -> timedelta:
     """Return how long a session lasts without a visit."""
-    return timedelta(hours=current_app.config["SESSION_HOURS"])
+    return timedelta(hours=current_process().settings.SESSION_HOURS)
 
 
 def find_visit() -> Visit | None:
