@@ -217,12 +217,15 @@ def bench(kind: str, sizes: list[int], count: int, rounds: int) -> None:
                 gunicorn("wsgi:app", WORKER, environment) as server,
             ):
                 for _ in range(rounds):
-                    for one in requests:
-                        port, process = bare if one.kind == "bare" else server
-                        number = count // rounds // (4 if one.kind in ("list", "last") else 1)
-                        result, cpu = measure(port, process, one, count=number, headers=headers)
-                        base = cpu if one.kind == "bare" else found["bare"][-1].cpu
-                        found[one.kind].append(Round(result, cpu, cpu / base))
+                    for sent in requests:
+                        name = sent.kind
+                        port, process = bare if name == "bare" else server
+                        share = 4 if name in ("list", "last") else 1
+                        number = max(1, count // rounds // share)
+                        given = {} if name == "bare" else headers
+                        result, cpu = measure(port, process, sent, count=number, headers=given)
+                        base = cpu if name == "bare" else found["bare"][-1].cpu
+                        found[name].append(Round(result, cpu, cpu / base))
             for name in KINDS:
                 show(kind, tasks, name, found[name])
 
@@ -234,21 +237,23 @@ class Round(NamedTuple):
     cpu: float
     """Milliseconds per request."""
     ratio: float
-    """Of them to those of the bare route in the same round."""
+    """Its CPU time divided by that of the bare route in the same round."""
 
 
 def show(kind: str, tasks: int, name: str, rounds: list[Round]) -> None:
     """Print one row."""
     rate, cpu, ratio = (
         median(values)
-        for values in zip(*((one.result.rate, one.cpu, one.ratio) for one in rounds), strict=True)
+        for values in zip(
+            *((each.result.rate, each.cpu, each.ratio) for each in rounds), strict=True
+        )
     )
-    latencies = sorted(seconds for one in rounds for seconds in one.result.latencies)
-    p50, p99 = (latencies[int(len(latencies) * share)] * 1000 for share in (0.5, 0.99))
+    together = Result(0.0, [wait for each in rounds for wait in each.result.latencies], 0)
+    p50, p99 = (together.percentile(share) * 1000 for share in (0.5, 0.99))
     cost = Figure(f"{name}, {tasks:,} tasks", kind, round(ratio, 3), "× bare", GOALS.get(name))
     goal = MAX_P99 if kind == "sqlite" and name in ("create", "update") else None
     wait = Figure(f"{name}, {tasks:,} tasks, p99", kind, round(p99, 1), "ms", goal)
-    spread = f"{min(one.ratio for one in rounds):.2f}-{max(one.ratio for one in rounds):.2f}"
+    spread = f"{min(each.ratio for each in rounds):.2f}-{max(each.ratio for each in rounds):.2f}"
     print(
         f"{kind:10} {tasks:>9,} {name:7} {rate:8.0f}/s  "
         f"p50 {p50:6.1f} ms  p99 {p99:6.1f} ms {wait.verdict:18}"

@@ -10,8 +10,11 @@ import os
 import threading
 import time
 from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
+from select import PIPE_BUF
 from typing import TextIO
 
 WRITE_SECONDS = 0.05
@@ -82,7 +85,9 @@ class GatheringHandler(logging.StreamHandler[TextIO]):
         self._begin()
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Write a record soon. Unlike logging's own, this takes no lock."""
+        """Write a record soon; its text is made only then."""
+        if not self.filter(record):
+            return False
         self._records.append(record)
         if record.levelno >= logging.WARNING or len(self._records) > MAX_WAITING:
             self.flush()
@@ -93,17 +98,16 @@ class GatheringHandler(logging.StreamHandler[TextIO]):
         return True
 
     def flush(self) -> None:
-        """Write everything now."""
+        """Write everything now; what cannot be written is lost, since there is nobody to tell."""
         self.acquire()
         try:
             lines = []
             while self._records:
                 lines.append(self._line(self._records.popleft()))
-            if lines:
-                self.stream.write("".join(lines))
-                self.stream.flush()
-        except (OSError, ValueError):  # Nobody reads any more, and there is nobody to tell.
-            self._records.clear()
+            with suppress(Exception):
+                for piece in _pieces(lines):
+                    self.stream.write(piece)
+                    self.stream.flush()
         finally:
             self.release()
 
@@ -130,3 +134,19 @@ class GatheringHandler(logging.StreamHandler[TextIO]):
             time.sleep(WRITE_SECONDS)
             self._has_records.clear()
             self.flush()
+
+
+def _pieces(lines: Iterable[str]) -> Iterator[str]:
+    """Join lines to pieces that a pipe keeps whole, though several processes write to it.
+
+    POSIX promises that for PIPE_BUF bytes at a time.
+    """
+    piece, size = "", 0
+    for line in lines:
+        length = len(line.encode(errors="replace"))
+        if piece and size + length > PIPE_BUF:
+            yield piece
+            piece, size = "", 0
+        piece, size = piece + line, size + length
+    if piece:
+        yield piece

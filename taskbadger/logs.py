@@ -30,10 +30,18 @@ def configure(settings: Settings) -> None:
     if settings.TESTING:
         return
     _gather_less()
-    handler = GatheringHandler(sys.stderr)
+    handler = _handler()
     handler.setFormatter(LineFormatter(settings.LOG_FORMAT))
     logging.getLogger().handlers[:] = [handler]
     logging.captureWarnings(capture=True)
+
+
+def _handler() -> GatheringHandler:
+    """Return the handler that there is, since each has a thread; else a new one."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, GatheringHandler) and handler.stream is sys.stderr:
+            return handler
+    return GatheringHandler(sys.stderr)
 
 
 def _gather_less() -> None:

@@ -233,7 +233,7 @@ def hand_over(plan: Plan) -> Never:
     os.set_inheritable(reader, True)
     os.write(writer, json.dumps(asdict(plan)).encode())
     sys.stdout.flush()
-    sys.stderr.flush()
+    logging.shutdown()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # A reload now would change nothing.
     # -P: the current folder may contain anything.
     os.execv(  # noqa: S606 - ourselves

@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import threading
+import time
+from collections import Counter
 from contextlib import suppress
 
 import pytest
@@ -205,3 +207,45 @@ def test_what_is_left_at_the_end_is_written_once_also_after_a_fork() -> None:
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert ended.stderr == "child\nparent\n"
+
+
+def test_lines_of_several_processes_stay_whole_when_the_reader_is_slow() -> None:
+    code = (
+        "import logging, sys\n"
+        "from taskbadger.log_lines import GatheringHandler\n"
+        "handlers = [GatheringHandler(sys.stderr)]\n"
+        "logging.basicConfig(level='INFO', format='%(message)s', handlers=handlers)\n"
+        "for number in range(3000):\n"
+        "    logging.info('%s', sys.argv[1] * 99)\n"
+    )
+    reader, writer = os.pipe()
+    writing = [
+        subprocess.Popen([sys.executable, "-c", code, letter], stderr=writer) for letter in "ab"
+    ]
+    os.close(writer)
+    with os.fdopen(reader, "rb", buffering=0) as pipe:
+        text = b""
+        while read := pipe.read(4096):
+            text += read
+            time.sleep(0.0005)
+    assert [process.wait() for process in writing] == [0, 0]
+
+    assert Counter(text.decode().split()) == {"a" * 99: 3000, "b" * 99: 3000}
+
+
+def test_without_standard_error_nobody_fails(logger: logging.Logger) -> None:
+    handler = GatheringHandler(None)  # type: ignore[arg-type]  # So it is after `2>&-`.
+    handler.stream = None  # type: ignore[assignment]
+    logger.handlers[:] = [handler]
+
+    logger.info("first")
+    logger.warning("second")
+
+
+def test_filters_of_the_handler_apply(logger: logging.Logger, stream: CountingStream) -> None:
+    logger.handlers[0].addFilter(lambda record: record.getMessage() != "left out")
+
+    logger.warning("left out")
+    logger.warning("kept")
+
+    assert stream.getvalue() == "kept\n"

@@ -2,6 +2,9 @@
 
 import json
 import logging
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -85,3 +88,22 @@ def test_an_unexpected_error_is_logged_without_what_the_client_sent(
     assert answer.status_code in (500, 503)  # SQLite has one error for all that is wrong.
     assert "no_such_table" in written
     assert "unmentionable" not in written
+
+
+def test_logs_that_are_configured_again_keep_their_handler() -> None:
+    """Each has a thread, and a reload of ``serve`` configures logs again."""
+    code = (
+        "import logging, threading\n"
+        "from taskbadger import logs\n"
+        "from taskbadger.settings import Settings\n"
+        "settings = Settings(SECRET_KEY='0123456789' * 4, LOG_FORMAT='console')\n"
+        "for number in range(5):\n"
+        "    logs.configure(settings)\n"
+        "    logging.getLogger('taskbadger').info('line %s', number)\n"
+        "print(threading.active_count())\n"
+    )
+
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert ended.stdout == "2\n"
+    assert re.findall(r"line \d", ended.stderr) == [f"line {number}" for number in range(5)]

@@ -164,7 +164,7 @@ class ApiBlueprint(Blueprint):
         g.project = _open(access)
         self._check_scope(access)
         _check_rate(access)
-        if has_body():
+        if _has_body():
             request.max_content_length = max(request.max_content_length or 0, self.min_body_limit)
             check_body()
 
@@ -289,7 +289,7 @@ def _check_rate(access: Access) -> None:
         raise Throttled(wait)
 
 
-def has_body() -> bool:
+def _has_body() -> bool:
     """Say whether the request may have a body, by its headers (RFC 9112)."""
     environ = request.environ
     return "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ

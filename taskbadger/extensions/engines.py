@@ -66,6 +66,7 @@ def engine_options(config: dict[str, Any], url: URL) -> dict[str, Any]:
         "pool_size": max(config["THREADS"], config["WORKER_THREADS"]) + 2,
         "max_overflow": 4,
         "pool_timeout": timeout,
+        "pool_use_lifo": True,
     }
     if url.get_backend_name() == "sqlite":
         return {**shared, **sqlite.connect_options(timeout)}

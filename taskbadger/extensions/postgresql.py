@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, PoolResetState, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DisconnectionError, OperationalError
@@ -50,7 +51,6 @@ def connect_options(timeout: float, *, session_features: bool) -> dict[str, Any]
         connect["prepare_threshold"] = None
     return {
         "pool_recycle": 1800,
-        "pool_use_lifo": True,
         "pool_reset_on_return": None,  # `_listen_for_uses` does, where there is something to do.
         "connect_args": connect,
     }
@@ -100,7 +100,8 @@ def _listen_for_uses(engine: Engine) -> None:
 
     @event.listens_for(engine, "reset")
     def roll_back(connection: Any, _record: Any, state: PoolResetState) -> None:
-        if not (state.transaction_was_reset or connection.autocommit):
+        is_idle = connection.info.transaction_status == TransactionStatus.IDLE
+        if not (state.transaction_was_reset or is_idle):
             connection.rollback()
 
     @event.listens_for(engine, "checkin")
@@ -113,7 +114,7 @@ def _listen_for_uses(engine: Engine) -> None:
             if time.monotonic() - record.info.get("used", math.inf) >= PING_AFTER_SECONDS:
                 engine.dialect.do_ping(connection)
             _choose_mode(connection, read_only=record.info["read_only"])
-        except engine.dialect.loaded_dbapi.Error as error:
+        except psycopg.OperationalError as error:
             raise DisconnectionError("the connection was lost while idle") from error
 
 

@@ -4,9 +4,6 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
@@ -15,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from taskbadger import time_limit
 from taskbadger.errors import SettingsError
-from taskbadger.extensions.transactions import is_read_only, run_within
+from taskbadger.extensions.transactions import is_read_only
 from taskbadger.extensions.turns import Turns
 
 try:
@@ -49,7 +46,6 @@ def connect_options(timeout: float) -> dict[str, Any]:
     """Return SQLite's own arguments for ``create_engine``; *timeout* in seconds."""
     return {
         "module": sqlite_module(),
-        "pool_use_lifo": True,
         "connect_args": {"timeout": timeout, "check_same_thread": False},
     }
 
@@ -57,7 +53,7 @@ def connect_options(timeout: float) -> dict[str, Any]:
 def prepare_sqlite(engine: Engine, *, synchronous: str, timeout: float) -> None:
     """Set up each connection, and take the locks of a write in order; *timeout* in seconds."""
     pragmas = _pragmas(sqlite_module().sqlite_version_info, synchronous)
-    locks = _Locks(Turns(f"{engine.url.database}.lock"), timeout)
+    turns = Turns(f"{engine.url.database}.lock")
 
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _record: Any) -> None:
@@ -65,70 +61,24 @@ def prepare_sqlite(engine: Engine, *, synchronous: str, timeout: float) -> None:
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
 
-    event.listen(engine, "begin", locks.begin)
-    event.listen(engine, "checkin", locks.end_turn)
-    event.listen(engine, "close", locks.end_turn)
-    run_within(engine, locks.turn)
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A read needs no BEGIN: each statement sees one state of the database anyway.
+        if not is_read_only(connection):
+            deadline = time.monotonic() + time_limit.remaining(timeout)
+            _take_turn(turns, connection, deadline)
+            _set_busy_timeout(connection, deadline - time.monotonic(), timeout)
+            _execute(connection, "BEGIN IMMEDIATE")
+
+    @event.listens_for(engine, "checkin")
+    @event.listens_for(engine, "close")
+    def end_turn(_connection: Any, record: Any) -> None:
+        if record.info.pop(_HAS_TURN, False):
+            turns.give_back()
 
     @event.listens_for(engine, "engine_disposed")
     def close_turns(_engine: Engine) -> None:
-        locks.turns.close()
-
-
-class _Locks:
-    """The two locks of a write, which have one deadline: the turn, and SQLite's own."""
-
-    def __init__(self, turns: Turns, timeout: float) -> None:
-        self.turns = turns
-        self._timeout = timeout
-
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Run a block in its turn; what it begins has the same deadline.
-
-        The block takes a connection and gives it back. So all writers of a process use the one
-        that the last writer used, whose cache of pages is still valid.
-        """
-        deadline = self._deadline()
-        self._take_turn(deadline)
-        token = _turn.set((self, deadline))
-        try:
-            yield
-        finally:
-            _turn.reset(token)
-            self.turns.give_back()
-
-    def begin(self, connection: Connection) -> None:
-        """Begin a transaction, in a turn of its own unless it has one."""
-        # A read needs no BEGIN: each statement sees one state of the database anyway.
-        if is_read_only(connection):
-            return
-        holder, deadline = _turn.get()
-        if holder is not self:
-            deadline = self._deadline()
-            if not connection.info.get(_HAS_TURN):
-                self._take_turn(deadline)
-                connection.info[_HAS_TURN] = True
-        _set_busy_timeout(connection, deadline - time.monotonic(), self._timeout)
-        _execute(connection, "BEGIN IMMEDIATE")
-
-    def end_turn(self, _connection: Any, record: Any) -> None:
-        """Pass on the turn that the connection has, if any."""
-        if record.info.pop(_HAS_TURN, False):
-            self.turns.give_back()
-
-    def _deadline(self) -> float:
-        return time.monotonic() + time_limit.remaining(self._timeout)
-
-    def _take_turn(self, deadline: float) -> None:
-        try:
-            self.turns.take(deadline)
-        except OSError as error:  # Including TimeoutError; else no file, on a full disk perhaps.
-            raise OperationalError("BEGIN IMMEDIATE", None, error) from error
-
-
-_turn: ContextVar[tuple[_Locks | None, float]] = ContextVar("turn", default=(None, 0.0))
-"""Whose turn this context has, and its deadline; see ``_Locks.turn``."""
+        turns.close()
 
 
 def check_access(engine: Engine) -> None:
@@ -157,6 +107,16 @@ def _pragmas(version: tuple[int, ...], synchronous: str) -> list[str]:
         "temp_store=MEMORY",
         "journal_size_limit=67108864",
     ]
+
+
+def _take_turn(turns: Turns, connection: Connection, deadline: float) -> None:
+    if connection.info.get(_HAS_TURN):
+        return
+    try:
+        turns.take(deadline)
+    except OSError as error:  # Including TimeoutError; else no file, on a full disk for instance.
+        raise OperationalError("BEGIN IMMEDIATE", None, error) from error
+    connection.info[_HAS_TURN] = True
 
 
 def _set_busy_timeout(connection: Connection, left: float, timeout: float) -> None:

@@ -3,11 +3,10 @@
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, Executable, Row, event
 from sqlalchemy.exc import DBAPIError
@@ -23,10 +22,6 @@ R = TypeVar("R")
 _RETRIES = 3
 
 _read_only: ContextVar[bool] = ContextVar("read_only", default=False)
-
-Block = Callable[[], AbstractContextManager[None]]
-_blocks: WeakKeyDictionary[Engine, Block] = WeakKeyDictionary()
-"""What each ``transaction`` of an engine runs within."""
 
 _READ = re.compile(r"\s*(?:SELECT|WITH|PRAGMA(?![^=]*=))\b", re.IGNORECASE)
 _CHANGE = re.compile(
@@ -46,7 +41,7 @@ def set_transactions(*, read_only: bool) -> None:
 
 
 def is_read_only(connection: Connection) -> bool:
-    """Say whether the transaction of *connection* only reads, whether it began or will begin."""
+    """Say whether the transaction of *connection* only reads, as chosen by now."""
     return bool(connection.info.get("read_only"))
 
 
@@ -111,11 +106,6 @@ def roll_back() -> None:
         end_session()
 
 
-def run_within(engine: Engine, block: Block) -> None:
-    """Let each ``transaction`` of *engine* take its connection and give it back within *block*."""
-    _blocks[engine] = block
-
-
 @contextmanager
 def transaction() -> Iterator[None]:
     """Run a block in one transaction that writes, and commit it; roll back if the block raises.
@@ -123,9 +113,7 @@ def transaction() -> Iterator[None]:
     For the hot paths: it costs less than a session's own. What the block does in the session
     belongs to the same transaction.
     """
-    engine = db.engine
-    block = _blocks.get(engine, nullcontext)
-    with writing(), block(), engine.connect() as connection, connection.begin():
+    with writing(), db.engine.connect() as connection, connection.begin():
         token = joined_connection.set(connection)
         try:
             yield

@@ -199,15 +199,17 @@ class Turns:
             if rest:  # Even a sleep of no time would let other threads go first.
                 time.sleep(rest)
             try:
-                fcntl.flock(self._open(), fcntl.LOCK_EX)
+                self._wait_for_lock()
             except Exception as error:
                 self._fail(error)
-                continue
-            with self._mutex:
-                if self._waiting:
-                    self._begin_hold()
-                else:
-                    self._unlock()
+
+    def _wait_for_lock(self) -> None:
+        fcntl.flock(self._open(), fcntl.LOCK_EX)
+        with self._mutex:
+            if self._waiting:
+                self._begin_hold()
+            else:
+                self._unlock()
 
     def _fail(self, error: Exception) -> None:
         """Give the error to the first waiting thread, and try again for the next one."""

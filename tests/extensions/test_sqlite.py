@@ -7,28 +7,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from conftest import settings
 from flask import Flask
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from taskbadger import time_limit
 from taskbadger.app import create_app
-from taskbadger.extensions import (
-    current_connection,
-    db,
-    is_outage,
-    sqlite_module,
-    transaction,
-    writing,
-)
-from taskbadger.extensions.turns import Turns
+from taskbadger.extensions import db, is_outage, sqlite_module, writing
 
 TIMEOUT = 1.0
 
@@ -59,24 +50,13 @@ def begin() -> None:
     db.session.execute(text("SELECT 1"))
 
 
-def begin_transaction() -> None:
-    with transaction():
-        pass
-
-
-either_way = pytest.mark.parametrize("begin", [begin, begin_transaction])
-
-
 def busy_timeout() -> int:
     with writing():
         milliseconds: int = db.session.scalar(text("PRAGMA busy_timeout"))
         return milliseconds
 
 
-@either_way
-def test_the_wait_for_both_locks_has_one_deadline(
-    app: Flask, path: Path, begin: Callable[[], None]
-) -> None:
+def test_the_wait_for_both_locks_has_one_deadline(app: Flask, path: Path) -> None:
     begin()
     db.session.rollback()
     with (
@@ -94,10 +74,7 @@ def test_the_wait_for_both_locks_has_one_deadline(
     assert busy_timeout() == TIMEOUT * 1000
 
 
-@either_way
-def test_what_a_request_waited_for_a_thread_counts(
-    app: Flask, path: Path, begin: Callable[[], None]
-) -> None:
+def test_what_a_request_waited_for_a_thread_counts(app: Flask, path: Path) -> None:
     begin()
     db.session.rollback()
     with closing(sqlite_module().connect(path, isolation_level=None)) as other:
@@ -110,10 +87,7 @@ def test_what_a_request_waited_for_a_thread_counts(
     assert busy_timeout() == TIMEOUT * 1000
 
 
-@either_way
-def test_a_lock_file_that_cannot_be_made_is_an_outage(
-    tmp_path: Path, begin: Callable[[], None]
-) -> None:
+def test_a_lock_file_that_cannot_be_made_is_an_outage(tmp_path: Path) -> None:
     (tmp_path / "test.db.lock").mkdir()
     app = create_app(settings(DATABASE_URL=f"sqlite:///{tmp_path}/test.db"))
 
@@ -121,99 +95,6 @@ def test_a_lock_file_that_cannot_be_made_is_an_outage(
         seconds_until_error(begin)
         db.session.remove()
         db.engine.dispose()
-
-
-def test_transactions_that_follow_each_other_use_one_connection(app: Flask, path: Path) -> None:
-    engine = db.engine
-    with closing(engine.connect()), closing(engine.connect()):
-        """Now the pool has two."""
-
-    def used() -> int:
-        with app.app_context(), transaction():
-            time.sleep(0.001)  # The others wait.
-            return id(current_connection().connection.driver_connection)
-
-    with Path(f"{path}.lock").open("ab") as turn, ThreadPoolExecutor(6) as pool:
-        fcntl.flock(turn, fcntl.LOCK_EX)
-        connections = [pool.submit(used) for _ in range(12)]
-        time.sleep(0.1)
-        fcntl.flock(turn, fcntl.LOCK_UN)
-
-    assert len({connection.result() for connection in connections}) == 1
-
-
-def test_the_pool_gives_the_connection_that_was_used_last(app: Flask) -> None:
-    first, last = db.engine.connect(), db.engine.connect()
-    driver = last.connection.driver_connection
-    first.close()
-    last.close()
-
-    with db.engine.connect() as connection:
-        assert connection.connection.driver_connection is driver
-
-
-def test_a_turn_is_passed_on_when_its_connection_is_back(
-    app: Flask, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    give_back, taken = Turns.give_back, list[int]()
-
-    def note(turns: Turns) -> None:
-        taken.append(db.engine.pool.checkedout())  # type: ignore[attr-defined]  # of QueuePool
-        give_back(turns)
-
-    monkeypatch.setattr(Turns, "give_back", note)
-    begin_transaction()
-    with suppress(ZeroDivisionError), transaction():
-        raise ZeroDivisionError
-
-    assert taken == [0, 0]
-
-
-def test_a_transaction_ends_the_turn_of_the_session_first(app: Flask) -> None:
-    with writing():
-        begin()
-        began = time.monotonic()
-        begin_transaction()
-
-    assert time.monotonic() - began < TIMEOUT / 2
-
-
-def test_a_transaction_without_a_connection_passes_its_turn_on(
-    app: Flask, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(_engine: Engine) -> None:
-        raise ZeroDivisionError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Engine, "connect", fail)
-        with pytest.raises(ZeroDivisionError):
-            begin_transaction()
-
-    assert is_free(path)
-
-
-def is_free(path: Path) -> bool:
-    """Say whether another process could have its turn."""
-    with Path(f"{path}.lock").open("ab") as turn:
-        try:
-            fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    return True
-
-
-def test_a_turn_is_for_one_database(app: Flask, path: Path, tmp_path: Path) -> None:
-    other_path = tmp_path / "other.db"
-    other = create_app(settings(DATABASE_URL=f"sqlite:///{other_path}"))
-    with other.app_context():
-        engine = db.engine
-
-    with transaction():
-        with engine.connect() as connection, connection.begin():
-            assert (is_free(path), is_free(other_path)) == (False, False)
-        assert (is_free(path), is_free(other_path)) == (False, True)
-    assert is_free(path)
-    engine.dispose()
 
 
 CHECK_ACCESS = """

@@ -193,11 +193,13 @@ def test_a_read_is_one_round_trip(app: Flask) -> None:
     assert not in_transaction
 
 
-def test_a_connection_is_given_back_without_its_transaction(app: Flask) -> None:
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_connection_is_given_back_without_its_transaction(app: Flask, read_only: bool) -> None:
     make_organization()
+    set_transactions(read_only=read_only)
     raw = db.engine.raw_connection()
     cursor = raw.cursor()
-    if db.engine.dialect.name == "sqlite":
+    if read_only or db.engine.dialect.name == "sqlite":
         cursor.execute("BEGIN")
     cursor.execute("UPDATE organization SET name = 'after'")
     driver = raw.driver_connection
@@ -207,6 +209,16 @@ def test_a_connection_is_given_back_without_its_transaction(app: Flask) -> None:
 
     assert not is_in_transaction(driver)
     assert names() == ["before"]
+
+
+def test_the_connection_that_was_used_last_is_used_first(app: Flask) -> None:
+    connections = [db.engine.connect() for _ in range(3)]
+    drivers = [connection.connection.driver_connection for connection in connections]
+    for place in (0, 2, 1):
+        connections[place].close()
+
+    with db.engine.connect() as connection:
+        assert connection.connection.driver_connection is drivers[1]
 
 
 def is_in_transaction(driver: Any) -> bool:

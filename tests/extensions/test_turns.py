@@ -239,6 +239,29 @@ def test_a_lock_that_comes_when_nobody_waits_is_given_back(path: str) -> None:
     assert is_free(path)
 
 
+def test_a_lock_that_cannot_be_given_back_fails_nobody_else(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = Turns(path)
+    flock, errors = fcntl.flock, [OSError(errno.EIO, "no such luck")]
+
+    def fail_once(file: IO[bytes], operation: int) -> None:
+        if operation == fcntl.LOCK_UN and errors:
+            raise errors.pop()
+        flock(file, operation)
+
+    with open(path, "ab") as other:
+        flock(other, fcntl.LOCK_EX)
+        monkeypatch.setattr(fcntl, "flock", fail_once)
+        with pytest.raises(TimeoutError):
+            ours.take(time.monotonic() + 0.05)
+    wait_until(lambda: ours._state is _State.FREE)
+
+    ours.take(soon())
+    ours.give_back()
+    assert is_free(path)
+
+
 def test_a_signal_ends_the_wait_for_another_process(path: str) -> None:
     ours = Turns(path)
 

@@ -22,7 +22,10 @@ _BY_ID = keyset_of(ApiKey.id, read_number)
 
 
 def authenticate(text: str, cache: TimedCache[str, Access], *, now: datetime) -> Access:
-    """Return the access that the token *text* gives; raises AuthenticationFailed."""
+    """Return the access that the token *text* gives; raises AuthenticationFailed.
+
+    What is not in the cache is read; then the session is rolled back, here and in `open_project`.
+    """
     token = keys.parse_token(text)
     if token is None:
         raise AuthenticationFailed()
