@@ -10,7 +10,7 @@ from sqlalchemy import select
 from taskbadger.domain.identity import Actor, ProjectRef
 from taskbadger.extensions import db
 from taskbadger.models import Delivery, Incident, Monitor, Slot
-from taskbadger.services.monitors import manage
+from taskbadger.services.monitors import closing, manage
 from taskbadger.services.monitors import sweep as slot_sweep
 from taskbadger.services.tasks import write
 
@@ -42,11 +42,16 @@ def slots_of(monitor: Monitor) -> list[Slot]:
     )
 
 
-def sweep(time: str) -> int:
-    """Close due slots, as the worker does."""
-    closed = slot_sweep.close_due_slots(now=at(time))
+def sweep(time: str, limit: int = 100) -> int:
+    """Close due slots of up to *limit* monitors, as the worker does; return how many had any."""
+    closed = close_due_slots(at(time), limit)
     db.session.commit()
     return closed
+
+
+def close_due_slots(now: datetime, limit: int = 100) -> int:
+    """Close due slots of up to *limit* monitors, in one transaction that the caller commits."""
+    return closing.close(closing.list_due(now=now, limit=limit), now=now)
 
 
 def outage(start: str, end: str) -> None:

@@ -5,7 +5,7 @@ A plug-in's channel is a subclass of `Channel`, registered with ``channels.add(P
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from ssl import SSLContext
 from typing import Any, ClassVar
@@ -60,7 +60,7 @@ class Message:
 
     def to_json(self) -> str:
         """Return the message as JSON, for `from_json`."""
-        values = asdict(self) | {"created": self.created.astimezone(UTC).isoformat()}
+        values = vars(self) | {"created": self.created.astimezone(UTC).isoformat()}
         return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
 
     @classmethod

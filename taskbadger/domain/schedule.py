@@ -49,11 +49,11 @@ class Cron:
 
         Raises ScheduleError if the calendar ends first (the year 9999).
         """
-        return self._nearest(moment, reverse=False)
+        return _nearest(self, to_utc(moment), reverse=False)
 
     def previous_before(self, moment: datetime) -> datetime:
         """Return the last run earlier than *moment*, in UTC; raises like next_after."""
-        return self._nearest(moment, reverse=True)
+        return _nearest(self, to_utc(moment), reverse=True)
 
     def runs_after(self, moment: datetime) -> Iterator[datetime]:
         """Yield the runs later than *moment*, in UTC, endlessly."""
@@ -115,8 +115,11 @@ class Cron:
         minute, hour, *_ = self.expression.split()
         return not minute.startswith("*") and not hour.startswith("*")
 
-    def _nearest(self, moment: datetime, *, reverse: bool) -> datetime:
-        instant = to_utc(moment)
+    def nearest(self, instant: datetime, *, reverse: bool) -> datetime:
+        """Return the first run later than *instant*, or the last one earlier, both in UTC.
+
+        Raises like next_after, which remembers what this finds.
+        """
         try:
             return self._search(instant, reverse=reverse)
         except (StopIteration, OverflowError, ValueError) as error:
@@ -175,6 +178,12 @@ class Cron:
 
     def _walk(self, start: datetime, end: datetime) -> int:
         return sum(1 for _ in takewhile(lambda run: run < end, self.runs_after(start - _TICK)))
+
+
+@lru_cache(maxsize=4096)
+def _nearest(cron: Cron, instant: datetime, *, reverse: bool) -> datetime:
+    """Return `Cron.nearest`: many monitors have the same schedule, and are due at once."""
+    return cron.nearest(instant, reverse=reverse)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import random
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import partial
 
 from taskbadger.domain.identity import ProjectRef
@@ -16,7 +17,7 @@ from taskbadger.extensions import db, is_conflict, is_outage, reading, roll_back
 from taskbadger.process import current_process
 from taskbadger.services import throttle
 from taskbadger.services.delivery import outbox
-from taskbadger.services.monitors import sweep
+from taskbadger.services.monitors import closing, sweep
 from taskbadger.services.stats import runs
 from taskbadger.services.tasks import deadlines, idempotency, retention, write
 from taskbadger.worker import steps
@@ -42,7 +43,10 @@ PAUSE_SECONDS = 0.003
 REST_SECONDS = 0.01
 """How long steps with more to do leave the database to others between their runs."""
 
-MONITOR_BATCH = 50
+MONITORS = 1_000
+"""Monitors per run of `close_slots`."""
+
+MONITOR_GROUP = 50
 """Monitors per transaction of `close_slots`; few, because SQLite has one writer at a time."""
 
 unmarkable = {"stale": Unmarkable(), "overdue": Unmarkable()}
@@ -127,16 +131,31 @@ def close_slots() -> bool:
     if idle:
         return False
     base_url, until = current_process().base_url, time.monotonic() + SWEEP_SECONDS
-    for step in (sweep.close_due_slots, sweep.send_deferred_notices):
-        while True:
-            done = step(now=now, limit=MONITOR_BATCH, base_url=base_url)
-            db.session.commit()
-            if done < MONITOR_BATCH:
-                break
-            if time.monotonic() > until:
-                return True
-            time.sleep(PAUSE_SECONDS)
-    return False
+    more = _close_due_slots(now, base_url, until)
+    return _send_deferred_notices(now, base_url, until) or more
+
+
+def _close_due_slots(now: datetime, base_url: str, until: float) -> bool:
+    with reading():
+        due = closing.list_due(now=now, limit=MONITORS)
+    done = 0
+    for start in range(0, len(due), MONITOR_GROUP):
+        if time.monotonic() > until:
+            return done > 0
+        done += closing.close(due[start : start + MONITOR_GROUP], now=now, base_url=base_url)
+        db.session.commit()
+        time.sleep(PAUSE_SECONDS)
+    return len(due) == MONITORS and done > 0
+
+
+def _send_deferred_notices(now: datetime, base_url: str, until: float) -> bool:
+    while time.monotonic() <= until:
+        sent = sweep.send_deferred_notices(now=now, limit=MONITOR_GROUP, base_url=base_url)
+        db.session.commit()
+        if sent < MONITOR_GROUP:
+            return False
+        time.sleep(PAUSE_SECONDS)
+    return True
 
 
 def count_runs() -> bool:

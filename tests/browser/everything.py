@@ -8,6 +8,7 @@ from typing import Any
 from acceptance.live import LiveProject, LiveServer
 from conftest import FIXTURES
 from people import invite, make_member, session_cookie
+from watching import close_due_slots
 
 from taskbadger.channels import SendContext
 from taskbadger.clock import utcnow
@@ -16,7 +17,7 @@ from taskbadger.extensions import db, writing
 from taskbadger.models import Delivery, DeliveryAttempt
 from taskbadger.services.alerts import global_actions
 from taskbadger.services.delivery import channels
-from taskbadger.services.monitors import manage, sweep
+from taskbadger.services.monitors import manage
 from taskbadger.services.organizations import audit, keys, organizations, projects
 from taskbadger.services.stats import runs
 from taskbadger.services.tasks import saved_views, write
@@ -186,7 +187,7 @@ def _make_monitors(ref: ProjectRef) -> str:
             if status != "processing":
                 end = start + timedelta(seconds=90 + hour)
                 write.update_task(ref, run.id, {"status": status}, now=end, actor=ACTOR)
-        sweep.close_due_slots(now=start + timedelta(minutes=30))
+        close_due_slots(start + timedelta(minutes=30))
     return str(hourly.id)
 
 

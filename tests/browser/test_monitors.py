@@ -9,11 +9,12 @@ import pytest
 from browser.team import Team
 from conftest import FIXTURES
 from playwright.sync_api import Page, Route, expect
+from watching import close_due_slots
 
 from taskbadger.clock import utcnow
 from taskbadger.domain.identity import Actor
 from taskbadger.extensions import db, writing
-from taskbadger.services.monitors import manage, sweep
+from taskbadger.services.monitors import manage
 from taskbadger.services.organizations import organizations, projects
 from taskbadger.services.tasks import write
 
@@ -54,7 +55,7 @@ def fill(team: Team) -> str:
                 end = start + timedelta(seconds=90 + hour)
                 if status != "processing":
                     write.update_task(ref, task.id, {"status": status}, now=end, actor=actor)
-            sweep.close_due_slots(now=start + timedelta(minutes=30))
+            close_due_slots(start + timedelta(minutes=30))
         db.session.commit()
         db.session.remove()
     return number

@@ -33,6 +33,24 @@ def runs_on(expression: str, zone: str, day: str) -> list[str]:
     return [run.strftime("%H:%M %z") for run in local if run.date() == start.date()]
 
 
+def test_run_of_many_monitors_with_one_schedule_is_searched_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    searched = []
+    nearest = Cron.nearest
+
+    def search(cron: Cron, instant: datetime, *, reverse: bool) -> datetime:
+        searched.append(instant)
+        return nearest(cron, instant, reverse=reverse)
+
+    monkeypatch.setattr(Cron, "nearest", search)
+    moment = utc("2031-05-06 07:08:09")
+
+    found = {Cron("17 * * * *", "UTC").next_after(moment) for _ in range(5)}
+
+    assert (found, searched) == ({utc("2031-05-06 07:17")}, [moment])
+
+
 def _runs(cron: Cron, start: datetime) -> list[datetime]:
     first = start.astimezone(UTC)
     return [run for run in islice(cron.runs_after(first - DAY), 250) if run < first + 2 * DAY]

@@ -7,11 +7,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import cast
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import ColumnElement, Table, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningInsert
 
 from taskbadger.channels import Config, Message
 from taskbadger.domain import ids
@@ -32,6 +33,17 @@ _INSERT = insert(_table)
 _QUEUED = "taskbadger_queued"
 
 
+class Outgoing(NamedTuple):
+    """A message for one channel."""
+
+    message: Message
+    organization_id: int
+    integration: str
+    config: Config
+    key: str | None = None
+    """Nothing is queued if it was used before."""
+
+
 def queue(
     message: Message,
     *,
@@ -48,30 +60,56 @@ def queue(
     The id replaces that of the message. If the *key* was used before, nothing is queued and the
     result is None.
     """
-    delivery_id = ids.new_id(now)
+    outgoing = Outgoing(message, organization_id, integration, config, key)
     values = {
+        **_row(outgoing, _destination(organization_id, integration, config, message.kind), now),
+        "firing_id": firing_id,
+        "next_attempt_at": at or at_once(now),
+    }
+    if key is None:
+        db.session.execute(_INSERT.values(values))
+    elif not db.session.execute(_insert_once().values(values)).first():
+        return None
+    delivery_id = str(values["id"])
+    if at is None:
+        note_queued(delivery_id)
+    return delivery_id
+
+
+def queue_once(messages: Sequence[Outgoing], *, now: datetime) -> None:
+    """Queue many messages to be sent now, with one statement; those whose keys are new."""
+    destinations: dict[tuple[int, str, str, str], str] = {}
+    rows = []
+    for outgoing in messages:
+        message, organization_id, integration, config, _ = outgoing
+        place = organization_id, integration, json.dumps(config), message.kind
+        if place not in destinations:
+            destinations[place] = _destination(organization_id, integration, config, message.kind)
+        rows.append(_row(outgoing, destinations[place], now))
+    if rows:
+        statement = _insert_once().values(next_attempt_at=at_once(now))
+        for row in db.session.execute(statement, rows):
+            note_queued(row.id)
+
+
+def _row(outgoing: Outgoing, destination: str, now: datetime) -> dict[str, object]:
+    """Return the columns of a new delivery, except when its first attempt is due."""
+    message, organization_id, integration, config, key = outgoing
+    delivery_id = ids.new_id(now)
+    return {
         "id": delivery_id,
         "organization_id": organization_id,
-        "firing_id": firing_id,
         "key": key,
         "kind": message.kind,
         "integration": integration,
         "config": json.dumps(config),
-        "destination": _destination(organization_id, integration, config, message.kind),
+        "destination": destination,
         "message": replace(message, id=delivery_id).to_json(),
         "state": WAITING,
         "attempts": 0,
         "crashes": 0,
-        "next_attempt_at": at or at_once(now),
         "created": now,
     }
-    if key is None:
-        db.session.execute(_INSERT.values(values))
-    elif not _insert_once(values):
-        return None
-    if at is None:
-        note_queued(delivery_id)
-    return delivery_id
 
 
 def targets_of(keys: Sequence[str]) -> list[NotificationTarget]:
@@ -138,15 +176,11 @@ def at_once(now: datetime) -> datetime | ColumnElement[datetime]:
     return func.least(now, func.clock_timestamp(), type_=_table.c.next_attempt_at.type)
 
 
-def _insert_once(values: dict[str, object]) -> bool:
+def _insert_once() -> ReturningInsert[Any]:
+    """Return an INSERT of deliveries whose keys are new, which returns their ids."""
     dialect = postgresql if db.engine.dialect.name == "postgresql" else sqlite
-    statement = (
-        dialect.insert(_table)
-        .values(values)
-        .on_conflict_do_nothing(index_elements=["key"])
-        .returning(_table.c.id)
-    )
-    return db.session.execute(statement).first() is not None
+    inserts = dialect.insert(_table).on_conflict_do_nothing(index_elements=["key"])
+    return cast(ReturningInsert[Any], inserts.returning(_table.c.id))
 
 
 def _destination(organization_id: int, integration: str, config: Config, kind: str) -> str:

@@ -12,24 +12,52 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 from urllib.parse import quote
+from uuid import UUID
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, bindparam, insert, or_, select, update
 
 from taskbadger.channels import Message
 from taskbadger.channels.text import monitor_title
 from taskbadger.clock import to_wire
+from taskbadger.domain.identity import ProjectRef
 from taskbadger.domain.monitors import ACTIVE, MUTED, PAUSED, status_at
 from taskbadger.domain.notification_targets import NotificationTarget
 from taskbadger.domain.slots import OUTCOMES, IncidentChange, SlotState, decide_incident
-from taskbadger.extensions import db
-from taskbadger.models import Incident, Monitor, Organization, Project, Slot
+from taskbadger.extensions import Statement, db
+from taskbadger.models import Incident, Monitor, Organization, Project
 from taskbadger.models.monitor import DEFERRED
+from taskbadger.models.monitor_rows import (
+    INCIDENT_COLUMNS,
+    INCIDENTS,
+    SLOTS,
+    AnyIncident,
+    AnyMonitor,
+    AnySlot,
+    IncidentRow,
+)
 from taskbadger.models.types import Query
 from taskbadger.schemas.monitors import MAX_TARGETS
 from taskbadger.services.delivery import outbox
+from taskbadger.services.delivery.outbox import Outgoing
 
 _PLACES = range(MAX_TARGETS)
-_OUTCOMES = sorted(outcome.value for outcome in OUTCOMES)
+_OPEN = select(*INCIDENT_COLUMNS).where(
+    INCIDENTS.c.monitor_id.in_(bindparam("ids", expanding=True)), INCIDENTS.c.closed_at.is_(None)
+)
+_INSERT = insert(INCIDENTS).returning(*INCIDENT_COLUMNS)
+_UPDATE = Statement(update(INCIDENTS).where(INCIDENTS.c.id == bindparam("incident_id")), tuple)
+_OUTCOMES: Statement[tuple[str, int]] = Statement(
+    select(SLOTS.c.state, SLOTS.c.count)
+    .where(
+        SLOTS.c.monitor_id == bindparam("monitor"),
+        SLOTS.c.epoch == bindparam("current_epoch"),
+        *(SLOTS.c.state != state.value for state in SlotState if state not in OUTCOMES),
+        SLOTS.c.deadline_at.is_(None),
+    )
+    .order_by(SLOTS.c.expected_at.desc())
+    .limit(bindparam("most")),
+    tuple,
+)
 
 
 def open_incident(monitor: Monitor) -> Incident | None:
@@ -47,11 +75,19 @@ def is_failing(monitor: Monitor) -> bool:
 class Finished(NamedTuple):
     """A monitor whose slots have changed."""
 
-    monitor: Monitor
+    monitor: AnyMonitor
     newly_bad: int
     """How many of its slots turned bad since its incident was last updated."""
-    newest: Sequence[Slot] = ()
+    newest: Sequence[AnySlot] = ()
     """Its newest finished slots, oldest first, as far as the caller knows them."""
+
+
+class _Notice(NamedTuple):
+    kind: str
+    monitor: AnyMonitor
+    incident: AnyIncident
+    targets: Sequence[NotificationTarget] = ()
+    """By default those of the monitor now."""
 
 
 def update_incident(monitor: Monitor, *, newly_bad: int, now: datetime, base_url: str) -> None:
@@ -60,29 +96,45 @@ def update_incident(monitor: Monitor, *, newly_bad: int, now: datetime, base_url
     *newly_bad* is the number of slots that turned bad since the last call. *base_url* is what the
     link in a message starts with; without it there is none.
     """
+    db.session.flush()
     update_incidents([Finished(monitor, newly_bad)], now=now, base_url=base_url)
 
 
 def update_incidents(results: Sequence[Finished], *, now: datetime, base_url: str) -> None:
-    """Open or close the incidents of several monitors, like ``update_incident``."""
+    """Open or close the incidents of several monitors, like ``update_incident``.
+
+    The caller has flushed what it changed in the session.
+    """
     active = [result for result in results if result.monitor.status != PAUSED]
-    is_one = Incident.monitor_id.in_([result.monitor.id for result in active])
-    query = select(Incident).where(is_one, Incident.closed_at.is_(None))
-    known = {incident.monitor_id: incident for incident in db.session.scalars(query)}
-    opened = []
+    known = _list_open([result.monitor.id for result in active])
+    to_open, changed, notices = {}, [], []
     for result in active:
-        incident = known.get(result.monitor.id)
-        if incident is not None:
-            incident.bad_slots += result.newly_bad
+        monitor, incident = result.monitor, known.get(result.monitor.id)
         change = _decide(result, is_open=incident is not None)
-        if change == "open":
-            opened.append((result.monitor, _open(result, now)))
-        elif change == "close" and incident is not None:
-            _close(result.monitor, incident, now, base_url)
-    db.session.flush()
-    for monitor, incident in opened:
+        if incident is None:
+            if change == "open":
+                to_open[monitor.id] = result
+            continue
+        after = incident._replace(bad_slots=incident.bad_slots + result.newly_bad)
+        if change == "close":
+            after = _closed(after, now, may_notify=_may_notify(monitor, now))
+            if after.notified and not after.owes_recovery:
+                notices.append(_Notice("monitor_recovered", monitor, after))
+        if after != incident:
+            changed.append(after)
+    if changed:
+        _UPDATE.run_each([_changes(incident) for incident in changed])
+    for incident in _open([_new_incident(result, now) for result in to_open.values()]):
         if incident.notified:
-            _notify("monitor_failing", monitor, incident, now, base_url)
+            monitor = to_open[incident.monitor_id].monitor
+            notices.append(_Notice("monitor_failing", monitor, incident))
+    _notify(notices, now, base_url)
+
+
+def _list_open(monitor_ids: Sequence[UUID]) -> dict[UUID, IncidentRow]:
+    """Return the open incidents of these monitors, by their ids."""
+    rows = db.session.execute(_OPEN, {"ids": monitor_ids}) if monitor_ids else ()
+    return {row.monitor_id: row for row in map(IncidentRow._make, rows)}
 
 
 def _decide(result: Finished, *, is_open: bool) -> IncidentChange | None:
@@ -118,119 +170,121 @@ def send_deferred(monitor: Monitor, *, now: datetime, base_url: str) -> None:
     if not _may_notify(monitor, now):
         return
     deferred = select(Incident).where(Incident.monitor_id == monitor.id, DEFERRED)
+    notices = []
     for incident in db.session.scalars(deferred.order_by(Incident.id)).all():
         if incident.owes_recovery:
             incident.owes_recovery = False
             notified = outbox.targets_of([_key("monitor_failing", incident, at) for at in _PLACES])
-            _notify("monitor_recovered", monitor, incident, now, base_url, notified)
+            notices.append(_Notice("monitor_recovered", monitor, incident, notified))
         else:
             incident.notified = True
-            _notify("monitor_failing", monitor, incident, now, base_url)
+            notices.append(_Notice("monitor_failing", monitor, incident))
+    _notify(notices, now, base_url)
 
 
-def _last_outcomes(monitor: Monitor, count: int, newest: Sequence[Slot]) -> list[SlotState]:
+def _last_outcomes(monitor: AnyMonitor, count: int, newest: Sequence[AnySlot]) -> list[SlotState]:
     """Return the outcomes of the last *count* finished slots since the schedule restarted.
 
     A slot that still has a deadline is not finished, whatever its state.
     """
     known = [(slot.state, slot.count) for slot in reversed(newest) if slot.epoch == monitor.epoch]
     if sum(times for _, times in known) < count:
-        known = _read_outcomes(monitor, count)
+        of_monitor = {"monitor": monitor.id, "current_epoch": monitor.epoch, "most": count}
+        known = _OUTCOMES.all(of_monitor)
     newest_first = [SlotState(state) for state, times in known for _ in range(min(times, count))]
     return newest_first[:count][::-1]
 
 
-def _read_outcomes(monitor: Monitor, count: int) -> list[tuple[str, int]]:
-    rows = db.session.execute(
-        select(Slot.state, Slot.count)
-        .where(
-            Slot.monitor_id == monitor.id,
-            Slot.epoch == monitor.epoch,
-            Slot.state.in_(_OUTCOMES),
-            Slot.deadline_at.is_(None),
-        )
-        .order_by(Slot.expected_at.desc())
-        .limit(count)
+def _new_incident(result: Finished, now: datetime) -> dict[str, object]:
+    return {
+        "monitor_id": result.monitor.id,
+        "opened_at": now,
+        "bad_slots": max(result.newly_bad, result.monitor.failure_threshold),
+        "told": _may_notify(result.monitor, now),
+        "owes_recovery": False,
+    }
+
+
+def _open(rows: Sequence[dict[str, object]]) -> list[IncidentRow]:
+    """Insert incidents and return them, in any order."""
+    return [IncidentRow._make(row) for row in db.session.execute(_INSERT, rows)] if rows else []
+
+
+def _closed(incident: IncidentRow, now: datetime, *, may_notify: bool) -> IncidentRow:
+    return incident._replace(
+        closed_at=max(now, incident.opened_at),
+        owes_recovery=incident.notified and not may_notify,
     )
-    return [(state, times) for state, times in rows]
 
 
-def _open(result: Finished, now: datetime) -> Incident:
-    incident = Incident(
-        monitor_id=result.monitor.id,
-        opened_at=now,
-        bad_slots=max(result.newly_bad, result.monitor.failure_threshold),
-        notified=_may_notify(result.monitor, now),
-    )
-    db.session.add(incident)
-    return incident
+def _changes(incident: IncidentRow) -> dict[str, object]:
+    return {
+        "incident_id": incident.id,
+        "closed_at": incident.closed_at,
+        "bad_slots": incident.bad_slots,
+        "owes_recovery": incident.owes_recovery,
+    }
 
 
-def _close(monitor: Monitor, incident: Incident, now: datetime, base_url: str) -> None:
-    incident.closed_at = max(now, incident.opened_at)
-    incident.owes_recovery = incident.notified and not _may_notify(monitor, now)
-    db.session.flush()
-    if incident.notified and not incident.owes_recovery:
-        _notify("monitor_recovered", monitor, incident, now, base_url)
-
-
-def _may_notify(monitor: Monitor, now: datetime) -> bool:
+def _may_notify(monitor: AnyMonitor, now: datetime) -> bool:
     return status_at(monitor.status, monitor.muted_until, now) == ACTIVE
 
 
-def _notify(
-    kind: str,
-    monitor: Monitor,
-    incident: Incident,
-    now: datetime,
-    base_url: str,
-    targets: Sequence[NotificationTarget] = (),
-) -> None:
-    """Queue a message for *targets*, by default those of the monitor now."""
-    targets = targets or json.loads(monitor.targets)
-    if not targets:
-        return
-    message, organization_id = _message(kind, monitor, incident, now, base_url)
-    for place, target in enumerate(targets):
-        outbox.queue(
-            message,
-            organization_id=organization_id,
-            integration=target["integration"],
-            config=target["config"],
-            now=now,
-            key=_key(kind, incident, place),
-        )
+def _notify(notices: Sequence[_Notice], now: datetime, base_url: str) -> None:
+    """Queue the messages of all notices."""
+    outgoing = []
+    places: dict[int, ProjectRef] = {}
+    for notice in notices:
+        targets = notice.targets or json.loads(notice.monitor.targets)
+        if not targets:
+            continue
+        project_id = notice.monitor.project_id
+        place = places.get(project_id) or places.setdefault(project_id, _find_place(project_id))
+        message = _message(notice, place, now, base_url)
+        outgoing += [
+            Outgoing(
+                message,
+                place.organization_id,
+                target["integration"],
+                target["config"],
+                _key(notice.kind, notice.incident, number),
+            )
+            for number, target in enumerate(targets)
+        ]
+    outbox.queue_once(outgoing, now=now)
 
 
-def _key(kind: str, incident: Incident, place: int) -> str:
+def _key(kind: str, incident: AnyIncident, place: int) -> str:
     # Includes the monitor, because SQLite reuses the ids of deleted incidents.
     return f"{kind} {incident.monitor_id} {incident.id} {place}"
 
 
-def _message(
-    kind: str, monitor: Monitor, incident: Incident, now: datetime, base_url: str
-) -> tuple[Message, int]:
-    project, organization_id, organization = db.session.execute(
-        select(Project.slug, Organization.id, Organization.slug)
+def _find_place(project_id: int) -> ProjectRef:
+    row = db.session.execute(
+        select(Project.id, Project.slug, Organization.id, Organization.slug)
         .join(Organization)
-        .where(Project.id == monitor.project_id)
+        .where(Project.id == project_id)
     ).one()
-    path = f"/a/{quote(organization)}/monitors/{monitor.id}/"
-    message = Message(
+    return ProjectRef(*row)
+
+
+def _message(notice: _Notice, place: ProjectRef, now: datetime, base_url: str) -> Message:
+    monitor = notice.monitor
+    path = f"/a/{quote(place.organization)}/monitors/{monitor.id}/"
+    return Message(
         id="",
-        kind=kind,
+        kind=notice.kind,
         created=now,
-        organization=organization,
-        project=project,
-        title=monitor_title(monitor.name, kind),
+        organization=place.organization,
+        project=place.slug,
+        title=monitor_title(monitor.name, notice.kind),
         url=f"{base_url}{path}" if base_url else None,
         monitor=_shown_monitor(monitor),
-        incident=_shown_incident(incident),
+        incident=_shown_incident(notice.incident),
     )
-    return message, organization_id
 
 
-def _shown_monitor(monitor: Monitor) -> dict[str, str | int]:
+def _shown_monitor(monitor: AnyMonitor) -> dict[str, str | int]:
     known = {
         "id": str(monitor.id),
         "name": monitor.name,
@@ -241,7 +295,7 @@ def _shown_monitor(monitor: Monitor) -> dict[str, str | int]:
     return {name: value for name, value in known.items() if value is not None}
 
 
-def _shown_incident(incident: Incident) -> dict[str, str | int | None]:
+def _shown_incident(incident: AnyIncident) -> dict[str, str | int | None]:
     return {
         "id": incident.id,
         "opened": to_wire(incident.opened_at),

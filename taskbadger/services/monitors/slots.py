@@ -10,13 +10,14 @@ incidents. Lock order: the task's row, then the monitor's. A sweep locks no task
 that are locked, so there are no deadlocks.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypedDict
 from uuid import UUID
 
-from sqlalchemy import delete, exists, func, select
+from sqlalchemy import delete, exists, func, select, update
 
 from taskbadger.domain.monitors import CRON, INTERVAL
 from taskbadger.domain.schedule import Interval, Schedule, parse_cron, parse_interval
@@ -34,8 +35,12 @@ from taskbadger.domain.slots import (
     slot_expected_at,
     slots_in_gap,
 )
+from taskbadger.errors import ScheduleError
 from taskbadger.extensions import db
 from taskbadger.models import Monitor, Slot, SlotRun
+from taskbadger.models.monitor_rows import AnyMonitor, AnySlot, NewSlot, SlotRow
+
+log = logging.getLogger(__name__)
 
 OPEN_STATES = (SlotState.EXPECTED.value, SlotState.RUNNING.value)
 
@@ -55,30 +60,30 @@ def lock_monitor(monitor_id: UUID) -> Monitor | None:
     return db.session.get(Monitor, monitor_id, with_for_update=True, populate_existing=True)
 
 
-def schedule_of(monitor: Monitor) -> Schedule:
+def schedule_of(monitor: AnyMonitor) -> Schedule:
     """Return the schedule of a monitor; raises ScheduleError if its zone is no longer known."""
     if monitor.type == CRON:
         return parse_cron(monitor.schedule or "", monitor.timezone)
     return _interval_of(monitor)
 
 
-def _interval_of(monitor: Monitor) -> Interval:
+def _interval_of(monitor: AnyMonitor) -> Interval:
     return parse_interval(monitor.interval or 0, monitor.anchor or "start")
 
 
-def tolerances(monitor: Monitor) -> Tolerances:
+def tolerances(monitor: AnyMonitor) -> Tolerances:
     """Return the monitor's own start grace and early margin."""
     return {"start_grace": monitor.start_grace, "margin": monitor.early_margin}
 
 
-def grace_of(monitor: Monitor) -> timedelta:
+def grace_of(monitor: AnyMonitor) -> timedelta:
     """Return how late a run may start."""
     if monitor.start_grace is not None:
         return timedelta(seconds=monitor.start_grace)
     return timedelta(seconds=default_start_grace(schedule_of(monitor)))
 
 
-def is_current(monitor: Monitor, slot: Slot) -> bool:
+def is_current(monitor: AnyMonitor, slot: Slot | SlotRow) -> bool:
     """Say whether *slot* is the monitor's current slot."""
     return slot.expected_at == monitor.expected_at
 
@@ -103,6 +108,17 @@ def newest_past_slot(monitor: Monitor) -> Slot | None:
     return db.session.scalar(query.order_by(Slot.expected_at.desc()).limit(1))
 
 
+def new_slot(
+    monitor: AnyMonitor,
+    times: SlotTimes,
+    *,
+    state: SlotState = SlotState.EXPECTED,
+    deadline_at: datetime | None = None,
+) -> NewSlot:
+    """Return a slot to insert."""
+    return NewSlot(monitor.id, monitor.epoch, times.expected_at, deadline_at, state.value)
+
+
 def add_slot(
     monitor: Monitor,
     times: SlotTimes,
@@ -111,15 +127,7 @@ def add_slot(
     deadline_at: datetime | None = None,
 ) -> Slot:
     """Insert a slot with the next flush. Without a deadline the sweep ignores it."""
-    slot = Slot(
-        monitor_id=monitor.id,
-        epoch=monitor.epoch,
-        expected_at=times.expected_at,
-        count=1,
-        deadline_at=deadline_at,
-        state=state.value,
-        extra_runs=0,
-    )
+    slot = Slot(**new_slot(monitor, times, state=state, deadline_at=deadline_at)._asdict())
     db.session.add(slot)
     return slot
 
@@ -165,12 +173,12 @@ def apply_event(slot: Slot, event: SlotEvent) -> bool:
     return True
 
 
-def count_bad(slot: Slot) -> int:
+def count_bad(slot: AnySlot) -> int:
     """Return the number of bad slots in this row, which may sum up several."""
     return slot.count if slot.state in BAD else 0
 
 
-def due_at(monitor: Monitor, slot: Slot) -> datetime:
+def due_at(monitor: AnyMonitor, slot: Slot | SlotRow) -> datetime:
     """Return when the run of *slot* was due: the slots after it are counted from there.
 
     For an interval this is later than ``expected_at`` after a long run or an outage of ours, and
@@ -184,7 +192,16 @@ def due_at(monitor: Monitor, slot: Slot) -> datetime:
 def fill_gap(
     monitor: Monitor, after: datetime, until: datetime, outcome_of: OutcomeOf
 ) -> Sequence[Slot]:
-    """Insert the slots expected later than *after* and not later than *until*; return their rows.
+    """Insert the slots of ``gap_slots``; return their rows."""
+    rows = [Slot(**slot._asdict()) for slot in gap_slots(monitor, after, until, outcome_of)]
+    db.session.add_all(rows)
+    return rows
+
+
+def gap_slots(
+    monitor: AnyMonitor, after: datetime, until: datetime, outcome_of: OutcomeOf
+) -> list[NewSlot]:
+    """Return the slots expected later than *after* and not later than *until*.
 
     Together with the slot at *after* there are at most MAX_ROWS; one more row sums up the rest.
     """
@@ -193,21 +210,27 @@ def fill_gap(
     rows = []
     for times in gap.slots:
         state, deadline_at = outcome_of(times)
-        rows.append(add_slot(monitor, times, state=state, deadline_at=deadline_at))
+        rows.append(new_slot(monitor, times, state=state, deadline_at=deadline_at))
     if gap.rest is not None:
         last = slot_expected_at(schedule, gap.rest.last_expected_at, **tolerances(monitor))
         state, deadline_at = outcome_of(last)
         first = replace(last, expected_at=gap.rest.first_expected_at)
-        rows.append(add_slot(monitor, first, state=state, deadline_at=deadline_at))
-        rows[-1].count, rows[-1].last_expected_at = gap.rest.count, last.expected_at
+        row = new_slot(monitor, first, state=state, deadline_at=deadline_at)
+        rows.append(row._replace(count=gap.rest.count, last_expected_at=last.expected_at))
     return rows
 
 
-def last_expected_at(rows: Sequence[Slot], otherwise: datetime) -> datetime:
+def last_expected_at(rows: Sequence[Slot | NewSlot], otherwise: datetime) -> datetime:
     """Return when the last slot of *rows*, oldest first, was expected."""
     if not rows:
         return otherwise
     return rows[-1].last_expected_at or rows[-1].expected_at
+
+
+def drop_deadlines(monitor_id: UUID, error: ScheduleError) -> None:
+    """Log that a schedule is not readable, and let the sweeps ignore its slots from now on."""
+    log.error("schedule not readable", extra={"monitor": str(monitor_id), "error": str(error)})
+    db.session.execute(update(Slot).where(Slot.monitor_id == monitor_id).values(deadline_at=None))
 
 
 def is_running(monitor: Monitor) -> bool:

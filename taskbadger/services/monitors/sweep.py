@@ -1,13 +1,12 @@
-"""Slots over time: deadlines that pass, outages of ours, and a clock that is set back."""
+"""Slots over time: what is due, outages of ours, and a clock that is set back."""
 
-import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, exists, func, or_, select, update
+from sqlalchemy import delete, exists, func, or_, select
 
-from taskbadger.domain.monitors import CRON, INTERVAL, PAUSED
+from taskbadger.domain.monitors import CRON, PAUSED
 from taskbadger.domain.slots import (
     Outage,
     SlotEvent,
@@ -18,11 +17,8 @@ from taskbadger.domain.slots import (
 )
 from taskbadger.errors import ScheduleError
 from taskbadger.extensions import db
-from taskbadger.models import Monitor, Slot, SlotRun
+from taskbadger.models import Monitor, Slot
 from taskbadger.services.monitors import incidents, slots
-from taskbadger.services.monitors.incidents import Finished
-
-log = logging.getLogger(__name__)
 
 
 def is_due(*, now: datetime) -> bool:
@@ -30,30 +26,6 @@ def is_due(*, now: datetime) -> bool:
     slots_due = exists().where(Slot.deadline_at <= now)
     deferred = incidents.monitors_with_deferred_notices(now=now).exists()
     return bool(db.session.scalar(select(or_(slots_due, deferred))))
-
-
-def close_due_slots(*, now: datetime, limit: int = 100, base_url: str = "") -> int:
-    """Close the slots whose deadlines have passed; return how many monitors have any.
-
-    Takes at most *limit* monitors, the longest overdue first. Monitors whose rows are locked, by
-    another worker or by a run, are left for the next sweep; returns 0 if all of them are.
-    """
-    due = (
-        select(Slot.monitor_id)
-        .where(Slot.deadline_at <= now)
-        .group_by(Slot.monitor_id)
-        .order_by(func.min(Slot.deadline_at))
-        .limit(limit)
-    )
-    found = db.session.scalars(due).all()
-    locked = _lock_free(found)
-    try:
-        with db.session.begin_nested():
-            _close(locked, now, base_url)
-    except ScheduleError:
-        for monitor in locked:
-            _run_safely(monitor, lambda monitor: _close([monitor], now, base_url))
-    return len(found) if locked else 0
 
 
 def send_deferred_notices(*, now: datetime, limit: int = 100, base_url: str = "") -> int:
@@ -123,94 +95,13 @@ def _run_safely(monitor: Monitor, operation: Callable[[Monitor], None]) -> None:
         with db.session.begin_nested():
             operation(monitor)
     except ScheduleError as error:
-        log.error(
-            "schedule not readable",
-            extra={"monitor": str(monitor_id), "error": str(error)},
-        )
-        db.session.execute(
-            update(Slot).where(Slot.monitor_id == monitor_id).values(deadline_at=None)
-        )
+        slots.drop_deadlines(monitor_id, error)
 
 
 def _due(monitor: Monitor, outage: Outage) -> Sequence[Slot]:
     is_inside = Slot.deadline_at.between(outage.start, outage.end)
     query = select(Slot).where(Slot.monitor_id == monitor.id, is_inside)
     return db.session.scalars(query.order_by(Slot.expected_at)).all()
-
-
-def _close(monitors: Sequence[Monitor], now: datetime, base_url: str) -> None:
-    """Close the slots that are due, of all monitors together; then open and close incidents."""
-    due = _due_of(monitors, now)
-    results = []
-    for monitor in monitors:
-        if monitor.seen:
-            results.append(_close_slots(monitor, due[monitor.id], now))
-        else:
-            # A new monitor is silent: it keeps waiting for its first run.
-            times = next_slot(slots.schedule_of(monitor), now, **slots.tolerances(monitor))
-            slots.replace_current(monitor, times)
-    db.session.flush()
-    incidents.update_incidents(results, now=now, base_url=base_url)
-
-
-def _due_of(monitors: Sequence[Monitor], now: datetime) -> dict[UUID, list[Slot]]:
-    query = select(Slot).where(
-        Slot.monitor_id.in_([monitor.id for monitor in monitors]), Slot.deadline_at <= now
-    )
-    found: dict[UUID, list[Slot]] = {monitor.id: [] for monitor in monitors}
-    for slot in db.session.scalars(query.order_by(Slot.expected_at)):
-        found[slot.monitor_id].append(slot)
-    return found
-
-
-def _close_slots(monitor: Monitor, due: Sequence[Slot], now: datetime) -> Finished:
-    newly_bad = 0
-    newest: list[Slot] = []
-    for slot in due:
-        bad_before, was_current = slots.count_bad(slot), slots.is_current(monitor, slot)
-        rows = _close_slot(monitor, slot, now)
-        newly_bad += slots.count_bad(slot) - bad_before + sum(map(slots.count_bad, rows))
-        # No finished slot is newer than the current one and those that followed it.
-        newest = [slot, *rows] if was_current else []
-    return Finished(monitor, newly_bad, newest)
-
-
-def _close_slot(monitor: Monitor, slot: Slot, now: datetime) -> Sequence[Slot]:
-    """Close a slot; return those that follow it and are due too."""
-    base = slots.due_at(monitor, slot)
-    timed_out = slot.state == SlotState.RUNNING
-    if timed_out:
-        _end_run(slot)
-        slots.apply_event(slot, SlotEvent.RUNTIME_EXCEEDED)
-    else:
-        paused = monitor.status == PAUSED
-        slots.apply_event(slot, SlotEvent.PAUSED if paused else SlotEvent.DEADLINE_PASSED)
-    slot.deadline_at = None
-    if slots.is_current(monitor, slot):
-        return _fill_missed(monitor, base, now)
-    if timed_out and monitor.type == INTERVAL:
-        slots.expect_after_run(monitor, now=now)
-    return ()
-
-
-def _end_run(slot: Slot) -> None:
-    """Mark the run as ended at its deadline, so that the next one is expected."""
-    slot.ended_at = slot.deadline_at
-    db.session.execute(
-        update(SlotRun)
-        .where(SlotRun.slot_id == slot.id, ~SlotRun.is_extra, SlotRun.ended_at.is_(None))
-        .values(ended_at=slot.deadline_at)
-    )
-
-
-def _fill_missed(monitor: Monitor, base: datetime, now: datetime) -> Sequence[Slot]:
-    """Add the slots after a missed one whose deadlines have passed too, then the current slot."""
-    state = SlotState.SKIPPED if monitor.status == PAUSED else SlotState.MISSED
-    rows = slots.fill_gap(
-        monitor, base, now - slots.grace_of(monitor), lambda _passed: (state, None)
-    )
-    slots.expect_after(monitor, slots.last_expected_at(rows, base))
-    return rows
 
 
 def _apply_outage(monitor: Monitor, outage: Outage) -> None:

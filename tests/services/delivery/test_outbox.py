@@ -1,11 +1,12 @@
 """The outbox: what is queued, once, and what happens to it in the end."""
 
+import json
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from conftest import FIXTURES
+from conftest import FIXTURES, count_queries
 from delivering import NOW, SECOND, claim, finish, message, queue
 from flask import Flask
 from sqlalchemy import select
@@ -23,6 +24,7 @@ from taskbadger.services.delivery import (
     dead_letters,
     outbox,
 )
+from taskbadger.services.delivery.outbox import Outgoing
 from taskbadger.services.organizations import organizations
 
 
@@ -53,6 +55,33 @@ def test_key_is_queued_once(project: ProjectRef) -> None:
 
     assert (first is None, second) == (False, None)
     assert db.session.scalars(select(Delivery.key)).all() == ["incident 1 failing email"]
+
+
+def test_many_messages_are_queued_by_one_statement_each_once(
+    project: ProjectRef, hints: list[list[str]]
+) -> None:
+    def outgoing(number: int) -> Outgoing:
+        to = {"to": "a@example.com"}
+        key = f"incident {number}"
+        return Outgoing(message(), project.organization_id, "email", to, key)
+
+    outbox.queue_once([outgoing(1), outgoing(2)], now=NOW)
+    db.session.commit()
+    with count_queries() as statements:
+        outbox.queue_once([outgoing(2), outgoing(3), outgoing(4)], now=NOW)
+        db.session.commit()
+    outbox.queue_once([], now=NOW)
+    db.session.commit()
+    rows = db.session.scalars(select(Delivery).order_by(Delivery.key)).all()
+
+    assert len(statements) == 1
+    assert [row.key for row in rows] == [f"incident {number}" for number in (1, 2, 3, 4)]
+    assert [json.loads(row.message)["id"] for row in rows] == [row.id for row in rows]
+    assert {row.next_attempt_at for row in rows} == {NOW}
+    assert [set(hint) for hint in hints] == [
+        {row.id for row in rows[:2]},
+        {row.id for row in rows[2:]},
+    ]
 
 
 def test_old_deliveries_are_purged_with_their_attempts(

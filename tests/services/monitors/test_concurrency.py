@@ -5,7 +5,7 @@ from uuid import UUID
 
 from flask import Flask
 from simultaneous import at_once
-from watching import ACTOR, Watch, all_messages, at, slots_of
+from watching import ACTOR, Watch, all_messages, at, close_due_slots, slots_of
 
 from taskbadger.domain.identity import ProjectRef
 from taskbadger.services.monitors import manage, sweep
@@ -16,7 +16,7 @@ ROUNDS = 8
 
 def close(time: str) -> Callable[[], object]:
     """Return a sweep to be done."""
-    return lambda: sweep.close_due_slots(now=at(time))
+    return lambda: close_due_slots(at(time))
 
 
 def report(project: ProjectRef, task_id: str, time: str, status: str) -> Callable[[], object]:

@@ -6,13 +6,13 @@ from uuid import UUID
 import pytest
 from conftest import count_queries
 from sqlalchemy import func, select, update
-from watching import ACTOR, Watch, all_messages, at, outage, slots_of, sweep
+from watching import ACTOR, TO_EMAIL, Watch, all_messages, at, outage, slots_of, sweep
 
 from taskbadger.domain.identity import ProjectRef
 from taskbadger.extensions import db
 from taskbadger.models import Delivery, Incident, Monitor, Slot
 from taskbadger.services import outage as ticks
-from taskbadger.services.monitors import manage
+from taskbadger.services.monitors import closing, manage
 from taskbadger.services.monitors import sweep as slot_sweep
 
 MINUTELY = {"schedule": "* * * * *", "start_grace": 30}
@@ -369,12 +369,12 @@ def test_set_back_clock_leaves_monitors_alone_that_expect_as_they_should(
 # Many
 
 
-def make_many(project: ProjectRef, count: int) -> list[UUID]:
+def make_many(project: ProjectRef, count: int, **fields: object) -> list[UUID]:
     """Return monitors that are due at 12:00 and have been seen."""
     found = [
         manage.create_monitor(
             project,
-            {"name": f"job {number}", "type": "cron", "schedule": "0 * * * *"},
+            {"name": f"job {number}", "type": "cron", "schedule": "0 * * * *", **fields},
             now=at("11:30"),
             actor=ACTOR,
         ).id
@@ -404,7 +404,7 @@ def test_a_hundred_monitors_due_at_once_are_closed_in_turns(project: ProjectRef)
 def test_sweep_takes_no_more_monitors_than_asked_for(project: ProjectRef) -> None:
     make_many(project, 5)
 
-    turns = [slot_sweep.close_due_slots(now=at("12:01"), limit=2) for _ in range(4)]
+    turns = [sweep("12:01", limit=2) for _ in range(4)]
 
     assert turns == [2, 2, 1, 0]
 
@@ -434,16 +434,28 @@ def test_idle_sweep_is_one_question(project: ProjectRef) -> None:
 def test_statements_do_not_grow_with_the_monitors(project: ProjectRef) -> None:
     numbers = []
     for count in (2, 20):
-        make_many(project, count)
+        make_many(project, count, action=TO_EMAIL)
         with count_queries() as statements:
-            slot_sweep.close_due_slots(now=at("12:01"))
-        db.session.commit()
-        # On SQLite, SQLAlchemy inserts rows one by one if it needs their ids.
-        numbers.append(len([text for text in statements if not text.startswith("INSERT")]))
+            sweep("12:01")
+        numbers.append(len(statements))
 
-    assert numbers[0] == numbers[1]
+    # Of them, three read or write incidents, and two queue their notices.
+    assert numbers == [10, 10]
     assert states() == {"missed": 22, "expected": 22}
     assert db.session.query(Incident).count() == 22
+    assert len(all_messages()) == 22
+
+
+def test_monitors_that_another_worker_has_closed_are_left_alone(project: ProjectRef) -> None:
+    new = Watch(project, "11:59:30", dict(MINUTELY))
+    found = closing.list_due(now=at("12:00:30"), limit=10)
+    sweep("12:00:30")
+
+    closed = closing.close(found, now=at("12:00:45"))
+    db.session.commit()
+
+    assert (found, closed) == ([new.monitor.id], 0)
+    assert new.deadlines == ["12:01 until 12:01:30"]
 
 
 def test_monitor_that_cannot_be_read_stops_no_other(project: ProjectRef) -> None:

@@ -1,0 +1,224 @@
+"""Closing: slots whose deadlines have passed, of many monitors with a few statements.
+
+What becomes of a monitor is computed first, from its row and its due slots, and then written for
+all of them together. So a schedule that is not readable stops no other monitor.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import bindparam, func, insert, select, update
+
+from taskbadger.domain.monitors import INTERVAL, PAUSED
+from taskbadger.domain.slots import SlotEvent, SlotState, next_slot, next_state
+from taskbadger.errors import ScheduleError
+from taskbadger.extensions import Statement, db
+from taskbadger.models import Slot
+from taskbadger.models.monitor_rows import (
+    MONITOR_COLUMNS,
+    MONITORS,
+    SLOT_COLUMNS,
+    SLOT_RUNS,
+    SLOTS,
+    MonitorRow,
+    NewSlot,
+    SlotRow,
+)
+from taskbadger.services.monitors import incidents, slots
+from taskbadger.services.monitors.incidents import Finished
+
+_INSERT_SLOT = Statement(insert(SLOTS), tuple)
+_UPDATE_SLOT = Statement(update(SLOTS).where(SLOTS.c.id == bindparam("slot_id")), tuple)
+_END_RUN = Statement(
+    update(SLOT_RUNS).where(
+        SLOT_RUNS.c.slot_id == bindparam("of_slot"),
+        ~SLOT_RUNS.c.is_extra,
+        SLOT_RUNS.c.ended_at.is_(None),
+    ),
+    tuple,
+)
+_EXPECT = Statement(update(MONITORS).where(MONITORS.c.id == bindparam("monitor_id")), tuple)
+_LOCK = (
+    select(*MONITOR_COLUMNS)
+    .where(MONITORS.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(MONITORS.c.id)
+    .with_for_update(skip_locked=True)
+)
+_DUE = (
+    select(*SLOT_COLUMNS)
+    .where(
+        SLOTS.c.monitor_id.in_(bindparam("ids", expanding=True)),
+        SLOTS.c.deadline_at <= bindparam("now"),
+    )
+    .order_by(SLOTS.c.expected_at)
+)
+
+
+def list_due(*, now: datetime, limit: int) -> Sequence[UUID]:
+    """Return up to *limit* monitors with slots whose deadlines have passed.
+
+    The longest overdue come first. Read-only.
+    """
+    due = (
+        select(Slot.monitor_id)
+        .where(Slot.deadline_at <= now)
+        .group_by(Slot.monitor_id)
+        .order_by(func.min(Slot.deadline_at))
+        .limit(limit)
+    )
+    return db.session.scalars(due).all()
+
+
+def close(monitor_ids: Sequence[UUID], *, now: datetime, base_url: str = "") -> int:
+    """Close the slots of these monitors whose deadlines have passed; return how many had any.
+
+    Monitors whose rows are locked, by another worker or by a run, are left for the next sweep.
+    """
+    due = _lock_due(monitor_ids, now)
+    closings = [_close_safely(monitor, found, now) for monitor, found in due]
+    _write([closing for closing in closings if closing is not None], now, base_url)
+    return len(due)
+
+
+@dataclass(slots=True)
+class _Closing:
+    """What changes when the due slots of a monitor are closed."""
+
+    monitor: MonitorRow
+    changed: list[SlotRow] = field(default_factory=list)
+    """Its due slots, as they are to be."""
+    timed_out: list[SlotRow] = field(default_factory=list)
+    """Those whose runs took too long."""
+    added: list[NewSlot] = field(default_factory=list)
+    """The slots that follow: those that are due as well, then the current one."""
+    expected_at: datetime | None = None
+    """When the current slot is expected; None if that stays as it is."""
+    newly_bad: int = 0
+    newest: Sequence[SlotRow | NewSlot] = ()
+    """Its newest finished slots, oldest first, as far as they are known."""
+
+
+def _lock_due(monitor_ids: Sequence[UUID], now: datetime) -> list[tuple[MonitorRow, list[SlotRow]]]:
+    """Lock the monitors that nobody else has locked; return those with due slots, and these."""
+    rows = db.session.execute(_LOCK, {"ids": monitor_ids})
+    locked = [MonitorRow._make(row) for row in rows]
+    found: dict[UUID, list[SlotRow]] = {monitor.id: [] for monitor in locked}
+    for row in db.session.execute(_DUE, {"ids": list(found), "now": now}) if found else ():
+        slot = SlotRow._make(row)
+        found[slot.monitor_id].append(slot)
+    return [(monitor, found[monitor.id]) for monitor in locked if found[monitor.id]]
+
+
+def _close_safely(monitor: MonitorRow, due: Sequence[SlotRow], now: datetime) -> _Closing | None:
+    """Close slots; if the schedule is not readable, log that, drop the deadlines, return None."""
+    try:
+        return _close_slots(monitor, due, now) if monitor.seen else _move_current(monitor, due, now)
+    except ScheduleError as error:
+        slots.drop_deadlines(monitor.id, error)
+        return None
+
+
+def _move_current(monitor: MonitorRow, due: Sequence[SlotRow], now: datetime) -> _Closing:
+    """Wait longer for the first run of a new monitor: until then it is silent."""
+    times = next_slot(slots.schedule_of(monitor), now, **slots.tolerances(monitor))
+    moved = [
+        slot._replace(expected_at=times.expected_at, deadline_at=times.deadline_at)
+        for slot in due
+        if slots.is_current(monitor, slot)
+    ]
+    return _Closing(monitor, moved, expected_at=times.expected_at)
+
+
+def _close_slots(monitor: MonitorRow, due: Sequence[SlotRow], now: datetime) -> _Closing:
+    closing = _Closing(monitor)
+    for slot in due:
+        closed = _closed(monitor, slot)
+        closing.changed.append(closed)
+        closing.newly_bad += slots.count_bad(closed) - slots.count_bad(slot)
+        if slot.state == SlotState.RUNNING:
+            closing.timed_out.append(closed)
+        if slots.is_current(monitor, slot):  # The last one: no slot is newer.
+            _add_following(closing, closed, slots.due_at(monitor, slot), now)
+    if closing.timed_out and monitor.type == INTERVAL:
+        slots.schedule_of(monitor)  # Raises ScheduleError before anything is written.
+    return closing
+
+
+def _closed(monitor: MonitorRow, slot: SlotRow) -> SlotRow:
+    """Return a due slot as it is once its deadline has passed."""
+    if slot.state == SlotState.RUNNING:
+        # The run counts as ended at its deadline, so that the next one is expected.
+        slot = slot._replace(ended_at=slot.deadline_at)
+        event = SlotEvent.RUNTIME_EXCEEDED
+    else:
+        event = SlotEvent.PAUSED if monitor.status == PAUSED else SlotEvent.DEADLINE_PASSED
+    return slot._replace(state=next_state(SlotState(slot.state), event).value, deadline_at=None)
+
+
+def _add_following(closing: _Closing, closed: SlotRow, base: datetime, now: datetime) -> None:
+    """Add the slots after the current one whose deadlines have passed too, then the next one."""
+    monitor = closing.monitor
+    state = SlotState.SKIPPED if monitor.status == PAUSED else SlotState.MISSED
+    passed = slots.gap_slots(
+        monitor, base, now - slots.grace_of(monitor), lambda _times: (state, None)
+    )
+    last = slots.last_expected_at(passed, base)
+    times = next_slot(slots.schedule_of(monitor), last, **slots.tolerances(monitor))
+    following = slots.new_slot(monitor, times, deadline_at=times.deadline_at)
+    closing.added = [*passed, following]
+    closing.expected_at = times.expected_at
+    closing.newly_bad += sum(map(slots.count_bad, passed))
+    closing.newest = [closed, *passed]
+
+
+def _write(closings: Sequence[_Closing], now: datetime, base_url: str) -> None:
+    _write_slots(closings)
+    for closing in closings:
+        if closing.timed_out and closing.monitor.type == INTERVAL:
+            monitor = slots.lock_monitor(closing.monitor.id)
+            assert monitor is not None  # noqa: S101 - it is locked already
+            slots.expect_after_run(monitor, now=now)
+    db.session.flush()
+    finished = [
+        Finished(closing.monitor, closing.newly_bad, closing.newest)
+        for closing in closings
+        if closing.monitor.seen
+    ]
+    incidents.update_incidents(finished, now=now, base_url=base_url)
+
+
+def _write_slots(closings: Sequence[_Closing]) -> None:
+    for statement, rows in (
+        (_UPDATE_SLOT, [_changes(slot) for closing in closings for slot in closing.changed]),
+        (
+            _END_RUN,
+            [
+                {"of_slot": slot.id, "ended_at": slot.ended_at}
+                for closing in closings
+                for slot in closing.timed_out
+            ],
+        ),
+        (
+            _EXPECT,
+            [
+                {"monitor_id": closing.monitor.id, "expected_at": closing.expected_at}
+                for closing in closings
+                if closing.expected_at is not None
+            ],
+        ),
+        (_INSERT_SLOT, [slot._asdict() for closing in closings for slot in closing.added]),
+    ):
+        if rows:
+            statement.run_each(rows)
+
+
+def _changes(slot: SlotRow) -> dict[str, object]:
+    return {
+        "slot_id": slot.id,
+        "expected_at": slot.expected_at,
+        "deadline_at": slot.deadline_at,
+        "state": slot.state,
+        "ended_at": slot.ended_at,
+    }
