@@ -17,6 +17,7 @@ from taskbadger.models import Delivery, Firing, Project
 from taskbadger.models.delivery import STATES
 from taskbadger.models.task_rows import TASKS
 from taskbadger.models.types import Query
+from taskbadger.services.tasks.search.many_projects import PROJECT_ID, each_project
 
 _task = TASKS.c
 
@@ -25,17 +26,13 @@ def last_change(projects: Sequence[ProjectRef]) -> str:
     """Return the version of all tasks of these projects, from one look-up for each project."""
     if not projects:
         return ""
-    rows = read_outside_session(_LAST_CHANGES, {"ids": [project.id for project in projects]})
+    each = each_project([project.id for project in projects])
+    rows = read_outside_session(select(_NEWEST_OF_EACH).select_from(each).order_by(each.c.id), {})
     return "|".join("" if moment is None else to_wire(moment) for (moment,) in rows)
 
 
-_newest_change = (
-    select(func.max(_task.updated)).where(_task.project_id == Project.id).scalar_subquery()
-)
-_LAST_CHANGES = (
-    select(_newest_change)
-    .where(Project.id.in_(bindparam("ids", expanding=True)))
-    .order_by(Project.id)
+_NEWEST_OF_EACH = (
+    select(func.max(_task.updated)).where(_task.project_id == PROJECT_ID).scalar_subquery()
 )
 
 

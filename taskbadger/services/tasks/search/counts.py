@@ -10,16 +10,14 @@ from taskbadger.domain.status import STATUSES
 from taskbadger.extensions import db
 from taskbadger.models.task_rows import TASKS
 from taskbadger.models.types import Condition, Query
-from taskbadger.services.tasks.filters import NO_FILTERS, Filters, conditions
-from taskbadger.services.tasks.search import many_projects
+from taskbadger.services.tasks.filters import Filters, conditions
 from taskbadger.services.tasks.search import plan as planning
+from taskbadger.services.tasks.search.many_projects import some_of_each
 from taskbadger.services.tasks.search.plan import Branch, Plan, RangeBranch, make_plan
 from taskbadger.services.tasks.search.statements import FROM_NEWEST, scan, union_of
 
 COUNT_CAP = 10_000
 """Counts are exact up to this."""
-MAX_COUNTED_PROJECTS = 3_000
-"""With more projects, scans count their tasks: a statement takes only so many parameters."""
 
 _task = TASKS.c
 
@@ -47,16 +45,11 @@ def count_by_status(projects: Sequence[ProjectRef], filters: Filters) -> Counts:
     The statuses in *filters* themselves are ignored.
     """
     filters = replace(filters, status=())
-    number = len(projects)
-    if filters == NO_FILTERS and many_projects.MANY < number <= MAX_COUNTED_PROJECTS:
-        own = _task.project_id.in_([project.id for project in projects])
-        return _count_ranges([RangeBranch((own,))])
     plan = make_plan(projects, filters)
     # Without any other filter, it is a range of the index of statuses.
     is_plain = filters == Filters(moments=filters.moments)
     ranges = [branch for branch in plan.branches if isinstance(branch, RangeBranch)]
     is_small = len(ranges) * len(STATUSES) <= planning.MAX_BRANCHES
-    is_small &= not any(branch.project_ids for branch in ranges)
     if plan.rest_conditions or not is_plain or not is_small:
         return _count_scans(plan)
     return _count_ranges(ranges)
@@ -80,7 +73,10 @@ def _count_ranges(ranges: Sequence[RangeBranch]) -> Counts:
 
 
 def _some(branch: RangeBranch, status: str) -> Query:
-    return select(_task.id).where(*branch.conditions, _task.status == status).limit(COUNT_CAP)
+    in_range = (*branch.conditions, _task.status == status)
+    if branch.project_ids:
+        return some_of_each(branch.project_ids, in_range, COUNT_CAP)
+    return select(_task.id).where(*in_range).limit(COUNT_CAP)
 
 
 def _count_scans(plan: Plan) -> Counts:
