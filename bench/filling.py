@@ -65,10 +65,10 @@ def event_row(task: dict[str, Any], kind: str, status: str) -> dict[str, Any]:
     }
 
 
-def _action_row(task: dict[str, Any]) -> dict[str, Any]:
+def _action_row(task: dict[str, Any], trigger: str = "error") -> dict[str, Any]:
     return {
         "task_id": task["id"],
-        "trigger": "error",
+        "trigger": trigger,
         "integration": "email",
         "config": '{"to": "a@example.com"}',
         "created": task["created"],
@@ -77,16 +77,25 @@ def _action_row(task: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def add_running(project: ProjectRef, count: int, *, created: datetime, stale_at: datetime) -> None:
-    """Add tasks in progress that go stale at the same moment."""
+def add_running(
+    project: ProjectRef,
+    count: int,
+    *,
+    created: datetime,
+    stale_at: datetime,
+    has_actions: bool = False,
+) -> None:
+    """Add tasks in progress that go stale at the same moment, and maybe send a mail about it."""
 
     def rows(number: int) -> dict[str, Any]:
-        due = {"stale_timeout": 600, "stale_at": stale_at}
+        due = {"stale_timeout": 600, "stale_at": stale_at, "has_actions": has_actions}
         return task_row(project.id, number, created + timedelta(microseconds=number), **due)
 
     for group in _groups(map(rows, range(count))):
         _insert(Task, group)
         _insert(TaskTag, [tag for task in group for tag in tag_rows(task)])
+        if has_actions:
+            _insert(Action, [_action_row(task, "stale") for task in group])
         started = [event_row(task, "created", "processing") for task in group]
         _insert(TaskEvent, started)
         db.session.commit()

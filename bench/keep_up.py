@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple
 
 import filling
@@ -151,14 +152,17 @@ def _has_ticked(scene: Scene, since: datetime) -> bool:
     return last is not None and last > since
 
 
-def measure_stale(scene: Scene, count: int) -> list[Figure]:
+def measure_stale(scene: Scene, count: int, *, has_actions: bool = False) -> list[Figure]:
     """Let tasks go stale at once: 10,000 within 5 seconds, 100,000 within 30."""
     now = utcnow()
     later = now + timedelta(days=1)
     with scene.app.app_context():
-        filling.add_running(scene.project, count, created=now, stale_at=later)
+        filling.add_running(
+            scene.project, count, created=now, stale_at=later, has_actions=has_actions
+        )
     with worker(scene):
-        name, goal = f"{count:,} tasks go stale", 5.0 if count <= 10_000 else count / 10_000 * 3
+        name = f"{count:,} tasks go stale" + (" and send mail" if has_actions else "")
+        goal = 5.0 if count <= 10_000 else count / 10_000 * 3
         due = move(scene, Task.stale_at, later, count)
         return measure_due(scene, Task.stale_at, due, name, goal)
 
@@ -307,6 +311,7 @@ def _visit(client: Any, path: str) -> float:
 
 ROWS: dict[str, tuple[Callable[[Scene, int], list[Figure]], int]] = {
     "stale": (measure_stale, 10_000),
+    "alerts": (partial(measure_stale, has_actions=True), 10_000),
     "monitors": (measure_monitors, 5_000),
     "backlog": (measure_backlog, 50_000),
     "lag": (measure_lag, 300_000),

@@ -11,9 +11,10 @@ from sqlalchemy import func, select
 
 from taskbadger.clock import utcnow
 from taskbadger.domain.identity import Actor, ProjectRef
+from taskbadger.domain.notification_targets import NotificationTarget
 from taskbadger.extensions import db
 from taskbadger.models import Delivery, Task
-from taskbadger.services.alerts import firing
+from taskbadger.services.alerts import firing, global_actions
 from taskbadger.services.tasks import write
 from taskbadger.worker import embedded, steps, sweeps
 from taskbadger.worker.unmarkable import Unmarkable
@@ -39,15 +40,27 @@ def make_due(project: ProjectRef, count: int, **fields: Any) -> None:
 
 def break_firing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Let no task of the name *broken* be marked; return what fires triggers otherwise."""
-    fire = firing.fire
+    fire_all = firing.fire_all
 
-    def fail(project: ProjectRef, before: Any, after: Any, **options: Any) -> None:
-        if after.name == "broken":
+    def fail(project: ProjectRef, changes: Any, **options: Any) -> None:
+        if any(after.name == "broken" for _, after in changes):
             raise ZeroDivisionError
-        fire(project, before, after, **options)
+        fire_all(project, changes, **options)
 
-    monkeypatch.setattr(firing, "fire", fail)
-    return fire
+    monkeypatch.setattr(firing, "fire_all", fail)
+    return fire_all
+
+
+def add_rule(project: ProjectRef) -> None:
+    """Send a mail for each task of the organization that goes stale."""
+    target: NotificationTarget = {"integration": "email", "config": {"to": "c@example.com"}}
+    global_actions.create_global_action(
+        project.organization_id,
+        {"name": "stale tasks", "trigger": "stale", "channels": [target]},
+        actor=CI,
+        now=utcnow(),
+    )
+    db.session.commit()
 
 
 def count(status: str) -> int:
@@ -56,16 +69,24 @@ def count(status: str) -> int:
     return int(db.session.scalar(number) or 0)
 
 
-def test_statements_do_not_grow_with_the_tasks(app: Flask, project: ProjectRef) -> None:
+@pytest.mark.parametrize("actions", [[], [MAIL, {**MAIL, "config": {"to": "b@example.com"}}]])
+@pytest.mark.parametrize("rule", [False, True])
+def test_statements_do_not_grow_with_the_tasks(
+    app: Flask, project: ProjectRef, actions: list[dict[str, Any]], rule: bool
+) -> None:
+    if rule:
+        add_rule(project)
     counts = []
     for number in (2, sweeps.GROUP):
-        make_due(project, number)
+        make_due(project, number, actions=actions)
         with count_queries() as statements:
             assert not sweeps.mark_stale()
         counts.append(len(statements))
 
     assert counts[0] == counts[1]
     assert count("stale") == 2 + sweeps.GROUP
+    queued = db.session.scalar(select(func.count()).select_from(Delivery))
+    assert queued == (2 + sweeps.GROUP) * (len(actions) + rule)
 
 
 def test_groups_are_transactions_of_their_own(app: Flask, project: ProjectRef) -> None:
@@ -96,14 +117,14 @@ def test_page_of_tasks_that_cannot_be_marked_hides_none_behind_it(
     monkeypatch.setattr(sweeps, "BATCH", 2)
     make_due(project, 3, name="broken")
     make_due(project, 1)
-    fire = break_firing(monkeypatch)
+    fire_all = break_firing(monkeypatch)
 
     assert sweeps.mark_stale()
     assert sweeps.mark_stale()
     assert not sweeps.mark_stale()
     assert (count("stale"), count("processing")) == (1, 3)
 
-    monkeypatch.setattr(firing, "fire", fire)
+    monkeypatch.setattr(firing, "fire_all", fire_all)
     assert not sweeps.mark_stale()
     assert count("processing") == 3
 

@@ -5,7 +5,7 @@ against the state just before it: a point that is reached fires once.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property, lru_cache
@@ -29,12 +29,14 @@ from taskbadger.models.delivery import WAITING
 from taskbadger.models.task_rows import TaskRow, TaskState, columns_of
 from taskbadger.schemas.tasks import Place, write_task
 from taskbadger.services.delivery import outbox
+from taskbadger.services.delivery.outbox import Outgoing
 
 
 class ActionRow(NamedTuple):
     """What firing reads of an action."""
 
     id: int
+    task_id: str
     trigger: str
     integration: str
     config: str
@@ -83,7 +85,7 @@ HAS_GLOBAL_ACTIONS: ColumnElement[bool] = exists().where(
 
 _ACTIONS = (
     select(*columns_of(ActionRow, _ACTION))
-    .where(_ACTION.c.task_id == bindparam("task_id"), _ACTION.c.status == ACTIVE)
+    .where(_ACTION.c.task_id.in_(bindparam("task_ids", expanding=True)), _ACTION.c.status == ACTIVE)
     .order_by(_ACTION.c.id)
 )
 _GLOBAL_ACTIONS = (
@@ -98,7 +100,9 @@ _KEEP = _QUIET.with_for_update(read=True, key_share=True)
 # FOR NO KEY UPDATE: inserting a firing takes a key-share lock on this row, and FOR UPDATE would
 # conflict with it.
 _LOCK = _QUIET.with_for_update(key_share=True)
-_INSERT = insert(Firing).returning(Firing.id)
+_INSERT = insert(_FIRING).returning(
+    _FIRING.c.id, _FIRING.c.task_id, _FIRING.c.action_id, _FIRING.c.global_action_id
+)
 
 
 def fire(
@@ -109,38 +113,80 @@ def fire(
     global_actions: GlobalActions,
     now: datetime,
     base_url: str,
-    overrun: bool = False,
 ) -> None:
     """Queue what the change from *before* to *after* triggers; *before* is None for a creation.
 
-    The task's row is locked. *base_url* is what links in messages start with. *overrun* marks the
-    server's own change for max_runtime.
+    The task's row is locked. *base_url* is what links in messages start with.
     """
-    if not (after.has_actions or global_actions):
-        return
-    was = None if before is None else snapshot(before)
-    current = snapshot(after)
-    if was == current and not overrun:
-        return
-    change = _Change(project, after, now, base_url)
+    changes = [(before, after)]
+    fire_all(project, changes, global_actions=global_actions, now=now, base_url=base_url)
 
-    def evaluate(trigger: str) -> Reason | None:
-        return triggers.evaluate(triggers.parse(trigger), was, current, overrun=overrun)
 
-    for action in _list_actions(after) if after.has_actions else ():
-        reason = evaluate(action.trigger)
-        if reason:
-            _fire_action(change, action, reason)
+def fire_all(
+    project: ProjectRef,
+    changes: Iterable[tuple[TaskState | None, TaskState]],
+    *,
+    global_actions: GlobalActions,
+    now: datetime,
+    base_url: str,
+    overrun: bool = False,
+) -> None:
+    """Queue what changes of different tasks trigger, like ``fire``, with a few statements.
+
+    *overrun* marks the server's own changes for max_runtime.
+    """
+    moves = [
+        _Move(None if before is None else snapshot(before), snapshot(after), after, overrun)
+        for before, after in changes
+        if after.has_actions or global_actions
+    ]
+    moves = [move for move in moves if move.was != move.current or overrun]
+    if not moves:
+        return
     if global_actions is True:
         global_actions = list_global_actions(project)
+    changed = [(move, _Change(project, move.task, now, base_url)) for move in moves]
+    own = _list_actions([move.task for move in moves if move.task.has_actions])
+    fired = [
+        _own_firing(change, action, reason)
+        for move, change in changed
+        for action in own.get(move.task.id, ())
+        if (reason := move.evaluate(action.trigger))
+    ]
+    _queue_all(fired, now)
     for global_action in global_actions or ():
-        reason = evaluate(global_action.trigger)
-        if reason and applies(global_action, project.id, after.name):
-            _fire_global_action(change, global_action, reason)
+        reached = [
+            (change, reason)
+            for move, change in changed
+            if (reason := move.evaluate(global_action.trigger))
+            and applies(global_action, project.id, move.task.name)
+        ]
+        if reached:
+            _fire_global_action(global_action, reached, now)
 
 
-def _list_actions(task: TaskState) -> Sequence[ActionRow]:
-    return cast(Sequence[ActionRow], db.session.execute(_ACTIONS, {"task_id": task.id}).all())
+class _Move(NamedTuple):
+    """What triggers see of a change."""
+
+    was: Snapshot | None
+    current: Snapshot
+    task: TaskState
+    overrun: bool
+
+    def evaluate(self, trigger: str) -> Reason | None:
+        """Return why the trigger fires, if it does."""
+        return triggers.evaluate(
+            triggers.parse(trigger), self.was, self.current, overrun=self.overrun
+        )
+
+
+def _list_actions(tasks: Sequence[TaskState]) -> dict[str, list[ActionRow]]:
+    """Return the actions that these tasks wait for, by the ids of the tasks."""
+    found: dict[str, list[ActionRow]] = {}
+    rows = db.session.execute(_ACTIONS, {"task_ids": [task.id for task in tasks]}) if tasks else ()
+    for row in map(ActionRow._make, rows):
+        found.setdefault(row.task_id, []).append(row)
+    return found
 
 
 def list_global_actions(project: ProjectRef) -> Sequence[GlobalActionRow]:
@@ -215,31 +261,64 @@ class _Change:
         )
 
 
-def _record(
-    change: _Change,
-    reason: Reason,
-    trigger: str,
-    *,
-    action_id: int | None = None,
-    global_action_id: int | None = None,
-    held_back: bool = False,
-) -> int:
-    """Write a firing; return its id."""
-    values = {
-        "task_id": change.task.id,
-        "task_version": change.task.version,
-        "action_id": action_id,
-        "global_action_id": global_action_id,
-        "trigger": trigger,
-        "reason": json.dumps(reason.as_dict()),
-        "held_back": held_back,
-        "created": change.task.updated,
-    }
-    return int(db.session.execute(_INSERT, values).scalar_one())
+@dataclass(frozen=True, slots=True)
+class _Fired:
+    """An action or a global action that fired for a change."""
+
+    change: _Change
+    reason: Reason
+    trigger: str
+    messages: Sequence[tuple[Message, NotificationTarget]]
+    action_id: int | None = None
+    global_action_id: int | None = None
+    held_back: bool = False
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What identifies it among the firings of one transaction."""
+        return self.change.task.id, self.action_id, self.global_action_id
 
 
-def _fire_action(change: _Change, action: ActionRow, reason: Reason) -> None:
-    firing_id = _record(change, reason, action.trigger, action_id=action.id)
+def _record(fired: Sequence[_Fired]) -> list[tuple[int, _Fired]]:
+    """Write firings; return each with its id."""
+    values = [
+        {
+            "task_id": one.change.task.id,
+            "task_version": one.change.task.version,
+            "action_id": one.action_id,
+            "global_action_id": one.global_action_id,
+            "trigger": one.trigger,
+            "reason": json.dumps(one.reason.as_dict()),
+            "held_back": one.held_back,
+            "created": one.change.task.updated,
+        }
+        for one in fired
+    ]
+    numbers = {tuple(key): number for number, *key in db.session.execute(_INSERT, values)}
+    return [(numbers[one.key], one) for one in fired]
+
+
+def _queue_all(fired: Sequence[_Fired], now: datetime) -> None:
+    """Write firings, and queue their messages."""
+    if not fired:
+        return
+    outbox.queue_all(
+        [
+            Outgoing(
+                message,
+                one.change.project.organization_id,
+                target["integration"],
+                target["config"],
+                firing_id=firing_id,
+            )
+            for firing_id, one in _record(fired)
+            for message, target in one.messages
+        ],
+        now=now,
+    )
+
+
+def _own_firing(change: _Change, action: ActionRow, reason: Reason) -> _Fired:
     config: Json = json.loads(action.config)
     shown = {
         "id": action.id,
@@ -248,26 +327,28 @@ def _fire_action(change: _Change, action: ActionRow, reason: Reason) -> None:
         "config": config,
     }
     target: NotificationTarget = {"integration": action.integration, "config": config}
-    _queue(change, change.message(shown, reason), target, firing_id)
+    messages = [(change.message(shown, reason), target)]
+    return _Fired(change, reason, action.trigger, messages, action_id=action.id)
 
 
-def _fire_global_action(change: _Change, global_action: GlobalActionRow, reason: Reason) -> None:
-    lock = _LOCK if global_action.quiet_period else _KEEP
-    state = db.session.execute(lock, {"global_action": global_action.id}).first()
-    if state is None:
-        return  # Somebody has just deleted it.
-    decision = None
+def _fire_global_action(
+    global_action: GlobalActionRow, reached: Sequence[tuple[_Change, Reason]], now: datetime
+) -> None:
     if global_action.quiet_period:
-        decision = _update_quiet_period(global_action, Quiet(*state), change.now)
-    held_back = decision is not None and decision.held_back
-    firing_id = _record(
-        change,
-        reason,
-        global_action.trigger,
-        global_action_id=global_action.id,
-        held_back=held_back,
-    )
+        for change, reason in reached:
+            _fire_with_quiet_period(global_action, change, reason)
+    elif db.session.execute(_KEEP, {"global_action": global_action.id}).first():
+        fired = [_global_firing(global_action, change, reason) for change, reason in reached]
+        _queue_all(fired, now)
+    # Otherwise somebody has just deleted it.
+
+
+def _global_firing(
+    global_action: GlobalActionRow, change: _Change, reason: Reason, *, held_back: int | None = None
+) -> _Fired:
+    """Return a firing with its messages; *held_back* is the number of those before it."""
     targets: list[NotificationTarget] = json.loads(global_action.channels)
+    messages = []
     for target in targets:
         shown = {
             "global_action": global_action.id,
@@ -275,11 +356,33 @@ def _fire_global_action(change: _Change, global_action: GlobalActionRow, reason:
             "trigger": global_action.trigger,
             **target,
         }
-        if decision is not None and held_back:
-            message = change.message(shown, reason, held_back=decision.quiet.held_back - 1)
-            _queue_for_later(change, message, target, firing_id, global_action.id, decision)
-        else:
-            _queue(change, change.message(shown, reason), target, firing_id)
+        messages.append((change.message(shown, reason, held_back=held_back or 0), target))
+    return _Fired(
+        change,
+        reason,
+        global_action.trigger,
+        messages,
+        global_action_id=global_action.id,
+        held_back=held_back is not None,
+    )
+
+
+def _fire_with_quiet_period(
+    global_action: GlobalActionRow, change: _Change, reason: Reason
+) -> None:
+    state = db.session.execute(_LOCK, {"global_action": global_action.id}).first()
+    if state is None:
+        return  # Somebody has just deleted it.
+    decision = _update_quiet_period(global_action, Quiet(*state), change.now)
+    if not decision.held_back:
+        _queue_all([_global_firing(global_action, change, reason)], change.now)
+        return
+    before = decision.quiet.held_back - 1
+    [(firing_id, fired)] = _record(
+        [_global_firing(global_action, change, reason, held_back=before)]
+    )
+    for message, target in fired.messages:
+        _queue_for_later(change, message, target, firing_id, global_action.id, decision)
 
 
 def _update_quiet_period(global_action: GlobalActionRow, state: Quiet, now: datetime) -> Decision:
@@ -292,17 +395,6 @@ def _update_quiet_period(global_action: GlobalActionRow, state: Quiet, now: date
         .values(quiet_until=decision.quiet.until, held_back=decision.quiet.held_back)
     )
     return decision
-
-
-def _queue(change: _Change, message: Message, target: NotificationTarget, firing_id: int) -> None:
-    outbox.queue(
-        message,
-        organization_id=change.project.organization_id,
-        integration=target["integration"],
-        config=target["config"],
-        now=change.now,
-        firing_id=firing_id,
-    )
 
 
 def _queue_for_later(

@@ -42,6 +42,7 @@ class Outgoing(NamedTuple):
     config: Config
     key: str | None = None
     """Nothing is queued if it was used before."""
+    firing_id: int | None = None
 
 
 def queue(
@@ -60,10 +61,9 @@ def queue(
     The id replaces that of the message. If the *key* was used before, nothing is queued and the
     result is None.
     """
-    outgoing = Outgoing(message, organization_id, integration, config, key)
+    outgoing = Outgoing(message, organization_id, integration, config, key, firing_id)
     values = {
         **_row(outgoing, _destination(organization_id, integration, config, message.kind), now),
-        "firing_id": firing_id,
         "next_attempt_at": at or at_once(now),
     }
     if key is None:
@@ -76,12 +76,12 @@ def queue(
     return delivery_id
 
 
-def queue_once(messages: Sequence[Outgoing], *, now: datetime) -> None:
-    """Queue many messages to be sent now, with one statement; those whose keys are new."""
+def queue_all(messages: Sequence[Outgoing], *, now: datetime) -> None:
+    """Queue many messages to be sent now, with one statement; not those with keys of before."""
     destinations: dict[tuple[int, str, str, str], str] = {}
     rows = []
     for outgoing in messages:
-        message, organization_id, integration, config, _ = outgoing
+        message, organization_id, integration, config, *_ = outgoing
         place = organization_id, integration, json.dumps(config), message.kind
         if place not in destinations:
             destinations[place] = _destination(organization_id, integration, config, message.kind)
@@ -94,11 +94,12 @@ def queue_once(messages: Sequence[Outgoing], *, now: datetime) -> None:
 
 def _row(outgoing: Outgoing, destination: str, now: datetime) -> dict[str, object]:
     """Return the columns of a new delivery, except when its first attempt is due."""
-    message, organization_id, integration, config, key = outgoing
+    message, organization_id, integration, config, key, firing_id = outgoing
     delivery_id = ids.new_id(now)
     return {
         "id": delivery_id,
         "organization_id": organization_id,
+        "firing_id": firing_id,
         "key": key,
         "kind": message.kind,
         "integration": integration,

@@ -251,7 +251,7 @@ def _notify(notices: Sequence[_Notice], now: datetime, base_url: str) -> None:
             )
             for number, target in enumerate(targets)
         ]
-    outbox.queue_once(outgoing, now=now)
+    outbox.queue_all(outgoing, now=now)
 
 
 def _key(kind: str, incident: AnyIncident, place: int) -> str:

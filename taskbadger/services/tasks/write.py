@@ -1,4 +1,4 @@
-"""Writes tasks: every update of one that a client can see goes through ``_save``.
+"""Writes tasks: every update of one that a client can see goes through ``_write``.
 
 This is a hot path: Core statements that are built once. ``bench/`` measures it.
 """
@@ -234,18 +234,23 @@ def _end(
     base_url: str,
     overrun: bool = False,
 ) -> int:
-    global_actions = firing.list_global_actions(project) if due else ()
+    if not due:
+        return 0
+    changes = []
     with deferring():
         for locked in due:
-            _save(
-                project,
-                locked._replace(global_actions=global_actions),
-                _move(locked.task, {"status": new_status}, now),
-                now=now,
-                actor=SERVER,
-                base_url=base_url,
-                overrun=overrun,
-            )
+            values = _move(locked.task, {"status": new_status}, now)
+            changes.append((locked.task, _write(locked.task, values, now=now, actor=SERVER)))
+    firing.fire_all(
+        project,
+        changes,
+        global_actions=firing.list_global_actions(project),
+        now=now,
+        base_url=base_url,
+        overrun=overrun,
+    )
+    for before, after in changes:
+        _follow(before, after, now=now, base_url=base_url)
     return len(due)
 
 
@@ -281,29 +286,31 @@ def _save(
     now: datetime,
     actor: Actor,
     base_url: str,
-    overrun: bool = False,
 ) -> TaskState:
     """Write the change of a locked task, its history and all that follows; return its new state."""
     before = locked.task
+    after = _write(before, values, now=now, actor=actor)
+    global_actions = locked.global_actions
+    firing.fire(project, before, after, global_actions=global_actions, now=now, base_url=base_url)
+    _follow(before, after, now=now, base_url=base_url)
+    return after
+
+
+def _write(before: TaskState, values: dict[str, Any], *, now: datetime, actor: Actor) -> TaskState:
+    """Write the change of a locked task and its history; return its new state."""
     updated = max(now, before.updated + _MICROSECOND)
     changed = {**values, "version": before.version + 1, "updated": updated}
     after = before._replace(**changed)
     changed.update(_due_times(before, after))
     changed.update(history.record_change(before, after, actor))
-    after = before._replace(**changed)
     _UPDATE.run({**changed, "task_id": before.id})
-    firing.fire(
-        project,
-        before,
-        after,
-        global_actions=locked.global_actions,
-        now=now,
-        base_url=base_url,
-        overrun=overrun,
-    )
+    return before._replace(**changed)
+
+
+def _follow(before: TaskState, after: TaskState, *, now: datetime, base_url: str) -> None:
+    """Let the monitor of a task know of its change of status."""
     if before.monitor_id is not None and before.status != after.status:
         runs.follow_task(before, after, now=now, base_url=base_url)
-    return after
 
 
 def _due_times(before: TaskState, after: TaskState) -> dict[str, datetime | None]:

@@ -65,12 +65,12 @@ def test_many_messages_are_queued_by_one_statement_each_once(
         key = f"incident {number}"
         return Outgoing(message(), project.organization_id, "email", to, key)
 
-    outbox.queue_once([outgoing(1), outgoing(2)], now=NOW)
+    outbox.queue_all([outgoing(1), outgoing(2)], now=NOW)
     db.session.commit()
     with count_queries() as statements:
-        outbox.queue_once([outgoing(2), outgoing(3), outgoing(4)], now=NOW)
+        outbox.queue_all([outgoing(2), outgoing(3), outgoing(4)], now=NOW)
         db.session.commit()
-    outbox.queue_once([], now=NOW)
+    outbox.queue_all([], now=NOW)
     db.session.commit()
     rows = db.session.scalars(select(Delivery).order_by(Delivery.key)).all()
 
