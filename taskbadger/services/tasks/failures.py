@@ -7,7 +7,7 @@ from typing import cast
 from sqlalchemy import literal_column, select
 
 from taskbadger.domain.identity import ProjectRef
-from taskbadger.extensions import read_outside_session
+from taskbadger.extensions import db, read_outside_session
 from taskbadger.models.task_rows import LIST_COLUMNS, TASKS, ListedTask
 from taskbadger.models.types import Column, Query
 from taskbadger.services.tasks.search import many_projects
@@ -22,12 +22,14 @@ def list_recent_failures(projects: Sequence[ProjectRef], limit: int) -> Sequence
     """Return up to *limit* failed tasks, the one that ended last first."""
     if not projects:
         return []
-    query = _recent_failures(tuple(project.id for project in projects), limit)
+    project_ids = tuple(project.id for project in projects)
+    query = _recent_failures(project_ids, limit, db.engine.dialect.name)
     return cast(Sequence[ListedTask], read_outside_session(query, {}))
 
 
 @lru_cache(maxsize=256)
-def _recent_failures(project_ids: tuple[int, ...], limit: int) -> Query:
+def _recent_failures(project_ids: tuple[int, ...], limit: int, _database: str) -> Query:
+    """Return the statement, which differs by database: one process may use two."""
     newest = walk_failed(project_ids, limit).subquery()
     query = select(*LIST_COLUMNS).join(newest, _task.id == newest.c.id)
     return query.order_by(_task.end_time.desc(), _task.id.desc())

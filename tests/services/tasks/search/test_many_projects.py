@@ -144,3 +144,10 @@ def test_scan_of_each_project_ends_by_itself(
 
     assert [name for page in down for name in page] == ["b1", "a5"]
     assert len(down) > 1
+
+
+def test_failures_of_the_same_projects_are_found_on_both_databases(project: ProjectRef) -> None:
+    projects = [ProjectRef(number, "x", 1, "acme", "x") for number in range(50_000, 50_060)]
+
+    # This test runs on both in one process.
+    assert failures.list_recent_failures(projects, 3) == []
