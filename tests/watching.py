@@ -4,8 +4,9 @@ import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 
 from taskbadger.domain.identity import Actor, ProjectRef
 from taskbadger.extensions import db
@@ -138,3 +139,25 @@ def all_messages() -> list[dict[str, Any]]:
     """Return the messages of all deliveries, oldest first."""
     texts = db.session.scalars(select(Delivery.message).order_by(Delivery.created, Delivery.id))
     return [json.loads(text) for text in texts]
+
+
+def make_many(project: ProjectRef, count: int, **fields: object) -> list[UUID]:
+    """Return monitors that are due at 12:00 and have been seen."""
+    found = [
+        manage.create_monitor(
+            project,
+            {"name": f"job {number}", "type": "cron", "schedule": "0 * * * *", **fields},
+            now=at("11:30"),
+            actor=ACTOR,
+        ).id
+        for number in range(count)
+    ]
+    db.session.execute(update(Monitor).values(seen=True))
+    db.session.commit()
+    return found
+
+
+def states() -> dict[str, int]:
+    """Return how many slots are in each state."""
+    rows = db.session.execute(select(Slot.state, func.count()).group_by(Slot.state))
+    return {row[0]: row[1] for row in rows}

@@ -126,19 +126,19 @@ def _record(fired: Sequence[Fired]) -> list[tuple[int, Fired]]:
     """Write firings; return each with its id."""
     values = [
         {
-            "task_id": one.change.task.id,
-            "task_version": one.change.task.version,
-            "action_id": one.action_id,
-            "global_action_id": one.global_action_id,
-            "trigger": one.trigger,
-            "reason": json.dumps(one.reason.as_dict()),
-            "held_back": one.held_back,
-            "created": one.change.task.updated,
+            "task_id": firing.change.task.id,
+            "task_version": firing.change.task.version,
+            "action_id": firing.action_id,
+            "global_action_id": firing.global_action_id,
+            "trigger": firing.trigger,
+            "reason": json.dumps(firing.reason.as_dict()),
+            "held_back": firing.held_back,
+            "created": firing.change.task.updated,
         }
-        for one in fired
+        for firing in fired
     ]
-    numbers = {tuple(key): number for number, *key in db.session.execute(_INSERT, values)}
-    return [(numbers[one.key], one) for one in fired]
+    written = {tuple(key): number for number, *key in db.session.execute(_INSERT, values)}
+    return [(written[firing.key], firing) for firing in fired]
 
 
 def queue_fired(fired: Sequence[Fired], now: datetime) -> None:
@@ -149,19 +149,20 @@ def queue_fired(fired: Sequence[Fired], now: datetime) -> None:
         [
             Outgoing(
                 message,
-                one.change.project.organization_id,
+                firing.change.project.organization_id,
                 target["integration"],
                 target["config"],
                 firing_id=firing_id,
             )
-            for firing_id, one in _record(fired)
-            for message, target in one.messages
+            for firing_id, firing in _record(fired)
+            for message, target in firing.messages
         ],
         now=now,
     )
 
 
 def own_firing(change: Change, action: ActionRow, reason: Reason) -> Fired:
+    """Return the firing of a task's own action, with its message."""
     config: Json = json.loads(action.config)
     shown = {
         "id": action.id,
@@ -177,13 +178,13 @@ def own_firing(change: Change, action: ActionRow, reason: Reason) -> Fired:
 def fire_global_action(
     global_action: GlobalActionRow, reached: Sequence[tuple[Change, Reason]], now: datetime
 ) -> None:
+    """Fire a global action for the changes that reached its trigger; nothing if it is gone."""
     if global_action.quiet_period:
         for change, reason in reached:
             _fire_with_quiet_period(global_action, change, reason)
     elif db.session.execute(_KEEP, {"global_action": global_action.id}).first():
         fired = [_global_firing(global_action, change, reason) for change, reason in reached]
         queue_fired(fired, now)
-    # Otherwise somebody has just deleted it.
 
 
 def _global_firing(

@@ -1,11 +1,10 @@
 """Firing through the real door: what changes of tasks queue, exactly once."""
 
 import json
-import threading
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from alerting import KEY, MAIL, NOW, after, create, firings, make_global_action, queued, update
 from conftest import ApiClient, count_queries, make_project
 from flask import Flask
 from simultaneous import at_once, numbered
@@ -15,38 +14,18 @@ from taskbadger.channels import Message, SendContext
 from taskbadger.channels.http import dump
 from taskbadger.channels.webhook import payload
 from taskbadger.clock import utcnow
-from taskbadger.domain.identity import SERVER, Actor, ProjectRef
+from taskbadger.domain.identity import SERVER, ProjectRef
 from taskbadger.extensions import db
-from taskbadger.models import Delivery, Firing, Task
+from taskbadger.models import Delivery, Task
 from taskbadger.outbound import Sender
 from taskbadger.services.alerts import global_actions
 from taskbadger.services.delivery import channels
 from taskbadger.services.tasks import reads
 from taskbadger.services.tasks import write as task_writes
 
-NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
-KEY = Actor("key", "ci")
-MAIL = {"integration": "email", "config": {"to": "a@example.com"}}
-
-
-def after(**span: float) -> datetime:
-    return NOW + timedelta(**span)
-
-
-def queued() -> list[tuple[str, str]]:
-    """Every delivery's integration and trigger point, by firing and integration."""
-    db.session.commit()
-    found = db.session.scalars(select(Delivery).order_by(Delivery.firing_id, Delivery.integration))
-    return [(one.integration, Message.from_json(one.message).trigger or "") for one in found]
-
 
 def points() -> list[str]:
     return [json.loads(firing.reason)["point"] for firing in firings()]
-
-
-def firings() -> list[Firing]:
-    db.session.commit()
-    return list(db.session.scalars(select(Firing).order_by(Firing.id)))
 
 
 def make_webhook(project: ProjectRef, slug: str = "ops") -> None:
@@ -60,29 +39,6 @@ def make_webhook(project: ProjectRef, slug: str = "ops") -> None:
         context=SendContext(http=Sender.allowing(("127.0.0.0/8",))),
         now=NOW,
     )
-    db.session.commit()
-
-
-def make_global_action(place: ProjectRef, **fields: Any) -> int:
-    made = global_actions.create_global_action(
-        place.organization_id,
-        {"name": "all errors", "trigger": "error", "channels": [MAIL], **fields},
-        actor=SERVER,
-        now=NOW,
-    )
-    global_action_id = made.id
-    db.session.commit()
-    return global_action_id
-
-
-def create(project: ProjectRef, now: datetime = NOW, **fields: Any) -> str:
-    made = task_writes.create_task(project, {"name": "job", **fields}, now=now, actor=KEY)
-    db.session.commit()
-    return str(made.id)
-
-
-def update(project: ProjectRef, task_id: str, now: datetime, **fields: Any) -> None:
-    task_writes.update_task(project, task_id, fields, now=now, actor=KEY)
     db.session.commit()
 
 
@@ -260,34 +216,6 @@ def test_disabled_global_action_does_not_fire(project: ProjectRef) -> None:
     assert queued() == []
 
 
-@pytest.mark.parametrize("quiet_period", [0, 600])
-def test_change_survives_that_its_global_action_is_deleted_meanwhile(
-    app: Flask, project: ProjectRef, quiet_period: int
-) -> None:
-    global_action_id = make_global_action(project, quiet_period=quiet_period)
-    task_id = create(project)
-    failures: list[Exception] = []
-
-    def fail_task() -> None:
-        with app.app_context():
-            try:
-                update(project, task_id, after(seconds=1), status="error")
-            except Exception as error:
-                failures.append(error)
-
-    global_actions.delete_global_action(
-        project.organization_id, global_action_id, actor=SERVER, now=NOW
-    )
-    changing = threading.Thread(target=fail_task)
-    changing.start()
-    changing.join(0.3)
-    db.session.commit()
-    changing.join()
-
-    assert (failures, queued()) == ([], [])
-    assert db.session.scalars(select(Task.status)).all() == ["error"]
-
-
 def test_new_global_action_counts_from_the_next_change(project: ProjectRef) -> None:
     task_id = create(project)
     make_global_action(project)
@@ -295,79 +223,3 @@ def test_new_global_action_counts_from_the_next_change(project: ProjectRef) -> N
     update(project, task_id, after(seconds=1), status="error")
 
     assert queued() == [("email", "error")]
-
-
-def test_quiet_period_holds_back_and_notifies_at_its_end(project: ProjectRef) -> None:
-    make_global_action(project, quiet_period=600)
-
-    for minutes in (0, 1, 2, 3):
-        create(project, now=after(minutes=minutes), name=f"job {minutes}", status="error")
-
-    db.session.commit()
-    first, summary = db.session.scalars(select(Delivery).order_by(Delivery.created)).all()
-    assert first.next_attempt_at == NOW
-    assert Message.from_json(first.message).held_back == 0
-    assert summary.next_attempt_at == after(minutes=10)
-    message = Message.from_json(summary.message)
-    assert (message.id, message.title, message.held_back) == (summary.id, "job 3: error", 2)
-    assert [firing.held_back for firing in firings()] == [False, True, True, True]
-
-
-def test_message_that_waits_for_the_end_of_a_quiet_period_follows_a_corrected_address(
-    project: ProjectRef,
-) -> None:
-    global_action_id = make_global_action(project, quiet_period=600)
-    for minutes in (0, 1):
-        create(project, now=after(minutes=minutes), status="error")
-
-    corrected = {"channels": [{**MAIL, "config": {"to": "b@example.org"}}]}
-    global_actions.update_global_action(
-        project.organization_id, global_action_id, corrected, actor=SERVER, now=after(minutes=2)
-    )
-    create(project, now=after(minutes=3), status="error")
-
-    db.session.commit()
-    found = db.session.scalars(select(Delivery).order_by(Delivery.created)).all()
-    assert [(json.loads(one.config), one.destination) for one in found] == [
-        ({"to": "a@example.com"}, "email:example.com"),
-        ({"to": "b@example.org"}, "email:example.org"),
-    ]
-
-
-def test_message_at_the_end_of_a_quiet_period_begins_the_next(project: ProjectRef) -> None:
-    make_global_action(project, quiet_period=600)
-
-    for minutes in (0, 1, 11, 19, 30):
-        create(project, now=after(minutes=minutes), name=f"job {minutes}", status="error")
-
-    db.session.commit()
-    found = db.session.scalars(select(Delivery).order_by(Delivery.next_attempt_at)).all()
-    titles = [(Message.from_json(one.message).title, one.next_attempt_at) for one in found]
-    assert titles == [
-        ("job 0: error", NOW),
-        ("job 1: error", after(minutes=10)),
-        ("job 19: error", after(minutes=20)),
-        ("job 30: error", after(minutes=30)),
-    ]
-
-
-def test_quiet_period_without_anything_held_back_ends_silently(project: ProjectRef) -> None:
-    make_global_action(project, quiet_period=600)
-
-    create(project, now=NOW, status="error")
-    create(project, now=after(minutes=11), status="error")
-
-    db.session.commit()
-    found = db.session.scalars(select(Delivery).order_by(Delivery.created)).all()
-    assert [one.next_attempt_at for one in found] == [NOW, after(minutes=11)]
-
-
-def test_deleted_task_takes_its_firings_but_not_its_deliveries(project: ProjectRef) -> None:
-    task_id = create(project, status="error", actions=[{"trigger": "error", **MAIL}])
-    db.session.execute(db.text("DELETE FROM task"))
-    db.session.commit()
-
-    assert (firings(), queued()) == ([], [("email", "error")])
-    assert Message.from_json(db.session.scalars(select(Delivery)).one().message).task["id"] == (
-        task_id
-    )

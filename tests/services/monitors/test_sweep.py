@@ -1,18 +1,15 @@
 """Gaps, outages of ours, and clocks that jump: no storm, no false alarm, none lost."""
 
 from datetime import timedelta
-from uuid import UUID
 
 import pytest
 from conftest import count_queries
-from sqlalchemy import func, select, update
-from watching import ACTOR, TO_EMAIL, Watch, all_messages, at, outage, slots_of, sweep
+from watching import Watch, all_messages, at, make_many, outage, slots_of, states, sweep
 
 from taskbadger.domain.identity import ProjectRef
 from taskbadger.extensions import db
-from taskbadger.models import Delivery, Incident, Monitor, Slot
+from taskbadger.models import Delivery, Incident
 from taskbadger.services import outage as ticks
-from taskbadger.services.monitors import closing, manage
 from taskbadger.services.monitors import sweep as slot_sweep
 
 MINUTELY = {"schedule": "* * * * *", "start_grace": 30}
@@ -369,28 +366,6 @@ def test_set_back_clock_leaves_monitors_alone_that_expect_as_they_should(
 # Many
 
 
-def make_many(project: ProjectRef, count: int, **fields: object) -> list[UUID]:
-    """Return monitors that are due at 12:00 and have been seen."""
-    found = [
-        manage.create_monitor(
-            project,
-            {"name": f"job {number}", "type": "cron", "schedule": "0 * * * *", **fields},
-            now=at("11:30"),
-            actor=ACTOR,
-        ).id
-        for number in range(count)
-    ]
-    db.session.execute(update(Monitor).values(seen=True))
-    db.session.commit()
-    return found
-
-
-def states() -> dict[str, int]:
-    """Return how many slots are in each state."""
-    rows = db.session.execute(select(Slot.state, func.count()).group_by(Slot.state))
-    return {row[0]: row[1] for row in rows}
-
-
 def test_a_hundred_monitors_due_at_once_are_closed_in_turns(project: ProjectRef) -> None:
     make_many(project, 100)
 
@@ -429,44 +404,6 @@ def test_idle_sweep_is_one_question(project: ProjectRef) -> None:
 
     assert (due, len(statements)) == (False, 1)
     assert slot_sweep.is_due(now=at("12:01")) is True
-
-
-def test_statements_do_not_grow_with_the_monitors(project: ProjectRef) -> None:
-    numbers = []
-    for count in (2, 20):
-        make_many(project, count, action=TO_EMAIL)
-        with count_queries() as statements:
-            sweep("12:01")
-        numbers.append(len(statements))
-
-    # Of them, three read or write incidents, and two queue their notices.
-    assert numbers == [10, 10]
-    assert states() == {"missed": 22, "expected": 22}
-    assert db.session.query(Incident).count() == 22
-    assert len(all_messages()) == 22
-
-
-def test_monitors_that_another_worker_has_closed_are_left_alone(project: ProjectRef) -> None:
-    new = Watch(project, "11:59:30", dict(MINUTELY))
-    found = closing.list_due(now=at("12:00:30"), limit=10)
-    sweep("12:00:30")
-
-    closed = closing.close(found, now=at("12:00:45"))
-    db.session.commit()
-
-    assert (found, closed) == ([new.monitor.id], 0)
-    assert new.deadlines == ["12:01 until 12:01:30"]
-
-
-def test_monitor_that_cannot_be_read_stops_no_other(project: ProjectRef) -> None:
-    broken, other, *_ = make_many(project, 3)
-    db.session.get_one(Monitor, broken).timezone = "Mars/Olympus"
-    db.session.commit()
-
-    assert sweep("12:01") == 3
-    assert sweep("12:01") == 0
-    assert states() == {"missed": 2, "expected": 3}
-    assert db.session.get_one(Monitor, other).expected_at == at("13:00")
 
 
 def test_paused_monitor_queues_no_deliveries_after_a_long_sleep(project: ProjectRef) -> None:
