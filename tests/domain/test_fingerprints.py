@@ -1,0 +1,215 @@
+"""The kinds of failures, on a corpus of real ones and on bad input.
+
+``tests/data/failures.py`` makes the corpus.
+"""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from conftest import ROOT
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from traces import FOREIGN, GO, GROUP, HANDLING, JAVA, NODE, RETRY, RUBY, SYNTAX, TRACE
+
+from taskbadger.domain.fingerprints import (
+    FIELDS,
+    MAX_TEXT,
+    MAX_TITLE,
+    FailureKind,
+    failure_kind,
+)
+
+CORPUS = [
+    json.loads(line) for line in (ROOT / "tests/data/failures.jsonl").read_text().splitlines()
+]
+
+
+def kind_of(cause: str = "error", **data: Any) -> FailureKind:
+    return failure_kind(json.dumps(data), cause)
+
+
+def pairs(groups: Iterable[Any]) -> int:
+    """Return the number of pairs of equal members."""
+    return sum(count * (count - 1) // 2 for count in Counter(groups).values())
+
+
+def test_kinds_agree_with_the_labels_of_the_corpus() -> None:
+    labels = [line["label"] for line in CORPUS]
+    prints = [failure_kind(json.dumps(line["data"])).fingerprint for line in CORPUS]
+    agreed = pairs(zip(labels, prints, strict=True))
+
+    assert len(CORPUS) >= 300
+    assert min(Counter(labels).values()) >= 6
+    assert len(set(labels)) >= 40
+    assert agreed / pairs(labels) >= 0.95
+    assert agreed / pairs(prints) >= 0.95
+
+
+def test_every_failure_of_the_corpus_has_a_title() -> None:
+    titles = {failure_kind(json.dumps(line["data"])).title for line in CORPUS}
+
+    assert "error without details" not in titles
+    assert max(map(len, titles)) <= MAX_TITLE
+
+
+@pytest.mark.parametrize(
+    ("data", "title"),
+    [
+        ({"exception": "a", "error": "b"}, "a"),
+        ({"exception": " ", "traceback": None, "error": False, "message": "c"}, "c"),
+        ({"message": "\n\nfirst\nsecond"}, "first"),
+        ({"stderr": "warning\nmake: *** [all] Error 1\n", "return_code": 2}, "warning"),
+        ({"stderr": "", "return_code": 2}, "exit code 2"),
+        ({"return_code": "-9"}, "killed by signal 9"),
+        ({"return_code": 0}, "error without details"),
+        ({"error": 404}, "error code 404"),
+        ({"error": {"type": "Boom", "message": "row 5"}}, "Boom: row ‹number›"),
+        ({"error": {"name": "Error", "stack": NODE}}, "TypeError: a ‹number›"),
+        ({"exception": ["first", "second"]}, "first"),
+        ({"exception": "row 5", "traceback": TRACE + "Boom: row 5"}, "Boom: row ‹number›"),
+        ({"stderr": "/srv/run.sh: line 3: shop: command not found"}, "shop: command not found"),
+        ({"other": "a"}, "error without details"),
+    ],
+)
+def test_first_field_that_says_something_wins(data: dict[str, Any], title: str) -> None:
+    assert kind_of(**data).title == title
+
+
+@pytest.mark.parametrize(
+    ("cause", "data", "title"),
+    [
+        ("error", None, "error without details"),
+        ("error", '"row 5 is bad"', "row ‹number› is bad"),
+        ("error", '{"exception": "row 5', "row ‹number›"),
+        ("stale", None, "stale"),
+        ("stale", '{"message": "50 of 100", "stderr": "a"}', "stale"),
+        ("stale", '{"exception": "row 5"}', "stale: row ‹number›"),
+        ("max_runtime_exceeded", "[1]", "max runtime exceeded"),
+    ],
+)
+def test_cause_is_the_kind_without_details(cause: str, data: str | None, title: str) -> None:
+    assert failure_kind(data, cause).title == title
+
+
+def test_kind_depends_on_the_place_and_not_on_what_varies() -> None:
+    first = kind_of(exception=TRACE + "ValueError: row 5")
+
+    assert kind_of(exception=TRACE.replace("line 3", "line 4") + "ValueError: row 67") == first
+    assert kind_of(exception=TRACE.replace("run", "end") + "ValueError: row 5") != first
+    assert kind_of("stale", exception=TRACE + "ValueError: row 5") != first
+
+
+@pytest.mark.parametrize(
+    ("data", "fingerprint"),
+    [
+        (None, "2059d323ba606c41ed89a2f7aa531ca0"),
+        ('{"return_code": 1}', "4df7f32e0ee98ce818def9c8aac22aa9"),
+        (
+            json.dumps({"exception": TRACE + "ValueError: row 5"}),
+            "ac2caade3aa3b4c051d8c6501db81fa6",
+        ),
+        (json.dumps({"stderr": NODE}), "f8807db14d08c8b80c5401bba9db4fd9"),
+    ],
+)
+def test_fingerprints_stay_the_same(data: str | None, fingerprint: str) -> None:
+    assert failure_kind(data).fingerprint == fingerprint
+
+
+def test_both_ends_of_a_long_text_count() -> None:
+    long = FOREIGN * 20_000
+
+    kind = kind_of(exception=TRACE + long + "ValueError: row 5")
+
+    assert kind.title == "ValueError: row ‹number›"
+    assert kind_of(stdout="a" * 1_000_000, stderr="row 5").title == "row ‹number›"
+
+
+PARTS = [
+    TRACE,
+    FOREIGN,
+    HANDLING,
+    RETRY,
+    SYNTAX,
+    NODE,
+    JAVA,
+    GO,
+    RUBY,
+    GROUP,
+    "\ud800",
+    "\0",
+    '"\\',
+    "\n",
+]
+TEXTS = st.lists(st.sampled_from(PARTS) | st.text(), max_size=8).map("".join)
+VALUES = st.recursive(
+    TEXTS | st.integers() | st.floats() | st.booleans() | st.none(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+)
+
+
+def check(data: str, cause: str) -> None:
+    kind = failure_kind(data, cause)
+
+    assert len(kind.fingerprint) == 32
+    assert 0 < len(kind.title) <= MAX_TITLE
+    assert kind.title.isprintable()
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.sampled_from(FIELDS), VALUES) | VALUES, st.integers(0), st.booleans())
+def test_any_json_has_a_kind(value: Any, cut: int, late: bool) -> None:
+    data = json.dumps(value)
+
+    check(data, "stale" if late else "error")
+    check(data[: cut % (len(data) + 1)], "error")
+
+
+@settings(deadline=None)
+@given(st.sampled_from(FIELDS), TEXTS, st.integers(1, 200_000))
+def test_long_texts_have_a_kind(field: str, text: str, times: int) -> None:
+    check(json.dumps({field: text * (times // (len(text) + 1) + 1)}), "error")
+
+
+REPEATED = [
+    *PARTS,
+    "'[",
+    "a@",
+    "::",
+    "1 ",
+    "/a",
+    "\\'",
+    " (A",
+    "at (",
+    'File "',
+    "| ",
+    "panic: ",
+    "ab1",
+]
+
+
+def seconds(text: str) -> float:
+    data = json.dumps({"stderr": text}, ensure_ascii=False)
+    took = []
+    for _ in range(5):
+        began = time.perf_counter()
+        failure_kind(data)
+        took.append(time.perf_counter() - began)
+    return min(took)
+
+
+@pytest.mark.parametrize("start", ["", TRACE, NODE, JAVA, GO, RUBY, "  + Exception Group " + TRACE])
+def test_time_is_linear(start: str) -> None:
+    for part in REPEATED:
+        few, many = (start + part * (size // len(part)) for size in (12_500, 50_000))
+        # Four times the text. Quadratic time would be 16 times as long.
+        assert seconds(many) < 8 * seconds(few) + 0.004, part
+
+
+def test_text_beyond_the_limit_costs_no_more() -> None:
+    text = (TRACE + FOREIGN * 2000 + "ValueError: 5\n")[:MAX_TEXT]
+
+    assert seconds(text * 50) < 5 * seconds(text) + 0.005
