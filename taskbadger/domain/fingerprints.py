@@ -38,12 +38,15 @@ _NUMBER = re.compile(r"-?\d{1,10}")
 _NAMED = re.compile(r"^(?:\w+\.)+(?=\w*(?:Error|Exception|Warning|Timeout|Exit|Interrupt)(?:: |$))")
 _SCRIPT = re.compile(r"([^\s:]+): (?:line )?\d+: ")
 _WRAPPERS = re.compile(
-    r"make(?:\[\d+\])?: |ninja: build stopped|npm (?:ERR!|error) |tar: (?:Exiting|Error is not)"
-    r"|LINE \d+: |(?:DETAIL|HINT|CONTEXT|STATEMENT): |Command exited with"
-    r"|Node\.js v\d|exit status \d|\++ |[-=~^*#\s]*$"
+    r"make(?:\[\d+\])?: |ninja: build stopped|npm (?:ERR!|error) |exit status \d"
+    r"|tar(?: \(child\))?: (?:Exiting|Error is not|Child)|rsync error: some files|Node\.js v\d"
+    r"|LINE \d+: |(?:DETAIL|HINT|CONTEXT|STATEMENT): |[Uu]sage: |[Uu]se --help|Try [^\n]*help"
+    r"|Command exited with|[^`]*line \d+: `|\s|\++ |[-=~^*#\s]*$"
 )
 """Last lines of stderr that only say that something before them failed."""
 _LAST_LINES = 20
+_SHELLS = ("sh", "bash", "dash", "zsh")
+"""In place of a script's name, if a command was run without a script."""
 
 
 class FailureKind(NamedTuple):
@@ -202,10 +205,11 @@ def _interpret(text: str, name: str) -> Failure:
 
 def _last_words(text: str) -> Failure:
     """Return the last line of stderr that says what failed, and the script that it names."""
-    lines = [line.strip() for line in text.rstrip()[-8000:].splitlines()]
+    lines = text.rstrip()[-8000:].splitlines()
     telling = (line for line in reversed(lines[-_LAST_LINES:]) if not _WRAPPERS.match(line))
-    line = next(telling, lines[-1])
+    line = next(telling, lines[-1]).strip()
     script = _SCRIPT.match(line[:1000])
     if script is None:
         return Failure(message=_NAMED.sub("", line[:1000], count=1))
-    return Failure(message=line[script.end() :], frame=Frame(traces.file_name(script[1])))
+    file = traces.file_name(script[1])
+    return Failure(message=line[script.end() :], frame=None if file in _SHELLS else Frame(file))

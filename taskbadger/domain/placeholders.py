@@ -28,7 +28,7 @@ _PATTERNS = {
     "code": r"\[(?:Errno|WinError) -?\d+\]"
     r"|(?i:HTTP|HTTP error|status|status code|exit code|exit status|signal|errno|error code)"
     r"[ :=]{1,2}-?\d{1,5}(?![\w.,]*\d)|(?<!\w)base \d{1,2}(?!\w)"
-    r"|(?<!\w)\d{3} (?:Client|Server) Error",
+    r"|(?<!\w)curl: \(\d{1,3}\)|(?<!\w)\d{3} (?:Client|Server) Error",
     "url": r"""(?<![\w+.-])[A-Za-z][\w+.-]{1,15}://[^\s'"<>()]+""",
     "address": r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{1,200}(?<![.-])"
     r"|(?<![\w.:])\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?::\d+|/\d+)?(?![\w.]*\d)"

@@ -181,7 +181,7 @@ def _python_frame(block: str) -> Frame | None:
 
 _NODE_FRAME = re.compile(r"^[ \t]{1,16}at ([^\n]+)$", re.M)
 _NODE_POSITION = re.compile(r":\d+:\d+$")
-_NODE_STARTS = re.compile(r":\d+:\d+\)?[ {]*$|^[\w.]+ \(<anonymous>\)$")
+_NODE_STARTS = re.compile(r":\d+:\d+\)?[ {]*$| \(<anonymous>\)$")
 _NODE_RAISED = re.compile(r"^(?:Uncaught )?([A-Za-z_$][\w.$]*)(?: \[\w+\])?(?:: (.*))?$")
 _NODE_PLACE = re.compile(r"^(/[^:\n]*|[A-Z]:\\[^:\n]*|file:[^\n]*):\d+$", re.M)
 _NODE_CAUSE = re.compile(r"\[cause\]: ([A-Za-z_$][\w.$]*)")

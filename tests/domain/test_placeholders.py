@@ -36,6 +36,7 @@ from taskbadger.domain.placeholders import clean, generalize, shorten
         ("[Errno 2] No such file: 'x'", "[Errno 2] No such file: ‹text›"),
         ("status code 503, exit status 2", "status code 503, exit status 2"),
         ("404 Client Error: Not Found", "404 Client Error: Not Found"),
+        ("curl: (7) port 80", "curl: (7) port ‹number›"),
         ("two\n  lines\ud800\0", "two lines"),
         ("", ""),
     ],
