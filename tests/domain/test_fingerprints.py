@@ -106,6 +106,19 @@ def test_kind_depends_on_the_place_and_not_on_what_varies() -> None:
     assert kind_of("stale", exception=TRACE + "ValueError: row 5") != first
 
 
+def test_trace_beside_another_message_gives_the_place() -> None:
+    found = kind_of(exception="import failed", stack=TRACE + "Boom: row 5")
+
+    assert (found.title, found.frame) == ("import failed", ("job.py", "run"))
+    assert kind_of(exception="import failed", stack="Boom").frame is None
+
+
+def test_cut_json_gives_its_first_fields() -> None:
+    data = '{"exception": "row 5", "tags": {"exception": "b"}, "error": "\\u12'
+
+    assert failure_kind(data).title == "row ‹number›"
+
+
 @pytest.mark.parametrize(
     ("data", "fingerprint"),
     [

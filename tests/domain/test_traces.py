@@ -103,6 +103,27 @@ def test_retry_names_its_exception(text: str, failure: Failure | None) -> None:
     assert read_retry(text) == failure
 
 
+@pytest.mark.parametrize(
+    ("text", "failure"),
+    [
+        ("- odd -\n    at f (/a/b.js:1:2)", Failure("", "- odd -", Frame("b.js", "f"))),
+        ("odd text\n\tat a.B.c(B.java:1)", Failure("", "odd text", Frame("B.java", "B.c"))),
+        (GO, Failure("panic", "id 5")),
+        (
+            GROUP.replace("ValueError: row 5", "ExceptionGroup: inner"),
+            Failure("KeyError", "'a'", Frame("job.py", "main"), "ExceptionGroup"),
+        ),
+    ],
+)
+def test_odd_trace_is_read_as_far_as_possible(text: str, failure: Failure) -> None:
+    assert read(text) == failure
+
+
+@pytest.mark.parametrize("text", [".java: x", "look at this\n  at home", "goroutine x", "a:in b"])
+def test_words_of_a_trace_are_no_trace(text: str) -> None:
+    assert read(text) is None
+
+
 @pytest.mark.parametrize("text", ["", "row 5", "look at this", TRACE, 'File "a"', "panic: x"])
 def test_text_without_an_exception_is_no_trace(text: str) -> None:
     assert read(text) is None
