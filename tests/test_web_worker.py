@@ -569,7 +569,7 @@ def test_gunicorn_is_not_told_after_each_event_that_a_worker_lives(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     told = []
-    monkeypatch.setattr(Worker, "notify", told.append)
+    monkeypatch.setattr(Worker, "notify", lambda self: told.append(self))
     worker = BufferingWorker.__new__(BufferingWorker)
     worker._next_notice = 0.0
 
