@@ -34,11 +34,14 @@ GROUP = 50
 SWEEP_SECONDS = 1.0
 """How long a sweep may take before it lets the other steps run, such as `tick`."""
 
-DELETED_AT_ONCE = 250
+FOUND_AT_ONCE = 1000
+"""Old tasks that are looked up together: PostgreSQL finds deleted ones again on the way."""
+
+DELETED_AT_ONCE = 125
 """Tasks that retention deletes in one transaction, with all that belongs to them."""
 
 PAUSE_SECONDS = 0.003
-"""How long a sweep leaves SQLite's lock to others between transactions: they poll for it."""
+"""How long a sweep leaves SQLite's lock to others between transactions."""
 
 REST_SECONDS = 0.01
 """How long steps with more to do leave the database to others between their runs."""
@@ -201,14 +204,15 @@ def delete_old_tasks() -> bool:
         unfinished = []
         for project in left:
             with reading():
-                old = retention.find_old_tasks(project, now=now, limit=DELETED_AT_ONCE)
-            if old:
-                retention.delete_old_tasks(project, old, now=now)
+                old = retention.find_old_tasks(project, now=now, limit=FOUND_AT_ONCE)
+            for start in range(0, len(old), DELETED_AT_ONCE):
+                some = old[start : start + DELETED_AT_ONCE]
+                retention.delete_old_tasks(project, some, now=now)
                 db.session.commit()
                 if time.monotonic() > until:
                     return True
                 time.sleep(PAUSE_SECONDS)
-            if len(old) == DELETED_AT_ONCE:
+            if len(old) == FOUND_AT_ONCE:
                 unfinished.append(project)
         left = unfinished
     return False

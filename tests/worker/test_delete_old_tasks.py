@@ -64,6 +64,7 @@ def test_projects_take_turns(
     monkeypatch.setattr(sweeps.random, "shuffle", lambda _projects: None)
     make_old(project, 5)
     make_old(other, 3)
+    monkeypatch.setattr(sweeps, "FOUND_AT_ONCE", 3)
     monkeypatch.setattr(sweeps, "DELETED_AT_ONCE", 2)
     delete, turns = retention.delete_old_tasks, []
 
@@ -76,7 +77,7 @@ def test_projects_take_turns(
     sweeps.delete_old_tasks()
 
     first, second = project.id, other.id
-    assert turns == [(first, 2), (second, 2), (first, 2), (second, 1), (first, 1)]
+    assert turns == [(first, 2), (first, 1), (second, 2), (second, 1), (first, 2)]
 
 
 def test_step_is_one_of_the_sweeps() -> None:
