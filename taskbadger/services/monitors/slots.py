@@ -248,6 +248,7 @@ def expect_after_run(monitor: Monitor, *, now: datetime) -> None:
     last = newest_past_slot(monitor)
     if last is not None and last.started_at is not None:
         times = _after_run(monitor, last.started_at, last.ended_at or now)
+        times = _after_slot(monitor, times, last)
         replace_current(monitor, _with_whole_grace(monitor, times, now))
     elif monitor.expected_at is None and not is_running(monitor):
         expect_after(monitor, now)
@@ -302,6 +303,19 @@ def restart_interval(monitor: Monitor, *, now: datetime) -> None:
     if not running and (times is None or times.expected_at <= now):
         times = next_slot(schedule_of(monitor), now, **tolerances(monitor))
     replace_current(monitor, times)
+
+
+def _after_slot(monitor: Monitor, times: SlotTimes | None, newest: Slot) -> SlotTimes | None:
+    """Return *times*, but after the newest past slot: a run that is reported late began before it.
+
+    The slots that were missed meanwhile stay, and so does the current one.
+    """
+    passed = last_expected_at([newest], newest.expected_at)
+    if times is None or times.expected_at > passed:
+        return times
+    expected_at = monitor.expected_at or passed + _interval_of(monitor).gap
+    deadline_at = times.deadline_at and max(times.deadline_at, expected_at + grace_of(monitor))
+    return replace(times, expected_at=expected_at, deadline_at=deadline_at)
 
 
 def _with_whole_grace(monitor: Monitor, times: SlotTimes | None, now: datetime) -> SlotTimes | None:

@@ -228,6 +228,38 @@ def test_run_of_before_a_miss_moves_nothing(project: ProjectRef) -> None:
     assert watch.deadlines == ["12:20 until 12:21"]
 
 
+def test_run_that_began_before_what_was_missed_moves_nothing_back(project: ProjectRef) -> None:
+    watch = Watch(project, fields={"interval": 1200, "start_grace": 120})
+    watch.run("12:00", "success")
+    waiting = watch.run("12:10", "pending")
+    for time in ("12:22:01", "12:42:01", "13:02:01"):
+        sweep(time)
+
+    watch.report(waiting, "13:05", "success")
+
+    assert watch.slots[-2:] == ["13:00 late", "13:20 expected"]
+    assert watch.deadlines == ["13:20 until 13:22"]
+    watch.run("13:06")
+    assert watch.slots[-1] == "13:20 expected"
+
+
+def test_nothing_is_missed_during_a_run_that_began_before_what_was_missed(
+    project: ProjectRef,
+) -> None:
+    watch = Watch(project, fields={"interval": 1200, "start_grace": 120})
+    watch.run("12:00", "success")
+    waiting = watch.run("12:10", "pending")
+    for time in ("12:22:01", "12:42:01", "13:02:01"):
+        sweep(time)
+
+    watch.report(waiting, "13:05", "processing", start_time=at("12:11"))
+    sweep("13:30")
+    assert (watch.slots[-1], watch.deadlines) == ("13:20 expected", [])
+    watch.report(waiting, "13:31", "success")
+
+    assert watch.deadlines == ["13:20 until 13:33"]
+
+
 def test_change_of_mind_after_the_end_moves_nothing(project: ProjectRef) -> None:
     watch = Watch(project, fields=EVERY_TEN)
     task = watch.run("12:00", "success")
