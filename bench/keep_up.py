@@ -260,6 +260,7 @@ def measure_retention(scene: Scene, count: int) -> list[Figure]:
     old = utcnow() - timedelta(days=3)
     with scene.app.app_context():
         filling.add_ended(scene.project.id, count, created=old)
+        _gather_statistics(scene.kind)
     with worker(scene):
         alone = scene.rest()
     with scene.app.app_context():
@@ -284,9 +285,7 @@ def measure_lists(kind: str, url: str, count: int) -> list[Figure]:
     app, cookie, _, _ = prepare_pages(url, 1_000)
     with app.app_context():
         filling.add_projects("bench", 700, count, now=utcnow())
-        if kind == "postgresql":
-            db.session.execute(text("ANALYZE"))
-            db.session.commit()
+        _gather_statistics(kind)
     client = app.test_client()
     client.set_cookie(COOKIE, cookie)
     figures = []
@@ -295,6 +294,13 @@ def measure_lists(kind: str, url: str, count: int) -> list[Figure]:
         name = f"700 projects: /{path}"
         figures.append(Figure(name, kind, statistics.median(times), "ms", MAX_LIST_MS))
     return figures
+
+
+def _gather_statistics(kind: str) -> None:
+    """Let PostgreSQL know what is in its tables, as its autovacuum would."""
+    if kind == "postgresql":
+        db.session.execute(text("ANALYZE"))
+        db.session.commit()
 
 
 def _visit(client: Any, path: str) -> float:
