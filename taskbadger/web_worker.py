@@ -36,7 +36,7 @@ CLOSE_SECONDS = 2.0
 SMALL_BYTES = MAX_HEAD_BYTES
 """A request of up to this size is never refused to save memory."""
 LOOK_SECONDS = 0.25
-"""How often the time limits are checked, and gunicorn is told that the worker lives."""
+"""How often the time limits are checked."""
 MAX_BUFFERED_BYTES = 64 * 1024 * 1024
 """How much of a worker's memory all its requests may hold: those that are still coming in, and
 those that wait for their answer. It is twice MAX_BODY_BYTES if that is more."""
@@ -86,19 +86,12 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
         """The connections that wait for their client, oldest first."""
         self._buffered_bytes = 0
         """How much memory all requests take, from their first byte to their answer."""
-        self._next_look = self._next_notice = 0.0
+        self._next_look = 0.0
         # With TLS or the PROXY protocol, gunicorn reads from the client before the request.
         self._is_buffering = (
             self.cfg.protocol == "http" and not self.cfg.is_ssl and self.cfg.proxy_protocol == "off"
         )
         super().init_process()
-
-    def notify(self) -> None:
-        """Tell gunicorn that this worker lives, which is a system call; not after each event."""
-        now = time.monotonic()
-        if now >= self._next_notice:
-            self._next_notice = now + LOOK_SECONDS
-            super().notify()
 
     def accept(self, listener: Any) -> None:
         """Take a new connection, and begin to buffer its first request."""

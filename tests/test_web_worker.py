@@ -15,13 +15,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from gunicorn.workers.base import Worker
 from processes import Server, serve, wait_until
 from receivers import authority
 from test_serving import is_ready, new_key
 
 from taskbadger.extensions import sqlite_module
-from taskbadger.web_worker import BufferingWorker
 
 CLIENTS = 60
 TASKS = "/api/acme/web/tasks/"
@@ -563,20 +561,3 @@ def test_health_is_answered_while_all_threads_wait_for_the_database(tmp_path: Pa
     assert health == [(200, b'{"status":"ok"}\n')] * 5
     assert seconds < 3
     assert answers == [503] * 4
-
-
-def test_gunicorn_is_not_told_after_each_event_that_a_worker_lives(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    told = []
-    monkeypatch.setattr(Worker, "notify", lambda self: told.append(self))
-    worker = BufferingWorker.__new__(BufferingWorker)
-    worker._next_notice = 0.0
-
-    for _ in range(100):
-        worker.notify()
-    assert told == [worker]
-
-    worker._next_notice = time.monotonic()
-    worker.notify()
-    assert told == [worker, worker]
