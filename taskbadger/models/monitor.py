@@ -57,6 +57,10 @@ class Monitor(Base):
     updated: Mapped[datetime] = mapped_column(UTCDateTime)
 
 
+WITH_DEADLINE = text("deadline_at IS NOT NULL")
+"""Slots that are expected or running, with a time at which that ends."""
+
+
 class Slot(Base):
     """One expected run of a monitor. After a long gap, one row stands for the rest of it."""
 
@@ -69,11 +73,20 @@ class Slot(Base):
             sqlite_where=text("state IN ('expected', 'running')"),
             postgresql_where=text("state IN ('expected', 'running')"),
         ),
+        # Finds the monitors with due slots.
         Index(
             "ix_slot_deadline_at",
             "deadline_at",
-            sqlite_where=text("deadline_at IS NOT NULL"),
-            postgresql_where=text("deadline_at IS NOT NULL"),
+            sqlite_where=WITH_DEADLINE,
+            postgresql_where=WITH_DEADLINE,
+        ),
+        # Finds the due slots of some monitors, however many slots without a deadline they have.
+        Index(
+            None,
+            "monitor_id",
+            "deadline_at",
+            sqlite_where=WITH_DEADLINE,
+            postgresql_where=WITH_DEADLINE,
         ),
     )
 

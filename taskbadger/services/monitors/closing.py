@@ -61,14 +61,16 @@ def list_due(*, now: datetime, limit: int) -> Sequence[UUID]:
 
     The longest overdue come first. Read-only.
     """
-    due = (
-        select(Slot.monitor_id)
-        .where(Slot.deadline_at <= now)
-        .group_by(Slot.monitor_id)
-        .order_by(func.min(Slot.deadline_at))
+    due = select(Slot.monitor_id, Slot.deadline_at).where(Slot.deadline_at <= now).cte("due")
+    # Otherwise SQLite would group by walking the deadlines of all monitors.
+    due = due.prefix_with("MATERIALIZED")
+    monitors = (
+        select(due.c.monitor_id)
+        .group_by(due.c.monitor_id)
+        .order_by(func.min(due.c.deadline_at))
         .limit(limit)
     )
-    return db.session.scalars(due).all()
+    return db.session.scalars(monitors).all()
 
 
 def close(monitor_ids: Sequence[UUID], *, now: datetime, base_url: str = "") -> int:
@@ -88,7 +90,7 @@ class _Closing:
 
     monitor: MonitorRow
     changed: list[SlotRow] = field(default_factory=list)
-    """Its due slots, as they are to be."""
+    """Its due slots with their new values."""
     timed_out: list[SlotRow] = field(default_factory=list)
     """Those whose runs took too long."""
     added: list[NewSlot] = field(default_factory=list)

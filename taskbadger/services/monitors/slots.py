@@ -230,7 +230,8 @@ def last_expected_at(rows: Sequence[Slot | NewSlot], otherwise: datetime) -> dat
 def drop_deadlines(monitor_id: UUID, error: ScheduleError) -> None:
     """Log that a schedule is not readable, and let the sweeps ignore its slots from now on."""
     log.error("schedule not readable", extra={"monitor": str(monitor_id), "error": str(error)})
-    db.session.execute(update(Slot).where(Slot.monitor_id == monitor_id).values(deadline_at=None))
+    with_deadline = update(Slot).where(Slot.monitor_id == monitor_id, Slot.deadline_at.is_not(None))
+    db.session.execute(with_deadline.values(deadline_at=None))
 
 
 def is_running(monitor: Monitor) -> bool:

@@ -1,12 +1,16 @@
 """Closing the due slots of many monitors together."""
 
+import re
+
 from conftest import count_queries
+from services.tasks.test_version_plans import plan_of
 from watching import TO_EMAIL, Watch, all_messages, at, make_many, states, sweep
 
 from taskbadger.domain.identity import ProjectRef
 from taskbadger.extensions import db
 from taskbadger.models import Incident, Monitor
 from taskbadger.services.monitors import closing
+from taskbadger.services.monitors import sweep as slot_sweep
 
 
 def test_statements_do_not_grow_with_the_monitors(project: ProjectRef) -> None:
@@ -45,3 +49,34 @@ def test_monitor_that_cannot_be_read_stops_no_other(project: ProjectRef) -> None
     assert sweep("12:01") == 0
     assert states() == {"missed": 2, "expected": 3}
     assert db.session.get_one(Monitor, other).expected_at == at("13:00")
+
+
+def test_due_slots_are_found_by_their_deadlines(project: ProjectRef) -> None:
+    plans = [
+        plan_of(lambda: closing.list_due(now=at("12:01"), limit=10)),
+        plan_of(lambda: slot_sweep.is_due(now=at("12:01"))),
+    ]
+
+    by_deadline = r"SEARCH slot .*ix_slot_deadline_at \(deadline_at<\?\)"
+    if db.engine.dialect.name == "postgresql":  # It reads an empty table by either index.
+        by_deadline = r"deadline_at on slot.*\n *Index Cond: \(deadline_at <= "
+    assert [plan for plan in plans if not re.search(by_deadline, plan)] == []
+
+
+def test_closing_does_not_read_the_history_of_a_monitor(project: ProjectRef) -> None:
+    broken, other = make_many(project, 2)
+    db.session.get_one(Monitor, broken).timezone = "Mars/Olympus"
+    db.session.commit()
+
+    plan = plan_of(lambda: closing.close([broken, other], now=at("12:01")))
+
+    # The due slots are read; then the broken monitor loses its deadlines.
+    lookups = [
+        r"SEARCH slot .*ix_slot_monitor_id_deadline_at \(monitor_id=\? AND deadline_at<\?\)",
+        r"SEARCH slot .*ix_slot_monitor_id_deadline_at \(monitor_id=\? AND deadline_at>\?\)",
+    ]
+    if db.engine.dialect.name == "postgresql":
+        index = r"ix_slot_monitor_id_deadline_at on slot.*\n *Index Cond: \(\(monitor_id = .* AND "
+        lookups = [rf"{index}\(deadline_at <= ", rf"{index}\(deadline_at IS NOT NULL"]
+    assert [lookup for lookup in lookups if not re.search(lookup, plan)] == []
+    assert "Seq Scan" not in plan

@@ -37,7 +37,8 @@ def plan_of(ask: Callable[[], object]) -> str:
     lines: list[str] = []
     is_sqlite = db.engine.dialect.name == "sqlite"
 
-    def explain(_connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+    def explain(_c: Any, cursor: Any, statement: str, parameters: Any, _: Any, many: bool) -> None:
+        parameters = parameters[0] if many else parameters
         if not is_sqlite:
             # A table of few rows is read faster in other ways; here only the possible counts.
             cursor.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")
