@@ -11,6 +11,8 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
+from typing import Literal
+from uuid import UUID
 
 from taskbadger.domain.identity import ProjectRef
 from taskbadger.extensions import db, is_conflict, is_outage, reading, roll_back
@@ -21,7 +23,7 @@ from taskbadger.services.monitors import closing, sweep
 from taskbadger.services.stats import runs
 from taskbadger.services.tasks import deadlines, idempotency, retention, write
 from taskbadger.worker import steps
-from taskbadger.worker.unmarkable import Unmarkable
+from taskbadger.worker.left_out import Id, LeftOut
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +54,11 @@ MONITORS = 1_000
 MONITOR_GROUP = 50
 """Monitors per transaction of `close_slots`; few, because SQLite has one writer at a time."""
 
-unmarkable = {"stale": Unmarkable(), "overdue": Unmarkable()}
+unmarked = {"stale": LeftOut[str](), "overdue": LeftOut[str]()}
 """Tasks that each sweep could not mark."""
+
+unclosed = LeftOut[UUID]()
+"""Monitors whose slots could not be closed."""
 
 
 def keep_time() -> bool:
@@ -64,18 +69,18 @@ def keep_time() -> bool:
 
 def mark_stale() -> bool:
     """Mark tasks stale that have had no update for their stale_timeout."""
-    return _sweep(deadlines.list_stale, write.mark_stale, unmarkable["stale"])
+    return _sweep(deadlines.list_stale, write.mark_stale, unmarked["stale"])
 
 
 def mark_overdue() -> bool:
     """End tasks that have run for longer than their max_runtime, as errors."""
-    return _sweep(deadlines.list_overdue, write.mark_overdue, unmarkable["overdue"])
+    return _sweep(deadlines.list_overdue, write.mark_overdue, unmarked["overdue"])
 
 
 def _sweep(
     list_due: Callable[..., list[tuple[ProjectRef, str]]],
     mark: Callable[..., int],
-    left_out: Unmarkable,
+    left_out: LeftOut[str],
 ) -> bool:
     steps.tick()
     now = steps.now_after_jumps()
@@ -92,37 +97,39 @@ def _sweep(
     base_url = current_process().base_url
     done, until = 0, time.monotonic() + SWEEP_SECONDS
     for number, (project, task_ids) in enumerate(groups, start=1):
-        done += _mark(partial(mark, now=now, base_url=base_url), project, task_ids, left_out)
+        mark_some = partial(mark, project, now=now, base_url=base_url)
+        done += _do_or_leave_out(mark_some, task_ids, left_out, "task")
         if time.monotonic() > until and number < len(groups):
             return done > 0
         time.sleep(PAUSE_SECONDS)
     return len(due) == BATCH and done > 0
 
 
-def _mark(
-    mark: Callable[[ProjectRef, Sequence[str]], int],
-    project: ProjectRef,
-    task_ids: Sequence[str],
-    left_out: Unmarkable,
+def _do_or_leave_out(
+    operation: Callable[[Sequence[Id]], int],
+    ids: Sequence[Id],
+    left_out: LeftOut[Id],
+    kind: Literal["task", "monitor"],
 ) -> int:
-    """Mark tasks in one transaction; if that fails, each in its own, so that none stops others.
+    """Do *operation* in one transaction; if that fails, for each id in its own.
 
-    Returns how many the next sweep will not find: those that it marked, or leaves out from now on.
+    So none stops others: one that fails alone is logged, and left out for a while. Returns how
+    many the next sweep will not find: those that were done, or are left out from now on.
     """
     try:
-        marked = mark(project, task_ids)
+        done = operation(ids)
         db.session.commit()
     except Exception as error:
         roll_back()
         if is_outage(error) and not is_conflict(error):
             raise
-        if len(task_ids) > 1:
-            return sum(_mark(mark, project, [task_id], left_out) for task_id in task_ids)
+        if len(ids) > 1:
+            return sum(_do_or_leave_out(operation, [each], left_out, kind) for each in ids)
         if is_conflict(error):
             return 0  # The next sweep comes soon.
-        log.exception("task not marked", extra={"task": task_ids[0]})
-        return int(left_out.add(task_ids[0]))
-    return marked
+        log.exception("%s could not be updated", kind, extra={kind: str(ids[0])})
+        return int(left_out.add(ids[0]))
+    return done
 
 
 def close_slots() -> bool:
@@ -140,13 +147,14 @@ def close_slots() -> bool:
 
 def _close_due_slots(now: datetime, base_url: str, until: float) -> bool:
     with reading():
-        due = closing.list_due(now=now, limit=MONITORS)
+        due = closing.list_due(now=now, limit=MONITORS, without=unclosed.ids())
+    close = partial(closing.close, now=now, base_url=base_url)
     done = 0
     for start in range(0, len(due), MONITOR_GROUP):
         if time.monotonic() > until:
             return done > 0
-        done += closing.close(due[start : start + MONITOR_GROUP], now=now, base_url=base_url)
-        db.session.commit()
+        some = due[start : start + MONITOR_GROUP]
+        done += _do_or_leave_out(close, some, unclosed, "monitor")
         time.sleep(PAUSE_SECONDS)
     return len(due) == MONITORS and done > 0
 

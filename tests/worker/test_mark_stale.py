@@ -17,7 +17,7 @@ from taskbadger.models import Delivery, Task
 from taskbadger.services.alerts import firing, global_actions
 from taskbadger.services.tasks import write
 from taskbadger.worker import embedded, steps, sweeps
-from taskbadger.worker.unmarkable import Unmarkable
+from taskbadger.worker.left_out import LeftOut
 
 CI = Actor("key", "ci")
 MAIL = {"trigger": "stale", "integration": "email", "config": {"to": "a@example.com"}}
@@ -25,7 +25,7 @@ MAIL = {"trigger": "stale", "integration": "email", "config": {"to": "a@example.
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweeps, "unmarkable", {"stale": Unmarkable(), "overdue": Unmarkable()})
+    monkeypatch.setattr(sweeps, "unmarked", {"stale": LeftOut(), "overdue": LeftOut()})
     monkeypatch.setattr(sweeps, "SWEEP_SECONDS", 60.0)
 
 

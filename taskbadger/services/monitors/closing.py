@@ -56,14 +56,16 @@ _DUE = (
 )
 
 
-def list_due(*, now: datetime, limit: int) -> Sequence[UUID]:
+def list_due(*, now: datetime, limit: int, without: Sequence[UUID] = ()) -> Sequence[UUID]:
     """Return up to *limit* monitors with slots whose deadlines have passed.
 
-    The longest overdue come first. Read-only.
+    The longest overdue come first; those in *without* are left out. Read-only.
     """
-    due = select(Slot.monitor_id, Slot.deadline_at).where(Slot.deadline_at <= now).cte("due")
+    passed = select(Slot.monitor_id, Slot.deadline_at).where(Slot.deadline_at <= now)
+    if without:
+        passed = passed.where(Slot.monitor_id.not_in(without))
     # Otherwise SQLite would group by walking the deadlines of all monitors.
-    due = due.prefix_with("MATERIALIZED")
+    due = passed.cte("due").prefix_with("MATERIALIZED")
     monitors = (
         select(due.c.monitor_id)
         .group_by(due.c.monitor_id)
