@@ -1,7 +1,7 @@
 """The sweeps of the background worker: steps that run periodically, under either engine.
 
-Each does what is due in small transactions, for a second at most, and says whether there may be
-more to do at once.
+Each does what is due in small transactions, at least one and for about a second, and says whether
+there may be more to do at once.
 """
 
 import logging
@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Literal
+from typing import Literal, TypeVar
 from uuid import UUID
 
 from taskbadger.domain.identity import ProjectRef
@@ -26,6 +26,8 @@ from taskbadger.worker import steps
 from taskbadger.worker.left_out import Id, LeftOut
 
 log = logging.getLogger(__name__)
+
+Group = TypeVar("Group")
 
 BATCH = 500
 """Tasks per run of a sweep."""
@@ -95,14 +97,43 @@ def _sweep(
         for start in range(0, len(task_ids), GROUP)
     ]
     base_url = current_process().base_url
-    done, until = 0, time.monotonic() + SWEEP_SECONDS
-    for number, (project, task_ids) in enumerate(groups, start=1):
+
+    def mark_group(group: tuple[ProjectRef, Sequence[str]]) -> int:
+        project, task_ids = group
         mark_some = partial(mark, project, now=now, base_url=base_url)
-        done += _do_or_leave_out(mark_some, task_ids, left_out, "task")
-        if time.monotonic() > until and number < len(groups):
-            return done > 0
+        return _do_or_leave_out(mark_some, task_ids, left_out, "task")
+
+    done, is_complete = _do_groups(mark_group, groups, _TimeLimit())
+    return done > 0 and (len(due) == BATCH or not is_complete)
+
+
+class _TimeLimit:
+    """Ends SWEEP_SECONDS from now."""
+
+    def __init__(self) -> None:
+        self._until = time.monotonic() + SWEEP_SECONDS
+
+    def pause(self) -> bool:
+        """Leave SQLite's lock to others, if there is time for more; say whether there is."""
+        if time.monotonic() > self._until:
+            return False
         time.sleep(PAUSE_SECONDS)
-    return len(due) == BATCH and done > 0
+        return True
+
+
+def _do_groups(
+    operation: Callable[[Group], int], groups: Sequence[Group], limit: _TimeLimit
+) -> tuple[int, bool]:
+    """Do *operation* for each group, for the first one at least, as long as there is time.
+
+    Returns the sum of its results, and whether all groups had their turn.
+    """
+    done = 0
+    for number, group in enumerate(groups, start=1):
+        done += operation(group)
+        if number < len(groups) and not limit.pause():
+            return done, False
+    return done, True
 
 
 def _do_or_leave_out(
@@ -137,41 +168,37 @@ def close_slots() -> bool:
     steps.tick()
     now = steps.now_after_jumps()
     with reading():
-        idle = not sweep.is_due(now=now)
-    if idle:
-        return False
-    base_url, until = current_process().base_url, time.monotonic() + SWEEP_SECONDS
-    more = _close_due_slots(now, base_url, until)
-    return _send_deferred_notices(now, base_url, until) or more
-
-
-def _close_due_slots(now: datetime, base_url: str, until: float) -> bool:
-    with reading():
+        if not sweep.is_due(now=now):
+            return False
         due = closing.list_due(now=now, limit=MONITORS, without=unclosed.ids())
+    base_url, limit = current_process().base_url, _TimeLimit()
+    more = _close_due_slots(due, now, base_url, limit)
+    return _send_deferred_notices(now, base_url, limit) or more
+
+
+def _close_due_slots(due: Sequence[UUID], now: datetime, base_url: str, limit: _TimeLimit) -> bool:
     close = partial(closing.close, now=now, base_url=base_url)
-    done = 0
-    for start in range(0, len(due), MONITOR_GROUP):
-        if time.monotonic() > until:
-            return done > 0
-        some = due[start : start + MONITOR_GROUP]
-        done += _do_or_leave_out(close, some, unclosed, "monitor")
-        time.sleep(PAUSE_SECONDS)
-    return len(due) == MONITORS and done > 0
+    done, is_complete = _do_groups(
+        lambda group: _do_or_leave_out(close, group, unclosed, "monitor"),
+        [due[start : start + MONITOR_GROUP] for start in range(0, len(due), MONITOR_GROUP)],
+        limit,
+    )
+    return done > 0 and (len(due) == MONITORS or not is_complete)
 
 
-def _send_deferred_notices(now: datetime, base_url: str, until: float) -> bool:
-    while time.monotonic() <= until:
+def _send_deferred_notices(now: datetime, base_url: str, limit: _TimeLimit) -> bool:
+    while True:
         sent = sweep.send_deferred_notices(now=now, limit=MONITOR_GROUP, base_url=base_url)
         db.session.commit()
         if sent < MONITOR_GROUP:
             return False
-        time.sleep(PAUSE_SECONDS)
-    return True
+        if not limit.pause():
+            return True
 
 
 def count_runs() -> bool:
     """Count the runs that ended, for the statistics of each name."""
-    until = time.monotonic() + SWEEP_SECONDS
+    limit = _TimeLimit()
     while True:
         now = steps.database_now()
         with reading():
@@ -180,9 +207,8 @@ def count_runs() -> bool:
             return False
         runs.count_batch(batch, now=now)
         db.session.commit()
-        if not batch.is_full or time.monotonic() > until:
+        if not batch.is_full or not limit.pause():
             return batch.is_full
-        time.sleep(PAUSE_SECONDS)
 
 
 def purge() -> bool:
@@ -207,7 +233,7 @@ def delete_old_tasks() -> bool:
     with reading():
         left = retention.list_retentions()
     random.shuffle(left)  # No project is always the last one.
-    until = time.monotonic() + SWEEP_SECONDS
+    limit = _TimeLimit()
     while left:
         unfinished = []
         for project in left:
@@ -217,9 +243,8 @@ def delete_old_tasks() -> bool:
                 some = old[start : start + DELETED_AT_ONCE]
                 retention.delete_old_tasks(project, some, now=now)
                 db.session.commit()
-                if time.monotonic() > until:
+                if not limit.pause():
                     return True
-                time.sleep(PAUSE_SECONDS)
             if len(old) == FOUND_AT_ONCE:
                 unfinished.append(project)
         left = unfinished

@@ -107,5 +107,41 @@ def test_monitor_that_could_not_be_closed_is_tried_again(
     assert found == [["ok", "expected"], ["ok", "expected"], CLOSED]
 
 
+def test_step_that_takes_long_lets_other_steps_run(
+    project: ProjectRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watches = [due(project), due(project, "2020-01-02")]
+    monkeypatch.setattr(sweeps, "MONITOR_GROUP", 1)
+    monkeypatch.setattr(sweeps, "SWEEP_SECONDS", -1.0)
+    found = []
+
+    for _ in watches:
+        more = sweeps.close_slots()
+        found.append((more, [states(watch) == CLOSED for watch in watches]))
+
+    assert found == [(True, [True, False]), (False, [True, True])]
+
+
+def test_step_that_takes_long_sends_some_deferred_notices(
+    project: ProjectRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watches = [due(project), due(project, "2020-01-02")]
+    for watch in watches:
+        watch.edit("2020-01-03", status="muted")
+    sweeps.close_slots()
+    for watch in watches:
+        watch.edit("2020-01-04", status="active")
+    monkeypatch.setattr(sweeps, "MONITOR_GROUP", 1)
+    monkeypatch.setattr(sweeps, "SWEEP_SECONDS", -1.0)
+    found = []
+
+    for _ in range(3):
+        more = sweeps.close_slots()
+        found.append((more, [watch.notices for watch in watches]))
+
+    failing = ["monitor_failing"]
+    assert found == [(True, [failing, []]), (True, [failing] * 2), (False, [failing] * 2)]
+
+
 def test_step_is_one_of_the_sweeps() -> None:
     assert (sweeps.close_slots, 1.0) in sweeps.SWEEPS
