@@ -8,7 +8,7 @@ incident once; a unique index on open incidents enforces it.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from urllib.parse import quote
@@ -40,9 +40,14 @@ from taskbadger.schemas.monitors import MAX_TARGETS
 from taskbadger.services.delivery import outbox
 from taskbadger.services.delivery.outbox import Outgoing
 
-_PLACES = range(MAX_TARGETS)
+_TARGET_NUMBERS = range(MAX_TARGETS)
 _OPEN = select(*INCIDENT_COLUMNS).where(
     INCIDENTS.c.monitor_id.in_(bindparam("ids", expanding=True)), INCIDENTS.c.closed_at.is_(None)
+)
+_PROJECTS = (
+    select(Project.id, Project.slug, Organization.id, Organization.slug)
+    .join(Organization)
+    .where(Project.id.in_(bindparam("ids", expanding=True)))
 )
 _INSERT = insert(INCIDENTS).returning(*INCIDENT_COLUMNS)
 _UPDATE = Statement(update(INCIDENTS).where(INCIDENTS.c.id == bindparam("incident_id")), tuple)
@@ -174,7 +179,8 @@ def send_deferred(monitor: Monitor, *, now: datetime, base_url: str) -> None:
     for incident in db.session.scalars(deferred.order_by(Incident.id)).all():
         if incident.owes_recovery:
             incident.owes_recovery = False
-            notified = outbox.targets_of([_key("monitor_failing", incident, at) for at in _PLACES])
+            keys = [_key("monitor_failing", incident, number) for number in _TARGET_NUMBERS]
+            notified = outbox.targets_of(keys)
             notices.append(_Notice("monitor_recovered", monitor, incident, notified))
         else:
             incident.notified = True
@@ -232,19 +238,20 @@ def _may_notify(monitor: AnyMonitor, now: datetime) -> bool:
 
 def _notify(notices: Sequence[_Notice], now: datetime, base_url: str) -> None:
     """Queue the messages of all notices."""
+    sent = [
+        (notice, targets)
+        for notice in notices
+        if (targets := notice.targets or json.loads(notice.monitor.targets))
+    ]
+    projects = _find_projects({notice.monitor.project_id for notice, _ in sent})
     outgoing = []
-    places: dict[int, ProjectRef] = {}
-    for notice in notices:
-        targets = notice.targets or json.loads(notice.monitor.targets)
-        if not targets:
-            continue
-        project_id = notice.monitor.project_id
-        place = places.get(project_id) or places.setdefault(project_id, _find_place(project_id))
-        message = _message(notice, place, now, base_url)
+    for notice, targets in sent:
+        project = projects[notice.monitor.project_id]
+        message = _message(notice, project, now, base_url)
         outgoing += [
             Outgoing(
                 message,
-                place.organization_id,
+                project.organization_id,
                 target["integration"],
                 target["config"],
                 _key(notice.kind, notice.incident, number),
@@ -254,29 +261,26 @@ def _notify(notices: Sequence[_Notice], now: datetime, base_url: str) -> None:
     outbox.queue_all(outgoing, now=now)
 
 
-def _key(kind: str, incident: AnyIncident, place: int) -> str:
+def _key(kind: str, incident: AnyIncident, number: int) -> str:
     # Includes the monitor, because SQLite reuses the ids of deleted incidents.
-    return f"{kind} {incident.monitor_id} {incident.id} {place}"
+    return f"{kind} {incident.monitor_id} {incident.id} {number}"
 
 
-def _find_place(project_id: int) -> ProjectRef:
-    row = db.session.execute(
-        select(Project.id, Project.slug, Organization.id, Organization.slug)
-        .join(Organization)
-        .where(Project.id == project_id)
-    ).one()
-    return ProjectRef(*row)
+def _find_projects(ids: Collection[int]) -> dict[int, ProjectRef]:
+    """Return these projects, by their ids."""
+    rows = db.session.execute(_PROJECTS, {"ids": list(ids)}) if ids else ()
+    return {row[0]: ProjectRef(*row) for row in rows}
 
 
-def _message(notice: _Notice, place: ProjectRef, now: datetime, base_url: str) -> Message:
+def _message(notice: _Notice, project: ProjectRef, now: datetime, base_url: str) -> Message:
     monitor = notice.monitor
-    path = f"/a/{quote(place.organization)}/monitors/{monitor.id}/"
+    path = f"/a/{quote(project.organization)}/monitors/{monitor.id}/"
     return Message(
         id="",
         kind=notice.kind,
         created=now,
-        organization=place.organization,
-        project=place.slug,
+        organization=project.organization,
+        project=project.slug,
         title=monitor_title(monitor.name, notice.kind),
         url=f"{base_url}{path}" if base_url else None,
         monitor=_shown_monitor(monitor),

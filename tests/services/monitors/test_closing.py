@@ -2,7 +2,8 @@
 
 import re
 
-from conftest import count_queries
+import pytest
+from conftest import count_queries, make_project
 from services.tasks.test_version_plans import plan_of
 from watching import TO_EMAIL, Watch, all_messages, at, make_many, states, sweep
 
@@ -13,19 +14,22 @@ from taskbadger.services.monitors import closing
 from taskbadger.services.monitors import sweep as slot_sweep
 
 
-def test_statements_do_not_grow_with_the_monitors(project: ProjectRef) -> None:
+@pytest.mark.parametrize("projects", [1, 3])
+def test_statements_do_not_grow_with_the_monitors(project: ProjectRef, projects: int) -> None:
+    watched = [project, make_project(slug="api"), make_project("other")][:projects]
     numbers = []
     for count in (2, 20):
-        make_many(project, count, action=TO_EMAIL)
+        for one in watched:
+            make_many(one, count, action=TO_EMAIL)
         with count_queries() as statements:
             sweep("12:01")
         numbers.append(len(statements))
 
     # Of them, three read or write incidents, and two queue their notices.
     assert numbers == [10, 10]
-    assert states() == {"missed": 22, "expected": 22}
-    assert db.session.query(Incident).count() == 22
-    assert len(all_messages()) == 22
+    assert states() == {"missed": 22 * projects, "expected": 22 * projects}
+    assert db.session.query(Incident).count() == 22 * projects
+    assert len(all_messages()) == 22 * projects
 
 
 def test_monitors_that_another_worker_has_closed_are_left_alone(project: ProjectRef) -> None:
