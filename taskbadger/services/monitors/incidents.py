@@ -8,7 +8,7 @@ incident once; a unique index on open incidents enforces it.
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Container, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from urllib.parse import quote
@@ -22,14 +22,13 @@ from taskbadger.clock import to_wire
 from taskbadger.domain.identity import ProjectRef
 from taskbadger.domain.monitors import ACTIVE, MUTED, PAUSED, status_at
 from taskbadger.domain.notification_targets import NotificationTarget
-from taskbadger.domain.slots import OUTCOMES, IncidentChange, SlotState, decide_incident
+from taskbadger.domain.slots import decide_incident
 from taskbadger.extensions import Statement, db
 from taskbadger.models import Incident, Monitor, Organization, Project
 from taskbadger.models.monitor import DEFERRED
 from taskbadger.models.monitor_rows import (
     INCIDENT_COLUMNS,
     INCIDENTS,
-    SLOTS,
     AnyIncident,
     AnyMonitor,
     AnySlot,
@@ -39,6 +38,7 @@ from taskbadger.models.types import Query
 from taskbadger.schemas.monitors import MAX_TARGETS
 from taskbadger.services.delivery import outbox
 from taskbadger.services.delivery.outbox import Outgoing
+from taskbadger.services.monitors.outcomes import list_outcomes
 
 _TARGET_NUMBERS = range(MAX_TARGETS)
 _OPEN = select(*INCIDENT_COLUMNS).where(
@@ -51,18 +51,6 @@ _PROJECTS = (
 )
 _INSERT = insert(INCIDENTS).returning(*INCIDENT_COLUMNS)
 _UPDATE = Statement(update(INCIDENTS).where(INCIDENTS.c.id == bindparam("incident_id")), tuple)
-_OUTCOMES: Statement[tuple[str, int]] = Statement(
-    select(SLOTS.c.state, SLOTS.c.count)
-    .where(
-        SLOTS.c.monitor_id == bindparam("monitor"),
-        SLOTS.c.epoch == bindparam("current_epoch"),
-        *(SLOTS.c.state != state.value for state in SlotState if state not in OUTCOMES),
-        SLOTS.c.deadline_at.is_(None),
-    )
-    .order_by(SLOTS.c.expected_at.desc())
-    .limit(bindparam("most")),
-    tuple,
-)
 
 
 def open_incident(monitor: Monitor) -> Incident | None:
@@ -112,10 +100,18 @@ def update_incidents(results: Sequence[Finished], *, now: datetime, base_url: st
     """
     active = [result for result in results if result.monitor.status != PAUSED]
     known = _list_open([result.monitor.id for result in active])
+    outcomes = list_outcomes(
+        (result.monitor, _threshold(result.monitor, known), result.newest) for result in active
+    )
     to_open, changed, notices = {}, [], []
     for result in active:
         monitor, incident = result.monitor, known.get(result.monitor.id)
-        change = _decide(result, is_open=incident is not None)
+        change = decide_incident(
+            outcomes[monitor.id],
+            is_open=incident is not None,
+            failure_threshold=monitor.failure_threshold,
+            recovery_threshold=monitor.recovery_threshold,
+        )
         if incident is None:
             if change == "open":
                 to_open[monitor.id] = result
@@ -142,15 +138,9 @@ def _list_open(monitor_ids: Sequence[UUID]) -> dict[UUID, IncidentRow]:
     return {row.monitor_id: row for row in map(IncidentRow._make, rows)}
 
 
-def _decide(result: Finished, *, is_open: bool) -> IncidentChange | None:
-    monitor = result.monitor
-    threshold = monitor.recovery_threshold if is_open else monitor.failure_threshold
-    return decide_incident(
-        _last_outcomes(monitor, threshold, result.newest),
-        is_open=is_open,
-        failure_threshold=monitor.failure_threshold,
-        recovery_threshold=monitor.recovery_threshold,
-    )
+def _threshold(monitor: AnyMonitor, open_incidents: Container[UUID]) -> int:
+    is_open = monitor.id in open_incidents
+    return monitor.recovery_threshold if is_open else monitor.failure_threshold
 
 
 def close_silently(monitor: Monitor, *, now: datetime) -> None:
@@ -186,19 +176,6 @@ def send_deferred(monitor: Monitor, *, now: datetime, base_url: str) -> None:
             incident.notified = True
             notices.append(_Notice("monitor_failing", monitor, incident))
     _notify(notices, now, base_url)
-
-
-def _last_outcomes(monitor: AnyMonitor, count: int, newest: Sequence[AnySlot]) -> list[SlotState]:
-    """Return the outcomes of the last *count* finished slots since the schedule restarted.
-
-    A slot that still has a deadline is not finished, whatever its state.
-    """
-    known = [(slot.state, slot.count) for slot in reversed(newest) if slot.epoch == monitor.epoch]
-    if sum(times for _, times in known) < count:
-        of_monitor = {"monitor": monitor.id, "current_epoch": monitor.epoch, "most": count}
-        known = _OUTCOMES.all(of_monitor)
-    newest_first = [SlotState(state) for state, times in known for _ in range(min(times, count))]
-    return newest_first[:count][::-1]
 
 
 def _new_incident(result: Finished, now: datetime) -> dict[str, object]:
