@@ -117,7 +117,8 @@ class _TimeLimit:
         """Leave SQLite's lock to others, if there is time for more; say whether there is."""
         if time.monotonic() > self._until:
             return False
-        time.sleep(PAUSE_SECONDS)
+        if db.engine.dialect.name == "sqlite":
+            time.sleep(PAUSE_SECONDS)
         return True
 
 

@@ -89,6 +89,18 @@ def test_statements_do_not_grow_with_the_tasks(
     assert queued == (2 + sweeps.GROUP) * (len(actions) + rule)
 
 
+def test_only_sqlite_is_left_to_others_between_groups(
+    app: Flask, project: ProjectRef, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_due(project, sweeps.GROUP + 1)
+    pauses: list[float] = []
+    monkeypatch.setattr(sweeps.time, "sleep", pauses.append)
+
+    sweeps.mark_stale()
+
+    assert (sweeps.PAUSE_SECONDS in pauses) == (backend == "sqlite")
+
+
 def test_groups_are_transactions_of_their_own(app: Flask, project: ProjectRef) -> None:
     make_due(project, sweeps.GROUP + 1, actions=[MAIL])
 
