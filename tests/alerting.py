@@ -33,12 +33,12 @@ def firings() -> list[Firing]:
     return list(db.session.scalars(select(Firing).order_by(Firing.id)))
 
 
-def make_global_action(place: ProjectRef, **fields: Any) -> int:
+def make_global_action(place: ProjectRef, now: datetime = NOW, **fields: Any) -> int:
     made = global_actions.create_global_action(
         place.organization_id,
         {"name": "all errors", "trigger": "error", "channels": [MAIL], **fields},
         actor=SERVER,
-        now=NOW,
+        now=now,
     )
     global_action_id = made.id
     db.session.commit()

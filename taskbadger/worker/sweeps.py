@@ -27,6 +27,7 @@ from taskbadger.worker.left_out import Id, LeftOut
 
 log = logging.getLogger(__name__)
 
+Item = TypeVar("Item")
 Group = TypeVar("Group")
 
 BATCH = 500
@@ -92,9 +93,9 @@ def _sweep(
     for project, task_id in due:
         by_project[project].append(task_id)
     groups = [
-        (project, task_ids[start : start + GROUP])
+        (project, group)
         for project, task_ids in by_project.items()
-        for start in range(0, len(task_ids), GROUP)
+        for group in _split(task_ids, GROUP)
     ]
     base_url = current_process().base_url
 
@@ -120,6 +121,11 @@ class _TimeLimit:
         if db.engine.dialect.name == "sqlite":
             time.sleep(PAUSE_SECONDS)
         return True
+
+
+def _split(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
+    """Return *items* in groups of *size*; the last one may be smaller."""
+    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 def _do_groups(
@@ -181,7 +187,7 @@ def _close_due_slots(due: Sequence[UUID], now: datetime, base_url: str, limit: _
     close = partial(closing.close, now=now, base_url=base_url)
     done, is_complete = _do_groups(
         lambda group: _do_or_leave_out(close, group, unclosed, "monitor"),
-        [due[start : start + MONITOR_GROUP] for start in range(0, len(due), MONITOR_GROUP)],
+        _split(due, MONITOR_GROUP),
         limit,
     )
     return done > 0 and (len(due) == MONITORS or not is_complete)
@@ -240,9 +246,8 @@ def delete_old_tasks() -> bool:
         for project in left:
             with reading():
                 old = retention.find_old_tasks(project, now=now, limit=FOUND_AT_ONCE)
-            for start in range(0, len(old), DELETED_AT_ONCE):
-                some = old[start : start + DELETED_AT_ONCE]
-                retention.delete_old_tasks(project, some, now=now)
+            for group in _split(old, DELETED_AT_ONCE):
+                retention.delete_old_tasks(project, group, now=now)
                 db.session.commit()
                 if not limit.pause():
                     return True

@@ -51,7 +51,7 @@ def break_firing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return fire_all
 
 
-def add_rule(project: ProjectRef) -> None:
+def add_global_action(project: ProjectRef) -> None:
     """Send a mail for each task of the organization that goes stale."""
     target: NotificationTarget = {"integration": "email", "config": {"to": "c@example.com"}}
     global_actions.create_global_action(
@@ -70,12 +70,12 @@ def count(status: str) -> int:
 
 
 @pytest.mark.parametrize("actions", [[], [MAIL, {**MAIL, "config": {"to": "b@example.com"}}]])
-@pytest.mark.parametrize("rule", [False, True])
+@pytest.mark.parametrize("is_global", [False, True])
 def test_statements_do_not_grow_with_the_tasks(
-    app: Flask, project: ProjectRef, actions: list[dict[str, Any]], rule: bool
+    app: Flask, project: ProjectRef, actions: list[dict[str, Any]], is_global: bool
 ) -> None:
-    if rule:
-        add_rule(project)
+    if is_global:
+        add_global_action(project)
     counts = []
     for number in (2, sweeps.GROUP):
         make_due(project, number, actions=actions)
@@ -86,7 +86,7 @@ def test_statements_do_not_grow_with_the_tasks(
     assert counts[0] == counts[1]
     assert count("stale") == 2 + sweeps.GROUP
     queued = db.session.scalar(select(func.count()).select_from(Delivery))
-    assert queued == (2 + sweeps.GROUP) * (len(actions) + rule)
+    assert queued == (2 + sweeps.GROUP) * (len(actions) + is_global)
 
 
 def test_only_sqlite_is_left_to_others_between_groups(

@@ -77,15 +77,15 @@ def queue(
 
 
 def queue_all(messages: Sequence[Outgoing], *, now: datetime) -> None:
-    """Queue many messages to be sent now, with one statement; not those with keys of before."""
+    """Queue many messages to be sent now, together; those whose keys were used are left out."""
     destinations: dict[tuple[int, str, str, str], str] = {}
     rows = []
     for outgoing in messages:
         message, organization_id, integration, config, *_ = outgoing
-        place = organization_id, integration, json.dumps(config), message.kind
-        if place not in destinations:
-            destinations[place] = _destination(organization_id, integration, config, message.kind)
-        rows.append(_row(outgoing, destinations[place], now))
+        target = organization_id, integration, json.dumps(config), message.kind
+        if target not in destinations:
+            destinations[target] = _destination(organization_id, integration, config, message.kind)
+        rows.append(_row(outgoing, destinations[target], now))
     if rows:
         statement = _insert_once().values(next_attempt_at=at_once(now))
         for row in db.session.execute(statement, rows):

@@ -1,30 +1,16 @@
 """Dry runs: what a draft would have fired, and where a dry run stops."""
 
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import pytest
+from alerting import NOW, create, update
 from conftest import make_project
 
-from taskbadger.domain.identity import Actor, ProjectRef
+from taskbadger.domain.identity import ProjectRef
 from taskbadger.errors import ValidationFailed
 from taskbadger.extensions import db
 from taskbadger.services.alerts import dry_runs
 from taskbadger.services.tasks import deadlines, write
-
-NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
-KEY = Actor("key", "ci")
-
-
-def create(project: ProjectRef, now: datetime = NOW, **fields: Any) -> str:
-    made = write.create_task(project, {"name": "job", **fields}, now=now, actor=KEY)
-    db.session.commit()
-    return str(made.id)
-
-
-def update(project: ProjectRef, task_id: str, now: datetime, **fields: Any) -> None:
-    write.update_task(project, task_id, fields, now=now, actor=KEY)
-    db.session.commit()
 
 
 def test_dry_run_tells_what_would_have_fired(project: ProjectRef) -> None:

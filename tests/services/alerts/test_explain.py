@@ -1,30 +1,14 @@
 """Why a task alerted, or did not, over the API."""
 
-from typing import Any
-
+from alerting import MAIL, make_global_action
 from conftest import ApiClient, make_project
 from flask import Flask
 from sqlalchemy import select
 
 from taskbadger.clock import utcnow
-from taskbadger.domain.identity import SERVER, ProjectRef
+from taskbadger.domain.identity import ProjectRef
 from taskbadger.extensions import db
 from taskbadger.models import Delivery
-from taskbadger.services.alerts import global_actions
-
-MAIL = {"integration": "email", "config": {"to": "a@example.com"}}
-
-
-def make_global_action(place: ProjectRef, **fields: Any) -> int:
-    made = global_actions.create_global_action(
-        place.organization_id,
-        {"name": "all errors", "trigger": "error", "channels": [MAIL], **fields},
-        actor=SERVER,
-        now=utcnow(),
-    )
-    global_action_id = made.id
-    db.session.commit()
-    return global_action_id
 
 
 def test_task_tells_what_its_actions_fired_and_what_they_wait_for(api: ApiClient) -> None:
@@ -75,10 +59,10 @@ def test_conditions_name_what_keeps_an_action_from_firing(
     path = f"/tasks/{task['id']}/"
     action_id = api.get(f"{path}actions/").json[0]["id"]
     api.delete(f"{path}actions/{action_id}/")
-    make_global_action(project, enabled=False)
-    make_global_action(project, name_pattern="^nightly")
-    make_global_action(project)
-    make_global_action(project, project=make_project(slug="batch").slug)
+    make_global_action(project, utcnow(), enabled=False)
+    make_global_action(project, utcnow(), name_pattern="^nightly")
+    make_global_action(project, utcnow())
+    make_global_action(project, utcnow(), project=make_project(slug="batch").slug)
 
     found = [alert["conditions"] for alert in api.get(f"{path}alerts/").json]
 
@@ -91,7 +75,7 @@ def test_conditions_name_what_keeps_an_action_from_firing(
 
 
 def test_quiet_period_shows_in_what_was_held_back(api: ApiClient, project: ProjectRef) -> None:
-    make_global_action(project, quiet_period=600)
+    make_global_action(project, utcnow(), quiet_period=600)
     first, second = api.create(status="error"), api.create(status="error")
 
     fired = [api.get(f"/tasks/{task['id']}/alerts/").json[0]["fired"] for task in (first, second)]
