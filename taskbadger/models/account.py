@@ -2,28 +2,49 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from taskbadger.domain.digests import OFF
+from taskbadger.domain.incidents import QUIET_AFTER
 from taskbadger.extensions import Base
 from taskbadger.models.types import UTCDateTime
 
 ROLES = ("owner", "admin", "member", "viewer")
 """From the highest to the lowest; each may do all that the lower ones may."""
 
-SCOPES = ("ingest", "read", "admin")
+SCOPES = ("ingest", "read", "ping", "admin")
 DEFAULT_SCOPES = "ingest,read"
+
+_WITH_DIGEST = text("next_digest_at IS NOT NULL")
+_IS_DELETED = text("deleted_at IS NOT NULL")
+_IDS_ARE_USED_ONCE = {"sqlite_autoincrement": True}
+"""Links that are signed, and what processes keep in memory, name these rows by their ids."""
 
 
 class Organization(Base):
-    """A team: it owns projects, channels and monitors, and has members."""
+    """A team: it owns projects, channels and monitors, and has members.
+
+    While one is deleted, its row keeps together what is left of it, or of one of its projects, and
+    nobody finds it: `services/deletion/closing.py`.
+    """
 
     __tablename__ = "organization"
+    __table_args__ = (
+        Index(None, "deleted_at", sqlite_where=_IS_DELETED, postgresql_where=_IS_DELETED),
+        _IDS_ARE_USED_ONCE,
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     slug: Mapped[str] = mapped_column(String(50), unique=True)
     name: Mapped[str] = mapped_column(String(255))
     created: Mapped[datetime] = mapped_column(UTCDateTime)
+    deleted_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """When somebody deleted it; None for one in use."""
+    deleted_as: Mapped[str | None] = mapped_column(String(101))
+    """What was deleted: ``acme``, or ``acme/web`` for a project."""
+    deleted_from: Mapped[int | None] = mapped_column()
+    """Of a project: the organization that it belonged to."""
 
     projects: Mapped[list["Project"]] = relationship(back_populates="organization")
     memberships: Mapped[list["Membership"]] = relationship(back_populates="organization")
@@ -33,6 +54,7 @@ class User(Base):
     """A person who may sign in to the dashboard."""
 
     __tablename__ = "user_account"
+    __table_args__ = (_IDS_ARE_USED_ONCE,)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     email: Mapped[str] = mapped_column(String(254), unique=True)
@@ -42,6 +64,8 @@ class User(Base):
     """An argon2id hash; None for a user who only uses single sign-on."""
     created: Mapped[datetime] = mapped_column(UTCDateTime)
     disabled: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    timezone: Mapped[str] = mapped_column(String(64), default="UTC", server_default="UTC")
+    """Where the person is, for the time of digests: an IANA name."""
 
     memberships: Mapped[list["Membership"]] = relationship(back_populates="user")
 
@@ -50,7 +74,10 @@ class Membership(Base):
     """The role of a user in an organization."""
 
     __tablename__ = "membership"
-    __table_args__ = (UniqueConstraint("user_id", "organization_id"),)
+    __table_args__ = (
+        UniqueConstraint("user_id", "organization_id"),
+        Index(None, "next_digest_at", sqlite_where=_WITH_DIGEST, postgresql_where=_WITH_DIGEST),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("user_account.id", ondelete="CASCADE"))
@@ -60,6 +87,13 @@ class Membership(Base):
     role: Mapped[str] = mapped_column(String(10))
     """One of ROLES."""
     created: Mapped[datetime] = mapped_column(UTCDateTime)
+    digest: Mapped[str] = mapped_column(String(10), default=OFF, server_default=OFF)
+    """How often digests are sent: one of `domain.digests.FREQUENCIES`."""
+    next_digest_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """When the next digest is due; None for never."""
+    last_digest_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """When the last digest was written: the next one begins there. None if there was none since
+    digests were turned on."""
 
     user: Mapped[User] = relationship(back_populates="memberships")
     organization: Mapped[Organization] = relationship(back_populates="memberships")
@@ -69,7 +103,7 @@ class Project(Base):
     """A group of tasks, with settings and keys of its own."""
 
     __tablename__ = "project"
-    __table_args__ = (UniqueConstraint("organization_id", "slug"),)
+    __table_args__ = (UniqueConstraint("organization_id", "slug"), _IDS_ARE_USED_ONCE)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     organization_id: Mapped[int] = mapped_column(ForeignKey("organization.id", ondelete="CASCADE"))
@@ -83,7 +117,17 @@ class Project(Base):
     public_tags: Mapped[bool] = mapped_column(default=False)
     """Whether a public page shows the tags."""
     retention_days: Mapped[int | None] = mapped_column()
-    """Days after which finished tasks are deleted; None keeps them."""
+    """Days after which tasks are deleted; None keeps them."""
+    retention_days_success: Mapped[int | None] = mapped_column()
+    """The same for successes; None for *retention_days*. So are the next two."""
+    retention_days_failure: Mapped[int | None] = mapped_column()
+    """For tasks that ended in error."""
+    retention_days_unfinished: Mapped[int | None] = mapped_column()
+    """For tasks that have not ended, from their last change."""
+    quiet_after: Mapped[int] = mapped_column(
+        default=QUIET_AFTER, server_default=text(str(QUIET_AFTER))
+    )
+    """Seconds without a failure after which incidents of names close."""
 
     organization: Mapped[Organization] = relationship(back_populates="projects")
 

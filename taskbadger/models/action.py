@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, String, Text
+from sqlalchemy import ForeignKey, Index, String, Text, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from taskbadger.extensions import Base
@@ -10,6 +10,12 @@ from taskbadger.models.types import BigId, TaskId, UTCDateTime
 
 ACTIVE = "active"
 CANCELLED = "cancelled"
+
+EVERY = "every"
+"""A global action tells of each firing."""
+INCIDENT = "incident"
+"""A global action tells when a name begins to fail, of new kinds of failures, and of recovery."""
+MODES = (EVERY, INCIDENT)
 
 
 class Action(Base):
@@ -54,5 +60,21 @@ class GlobalAction(Base):
     """The end of the current or latest quiet period."""
     held_back: Mapped[int] = mapped_column(default=0)
     """The number of firings held back in that period; one message at its end reports them."""
+    mode: Mapped[str] = mapped_column(String(10), default=EVERY, server_default=EVERY)
+    """One of MODES."""
+    wait_for_retry: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    """Seconds that a message about a failure is held, and dropped if the run was tried again."""
+    remind_after: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    """Seconds after a message until an open incident is told again; 0 for never."""
+    escalation: Mapped[str] = mapped_column(Text, default="[]", server_default="[]")
+    """JSON: ``[{"after": 900, "channels": [as above]}, …]``; *after* is in seconds."""
+    at_least: Mapped[int | None] = mapped_column()
+    """How many firings within *within* seconds it takes to send a message; None for one."""
+    within: Mapped[int | None] = mapped_column()
+    """Seconds."""
+    rate: Mapped[str] = mapped_column(Text, default="[]", server_default="[]")
+    """JSON: the times of the latest firings, as far as they count for *at_least*."""
+    rate_reached: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether the latest firing was one of *at_least*; then the next one is not told."""
     created: Mapped[datetime] = mapped_column(UTCDateTime)
     updated: Mapped[datetime] = mapped_column(UTCDateTime)

@@ -2,7 +2,16 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    false,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from taskbadger.extensions import Base
@@ -14,10 +23,20 @@ DELIVERED = "delivered"
 DEAD = "dead"
 DISMISSED = "dismissed"
 """Dead, but handled by a person: kept, and no longer counted."""
-STATES = (WAITING, SENDING, DELIVERED, DEAD, DISMISSED)
+DROPPED = "dropped"
+"""Not sent, because there was no reason to any more; *held_by* says why."""
+STATES = (WAITING, SENDING, DELIVERED, DEAD, DISMISSED, DROPPED)
+
+HELD = "held by "
+"""What *held_by* begins with while a maintenance window holds a delivery back."""
+QUIET = "quiet "
+"""What *key* begins with if a delivery waits for the end of a quiet period."""
+TEST = "test"
+"""The kind of a message that tests its channel: whoever sent it has seen the outcome."""
 
 _OPEN = text("next_attempt_at IS NOT NULL")
 _SENDING = text("state = 'sending'")
+_GIVEN_UP = text("state != 'delivered' AND finished IS NOT NULL")
 
 
 class Firing(Base):
@@ -69,6 +88,15 @@ class Delivery(Base):
         Index(None, "organization_id", "integration", "state", "id"),
         Index(None, "organization_id", "state", "id"),
         Index(None, "finished"),
+        # What was not delivered in a period.
+        Index(
+            "ix_delivery_given_up",
+            "organization_id",
+            "state",
+            "finished",
+            sqlite_where=_GIVEN_UP,
+            postgresql_where=_GIVEN_UP,
+        ),
     )
 
     id: Mapped[str] = mapped_column(TaskId, primary_key=True)
@@ -105,6 +133,10 @@ class Delivery(Base):
     """The class of the last error; None after a success."""
     error: Mapped[str | None] = mapped_column(Text)
     """The last error as text."""
+    waits_for_retry: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether it is dropped if its task was tried again."""
+    held_by: Mapped[str | None] = mapped_column(Text)
+    """What has held it back, or why it was dropped, in words; None if nothing has."""
     created: Mapped[datetime] = mapped_column(UTCDateTime)
     finished: Mapped[datetime | None] = mapped_column(UTCDateTime)
     """When it was delivered or became dead."""
@@ -149,3 +181,5 @@ class WorkerTick(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     at: Mapped[datetime] = mapped_column(UTCDateTime)
+    turns: Mapped[str] = mapped_column(Text, default="{}", server_default="{}")
+    """JSON: when each step of a worker last ended, in Unix seconds; late by a few seconds."""

@@ -1,4 +1,4 @@
-"""Monitor, its slots with their runs, and its incidents."""
+"""Monitor, and its slots with their runs."""
 
 from datetime import datetime
 from uuid import UUID
@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, Uuid, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from taskbadger.domain.monitors import ACTIVE
+from taskbadger.domain.monitors import ACTIVE, MAX_SLUG, MAX_TAGS
 from taskbadger.extensions import Base
 from taskbadger.models.types import BigId, TaskId, UTCDateTime
 
@@ -18,12 +18,27 @@ class Monitor(Base):
     __table_args__ = (
         Index(None, "project_id", "id"),
         Index("ix_monitor_expected_at", "expected_at"),
+        Index(None, "project_id", "task_name", unique=True),
+        # Not with the project first: without statistics, PostgreSQL takes it for task names, too.
+        Index(None, "slug", "project_id", unique=True),
+        Index(None, "ping_id", unique=True),
     )
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     """A UUID of version 7, so it sorts by time of creation."""
     project_id: Mapped[int] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
     name: Mapped[str] = mapped_column(String(255))
+    slug: Mapped[str | None] = mapped_column(String(MAX_SLUG))
+    """What pings and files call it. None only for one that an older version of us made, beside us.
+    """
+    ping_id: Mapped[UUID | None] = mapped_column(Uuid)
+    """The secret in the address of its pings; its id is on public pages. None as for the slug."""
+    task_name: Mapped[str | None] = mapped_column(String(255))
+    """The name that it is bound to: the tasks of that name are its runs."""
+    tags: Mapped[str] = mapped_column(String(MAX_TAGS), default="", server_default="")
+    """Words, separated by spaces, as the API of Healthchecks sets and filters them."""
+    description: Mapped[str] = mapped_column(Text, default="", server_default="")
+    """For people."""
     type: Mapped[str] = mapped_column(String(10))
     """One of `domain.monitors.TYPES`."""
     schedule: Mapped[str | None] = mapped_column(String(255))
@@ -46,7 +61,13 @@ class Monitor(Base):
     muted_until: Mapped[datetime | None] = mapped_column(UTCDateTime)
     targets: Mapped[str] = mapped_column("action", Text, default="[]")
     """JSON: the API's ``action``, a list of `domain.notification_targets.NotificationTarget`."""
+    remind_after: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    """Seconds after a message until it is told again that the monitor fails; 0 for never."""
+    escalation: Mapped[str] = mapped_column(Text, default="[]", server_default="[]")
+    """JSON, as in `GlobalAction`."""
 
+    timed_by_pings: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether a ping gave it its timing, and nobody has changed that since."""
     seen: Mapped[bool] = mapped_column(default=False)
     """Whether it has ever had a run; until the first one it opens no incidents."""
     epoch: Mapped[int] = mapped_column(default=1)
@@ -59,6 +80,9 @@ class Monitor(Base):
 
 WITH_DEADLINE = text("deadline_at IS NOT NULL")
 """Slots that are expected or running, with a time at which that ends."""
+
+GOOD_SLOT = text("state IN ('ok', 'late')")
+"""Slots whose runs succeeded: `domain.slots.GOOD`, in the words of their index."""
 
 
 class Slot(Base):
@@ -87,6 +111,14 @@ class Slot(Base):
             "deadline_at",
             sqlite_where=WITH_DEADLINE,
             postgresql_where=WITH_DEADLINE,
+        ),
+        # Finds the last success of each monitor, however long it has been failing.
+        Index(
+            "ix_slot_good",
+            "monitor_id",
+            "expected_at",
+            sqlite_where=GOOD_SLOT,
+            postgresql_where=GOOD_SLOT,
         ),
     )
 
@@ -133,35 +165,3 @@ class SlotRun(Base):
     is_extra: Mapped[bool] = mapped_column()
     """Whether it is not the run that the slot expected; then only its failure counts."""
     ended_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-
-
-DEFERRED = text("((closed_at IS NULL AND NOT told) OR owes_recovery)")
-"""Incidents with a notice to send, as soon as their monitors may notify."""
-
-
-class Incident(Base):
-    """A period in which a monitor was failing."""
-
-    __tablename__ = "incident"
-    __table_args__ = (
-        Index(None, "monitor_id", "id"),
-        # A monitor has at most one open incident.
-        Index(
-            "uq_incident_open",
-            "monitor_id",
-            unique=True,
-            sqlite_where=text("closed_at IS NULL"),
-            postgresql_where=text("closed_at IS NULL"),
-        ),
-        Index("ix_incident_held", "monitor_id", sqlite_where=DEFERRED, postgresql_where=DEFERRED),
-    )
-
-    id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    monitor_id: Mapped[UUID] = mapped_column(Uuid, ForeignKey("monitor.id", ondelete="CASCADE"))
-    opened_at: Mapped[datetime] = mapped_column(UTCDateTime)
-    closed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    bad_slots: Mapped[int] = mapped_column()
-    notified: Mapped[bool] = mapped_column("told")
-    """Whether a notice was sent when it opened. Without it, none is sent when it closes."""
-    owes_recovery: Mapped[bool] = mapped_column(default=False, server_default=false())
-    """Whether the notice that it closed is deferred by a mute."""

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from sqlalchemy import Table
 
-from taskbadger.models.monitor import Incident, Monitor, Slot, SlotRun
+from taskbadger.models.incident import Incident
+from taskbadger.models.monitor import Monitor, Slot, SlotRun
 from taskbadger.models.task_rows import columns_of
 
 MONITORS = cast(Table, Monitor.__table__)
@@ -36,6 +37,8 @@ class MonitorRow(NamedTuple):
     status: str
     muted_until: datetime | None
     targets: str
+    remind_after: int
+    escalation: str
     seen: bool
     epoch: int
     expected_at: datetime | None

@@ -17,7 +17,7 @@ class RunStat(Base):
     __tablename__ = "run_stat"
     __table_args__ = (
         Index(None, "seconds", "start"),
-        # For names that may be failing now: only their rows have entries.
+        # For migration 0009, which opens the incidents of names that were failing.
         Index(None, "project_id", "start", sqlite_where=_FAILED_DAY, postgresql_where=_FAILED_DAY),
     )
 
@@ -33,6 +33,8 @@ class RunStat(Base):
     error: Mapped[int] = mapped_column(BigInteger, default=0)
     cancelled: Mapped[int] = mapped_column(BigInteger, default=0)
     stale: Mapped[int] = mapped_column(BigInteger, default=0)
+    retried: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
+    """Failed attempts that were followed by another; they are not among the failed runs."""
     last: Mapped[datetime] = mapped_column(UTCDateTime)
     """When the latest run ended."""
     last_outcome: Mapped[str | None] = mapped_column(String(10))

@@ -17,6 +17,9 @@ def _index_where_set(column: str, *others: str) -> Index:
 
 
 _FAILED = text("status = 'error'")
+OPEN_CONDITION = "status IN ('pending', 'pre_processing', 'processing', 'post_processing', 'stale')"
+"""The tasks that have entries in the index of queues, in the words of that index."""
+_OPEN = text(OPEN_CONDITION)
 
 
 class Task(Base):
@@ -36,6 +39,16 @@ class Task(Base):
         _index_where_set("overdue_at"),
         # For recent failures: only failed tasks have entries.
         Index(None, "project_id", "end_time", "id", sqlite_where=_FAILED, postgresql_where=_FAILED),
+        # For queues: only tasks that have not ended have entries.
+        Index(
+            None,
+            "project_id",
+            "queue",
+            "status",
+            "id",
+            sqlite_where=_OPEN,
+            postgresql_where=_OPEN,
+        ),
     )
 
     id: Mapped[str] = mapped_column(TaskId, primary_key=True)

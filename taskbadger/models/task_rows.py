@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
-from sqlalchemy import Table, type_coerce
+from sqlalchemy import Table, text, type_coerce
 
 from taskbadger.models.account import Project
-from taskbadger.models.task import Task, TaskEvent
+from taskbadger.models.task import OPEN_CONDITION, Task, TaskEvent
 from taskbadger.models.types import (
     Column,
+    Condition,
     Microseconds,
     TaskId,
     UTCDateTime,
@@ -24,6 +25,8 @@ from taskbadger.models.types import (
 
 TASKS = cast(Table, Task.__table__)
 EVENTS = cast(Table, TaskEvent.__table__)
+IS_OPEN = cast(Condition, text(OPEN_CONDITION))
+"""Whether a task has not ended, in the words of the index of queues: planners compare the words."""
 
 
 class TaskState(NamedTuple):
