@@ -7,10 +7,11 @@ send in ``data``; without any, the cause itself is the kind.
 
 import json
 import re
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from taskbadger.domain import traces
+from taskbadger.domain import secrets, traces
 from taskbadger.domain.placeholders import clean, generalize, shorten
 from taskbadger.domain.status import ERROR, STALE
 from taskbadger.domain.traces import Failure, Frame
@@ -18,6 +19,7 @@ from taskbadger.domain.traces import Failure, Frame
 MAX_TEXT = 65_536
 """Characters of ``data`` that are looked at: the first and the last half of them."""
 MAX_TITLE = 200
+MAX_HEADLINE = 500
 MAX_PLACE = 100
 """Characters of a frame's file, and of its function."""
 OVERDUE = "max_runtime_exceeded"
@@ -59,12 +61,86 @@ class FailureKind(NamedTuple):
     """The innermost frame of the user's own code, if the text has a trace."""
 
 
+OTHERS = {
+    ERROR: FailureKind("other", "other failures"),
+    STALE: FailureKind("other stale", "stale: other failures"),
+    OVERDUE: FailureKind("other overdue", f"{_TITLES[OVERDUE]}: other failures"),
+}
+"""The kinds that take the failures of a name that has too many kinds, by their cause."""
+
+
+class ErrorText(NamedTuple):
+    """What a task says of its failure, as it was sent."""
+
+    headline: str
+    """The exception and its message, or the line that says what failed."""
+    text: str
+    """All of it, such as the trace; empty if the headline is all."""
+
+
+def error_text(data: str | None, cause: str = ERROR) -> ErrorText | None:
+    """Return what the task says where `failure_kind` looks; None if it says nothing.
+
+    It has no lone surrogates or NUL, and its secrets are masked. Never raises.
+    """
+    fields, found = _parse(data or "", cause)
+    if found is None:
+        return None
+    text, failure = found
+    beside = "" if failure.frame else _trace_beside(fields)
+    first, body = _headline(failure), _shown(beside or text).strip("\n")
+    return ErrorText(first, "" if body.strip() == first else body)
+
+
+def headline(data: str | None, cause: str = ERROR) -> str:
+    """Return the headline of `error_text`; empty if the task says nothing. Never raises."""
+    _, found = _parse(data or "", cause)
+    return _headline(found[1]) if found else ""
+
+
+@lru_cache(maxsize=1)
+def _headline(failure: Failure) -> str:
+    line = ": ".join(part.strip() for part in failure[:2] if part.strip())
+    return shorten(_shown(line), MAX_HEADLINE)
+
+
+@lru_cache(maxsize=1)
+def _parse(data: str, cause: str) -> tuple[dict[str, Any], tuple[str, Failure] | None]:
+    """Return the fields of *data*, not to be changed, and the first text with a meaning.
+
+    Remembers the last task: its failure is asked for by the kind, the messages and the monitor.
+    """
+    fields = _read(data)
+    return fields, _first(fields, cause)
+
+
+def _first(fields: dict[str, Any], cause: str) -> tuple[str, Failure] | None:
+    """Return the first text with a meaning, and what it says; None if there is none."""
+    for name in _OWN_FIELDS.get(cause, ()):
+        text = _text(fields.get(name), name)
+        failure = _interpret(text, name) if text else None
+        if failure and (failure.type or failure.message):
+            return text, failure
+    return None
+
+
+def _trace_beside(fields: dict[str, Any]) -> str:
+    """Return the text of the first trace in a field of its own; empty if there is none."""
+    texts = (_text(fields.get(name), name) for name in _TRACES)
+    return next((text for text in texts if traces.read(text)), "")
+
+
+def _shown(text: str) -> str:
+    safe = text[:MAX_TEXT].encode("utf-8", "replace").decode().replace("\0", "�")
+    return str(secrets.masked(safe))
+
+
 def failure_kind(data: str | None, cause: str = ERROR) -> FailureKind:
     """Return the kind of a failure; *data* is JSON as tasks store it. Never raises.
 
     *cause* is ``error``, ``stale`` or ``max_runtime_exceeded``.
     """
-    failure = _failure(_read(data or ""), _OWN_FIELDS.get(cause, ()))
+    failure = _failure(*_parse(data or "", cause))
     named = _TITLES.get(cause, cause)
     text = _words(failure) if failure else ""
     if failure is None or not text:
@@ -76,9 +152,11 @@ def failure_kind(data: str | None, cause: str = ERROR) -> FailureKind:
 
 
 def _words(failure: Failure) -> str:
-    """Return the type and the message without what varies."""
-    parts = (clean(failure.type[:MAX_PLACE]).strip(), generalize(failure.message))
-    return ": ".join(part for part in parts if part)
+    """Return the type and the message without secrets and what varies."""
+    kind = clean(failure.type[:MAX_PLACE]).strip()
+    start = f"{kind}: " if kind else ""
+    message = generalize(secrets.masked_text(start + failure.message)[len(start) :])
+    return ": ".join(part for part in (kind, message) if part)
 
 
 def _digest(*parts: str) -> str:
@@ -136,14 +214,11 @@ def _unescape(raw: str) -> str:
         return body.replace("\\n", "\n").replace('\\"', '"')
 
 
-def _failure(fields: dict[str, Any], names: tuple[str, ...]) -> Failure | None:
+def _failure(fields: dict[str, Any], found: tuple[str, Failure] | None) -> Failure | None:
     """Return what the first field with a meaning says, and the frame of the first trace."""
-    for name in names:
-        text = _text(fields.get(name), name)
-        failure = _interpret(text, name) if text else None
-        if failure and (failure.type or failure.message):
-            return failure if failure.frame else _with_trace(failure, fields)
-    return None
+    if found is None:
+        return None
+    return found[1] if found[1].frame else _with_trace(found[1], fields)
 
 
 def _with_trace(failure: Failure, fields: dict[str, Any]) -> Failure:
@@ -207,7 +282,7 @@ def _last_words(text: str) -> Failure:
     """Return the last line of stderr that says what failed, and the script that it names."""
     lines = text.rstrip()[-8000:].splitlines()
     telling = (line for line in reversed(lines[-_LAST_LINES:]) if not _WRAPPERS.match(line))
-    line = next(telling, lines[-1]).strip()
+    line = next(telling, lines[-1] if lines else "").strip()
     script = _SCRIPT.match(line[:1000])
     if script is None:
         return Failure(message=_NAMED.sub("", line[:1000], count=1))

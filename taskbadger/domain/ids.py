@@ -44,6 +44,13 @@ def end_id(moment: datetime) -> str:
     return _bound((max(0, _microseconds(moment)) + 999) // 1000)
 
 
+def time_of(text: str) -> datetime:
+    """Return the moment of which ``new_id`` has made *text*, to the microsecond or so."""
+    number = int.from_bytes(sort_key(text), "big")
+    milliseconds, fraction = number >> 80, number >> 64 & 0xFFF
+    return _EPOCH + timedelta(milliseconds=milliseconds, microseconds=fraction * 1000 / 4096)
+
+
 def _bound(milliseconds: int) -> str:
     return from_bytes(milliseconds.to_bytes(6, "big") + bytes(10))
 
@@ -77,6 +84,11 @@ def to_bytes(text: str) -> bytes | None:
         return None
     # The decoder skips characters that are not base64.
     return value if from_bytes(value) == text else None
+
+
+def sort_key(text: str) -> bytes:
+    """Return what the id *text* is sorted by, as databases do; the text sorts differently."""
+    return to_bytes(text) or b""
 
 
 def to_uuid(text: str) -> UUID | None:

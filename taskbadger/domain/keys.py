@@ -3,12 +3,17 @@
 import base64
 import binascii
 import hashlib
+import re
 import secrets
 from dataclasses import dataclass
 
 PREFIX_BYTES = 6
 SECRET_BYTES = 24  # 192 random bits; docs/contract.md#authentication asks for 160.
 MAX_TOKEN_LENGTH = 1024
+_PUBLIC_KEY = re.compile(r"[0-9a-f]{60}")
+_ADDRESS = re.compile(r"(/(?:ping|checks)/[0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f-]{22}")
+"""The secret in the address of a monitor's pings."""
+_SHOWN = re.compile(r"\b([0-9a-f]{12})(?:\.[A-Za-z0-9_-]{32}|[0-9a-f]{48})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,27 @@ def new_secret() -> str:
 def prefix_of(secret: str) -> str:
     """Return the part of *secret* that lists and logs may show."""
     return secret.partition(".")[0]
+
+
+def masked(text: str) -> str:
+    """Return a path with its secrets cut to their beginnings, as a log may show it."""
+    if "/ping/" in text or "/checks/" in text:
+        text = _ADDRESS.sub(r"\1-***", text)
+    return _SHOWN.sub(r"\1.***", text) if "." in text or len(text) > 60 else text
+
+
+def public_key(secret: str) -> str:
+    """Return a secret in letters and digits only, as clients of Sentry want it in a DSN."""
+    prefix, _, rest = secret.partition(".")
+    return prefix + base64.urlsafe_b64decode(rest).hex()
+
+
+def secret_of(public_key: str) -> str | None:
+    """Return the secret of a DSN, which may also be there as it is; None if there is none."""
+    if _PUBLIC_KEY.fullmatch(public_key):
+        prefix, rest = public_key[: 2 * PREFIX_BYTES], public_key[2 * PREFIX_BYTES :]
+        return f"{prefix}.{base64.urlsafe_b64encode(bytes.fromhex(rest)).decode()}"
+    return public_key if _SHOWN.fullmatch(public_key) else None
 
 
 def project_key(organization: str, project: str, secret: str) -> str:

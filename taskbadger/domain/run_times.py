@@ -1,5 +1,6 @@
 """Histograms of run times. Each bin is 10 % wider than the last: percentiles are within 5 %."""
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 
@@ -17,6 +18,10 @@ BAR_NAMES = (
     "1–24 h",
     "> 24 h",
 )
+
+MIN_COMPARED = 5
+"""The runs that are needed before and after to speak of a change."""
+MIN_CHANGE = 0.2
 
 Histogram = Mapping[int, int]
 
@@ -41,6 +46,16 @@ def merged(histograms: Iterable[Histogram]) -> dict[int, int]:
     return total
 
 
+def stored(histogram: Histogram) -> str:
+    """Return the JSON of a histogram."""
+    return json.dumps(histogram, separators=(",", ":"))
+
+
+def read_stored(text: str) -> dict[int, int]:
+    """Return the histogram of which this is the JSON."""
+    return {int(number): count for number, count in json.loads(text).items()}
+
+
 def percentile(histogram: Histogram, share: float) -> float | None:
     """Return the run time in seconds that *share* (0 to 1) of the runs did not exceed.
 
@@ -53,6 +68,20 @@ def percentile(histogram: Histogram, share: float) -> float | None:
         if seen >= rank:
             return seconds_of(number)
     return None
+
+
+def p95_change(before: Histogram, now: Histogram) -> float | None:
+    """Return by what share of it the 95th percentile has changed; None if negligible.
+
+    Few runs say nothing, nor does a change that the ranges of the bins could feign.
+    """
+    if min(sum(before.values()), sum(now.values())) < MIN_COMPARED:
+        return None
+    was, is_now = percentile(before, 0.95), percentile(now, 0.95)
+    if not was or is_now is None:
+        return None
+    change = is_now / was - 1
+    return change if abs(change) >= MIN_CHANGE else None
 
 
 def count_by_bar(histogram: Histogram) -> list[int]:

@@ -1,7 +1,8 @@
-"""Scopes: ``ingest`` allows changes of tasks, ``read`` allows reading, ``admin`` all."""
+"""Scopes: ``ingest`` changes tasks, ``read`` reads, ``ping`` pings monitors, ``admin`` does all."""
 
 INGEST = "ingest"
 READ = "read"
+PING = "ping"
 ADMIN = "admin"
 
 _SAFE = frozenset({"GET", "HEAD"})

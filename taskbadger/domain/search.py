@@ -5,15 +5,30 @@ one value, or several separated by commas, any of which may match. ``*`` at the 
 queue, external id or tag means "begins with"; ``-`` before a word or a qualifier excludes. Words
 and prefixes ignore case, whole values do not. Spaces, commas, colons and stars in quotes have no
 special meaning, as in ``tag:"a:b":"*"``; a quotation mark in quotes is written twice.
+``queue:""`` finds tasks without a queue; ``today`` and ``yesterday`` what was created then, and
+``domain/search_words.py`` has the language of ``data.customer:42``. ``env=prod`` is read as
+``tag:env:prod``.
 """
 
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, tzinfo
 
 from taskbadger.domain import ids
+from taskbadger.domain.search_text import TOKEN, Part, plain, quoted, quoted_key, split
+from taskbadger.domain.search_words import (
+    DATA_FORM,
+    DAYS,
+    DataValue,
+    data_value,
+    day_of,
+    moment_of,
+    read_path,
+    split_equation,
+    split_path,
+)
 from taskbadger.domain.status import ERROR, PENDING, RUNNING, STALE, STATUSES, TERMINAL
 
 MAX_LENGTH = 1000
@@ -21,6 +36,8 @@ MAX_TERMS = 30
 MAX_VALUES = 50
 """Different values of one qualifier."""
 MAX_VALUES_IN_ALL = 100
+MAX_DATA_VALUES = 3
+"""Values that are looked for in ``data``: each takes the data of all tasks apart."""
 GROUPS: dict[str, tuple[str, ...]] = {
     "running": tuple(status for status in STATUSES if status in RUNNING),
     "failed": (ERROR,),
@@ -37,20 +54,22 @@ QUALIFIERS = (
     "external",
     "id",
     "parent",
+    "incident",
+    "attempts",
     "before",
     "after",
     "ended",
 )
+LAST = "last"
+"""The last attempts of runs: tasks that no later one with their name and external id supersedes."""
 _MOMENTS = ("before", "after", "ended")
 _SINGLE = ("tag", *_MOMENTS)
+_DATA = "data"
+_DAY = "day"
 
-_TOKEN = re.compile(r"""(?:"(?:[^"]|"")*"?|[^\s"])+""")
-_QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 _QUALIFIER = re.compile(r"([A-Za-z_]+):")
 _TAG = re.compile(r'((?:"(?:[^"]|"")*"|[^":])*+):(.*)', re.DOTALL)
-_PIECE = re.compile(r'"(?:[^"]|"")*"|[^",]+|(,)')
-_SPAN = re.compile(r"(\d{1,6})(s|min|m|h|d|w)", re.ASCII)
-_SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_NUMBER = re.compile(r"[1-9]\d{0,17}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +82,18 @@ class Value:
     tag: str = ""
     """The name of the tag, for the qualifier ``tag``; an empty *text* then means any value."""
     moment: datetime | None = None
-    """For ``before``, ``after`` and ``ended``."""
+    """For ``before``, ``after`` and ``ended``, and when a day begins."""
+    until: datetime | None = None
+    """When a day ends."""
+    path: tuple[str, ...] = ()
+    """The keys in ``data``."""
+    data: DataValue | None = None
+    """What is looked for there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One condition. *field* is a qualifier, or ``text`` for a word."""
+    """One condition. *field* is a qualifier, ``text`` for a word, ``day`` or ``data``."""
 
     field: str
     values: tuple[Value, ...]
@@ -86,138 +111,180 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """A parsed search: the terms that are valid, and the problems of the others."""
+    """A parsed search: the terms that are valid, the problems of the others, and hints."""
 
     terms: tuple[Term, ...] = ()
     problems: tuple[Problem, ...] = ()
+    hints: tuple[str, ...] = ()
+    """How words were read that may have been meant in another way."""
 
 
 class _Wrong(Exception):
     pass
 
 
-def parse(text: str, *, now: datetime) -> Search:
-    """Parse a search; relative times count back from *now*. Never raises."""
+@dataclass(frozen=True, slots=True)
+class _Clock:
+    """What times are relative to."""
+
+    now: datetime
+    zone: tzinfo
+
+
+def parse(text: str, *, now: datetime, zone: tzinfo = UTC) -> Search:
+    """Parse a search; times are relative to *now*, days are those of *zone*. Never raises."""
     if len(text) > MAX_LENGTH:
         problem = f"A search can have at most {MAX_LENGTH} characters."
         return Search(problems=(Problem(MAX_LENGTH, len(text), problem),))
     terms: list[Term] = []
     problems: list[Problem] = []
-    for match in _TOKEN.finditer(text):
+    clock = _Clock(now, zone)
+    for match in TOKEN.finditer(text):
         try:
-            terms.append(_read_term(match.group(), now))
+            terms.append(_read_term(match.group(), clock))
         except _Wrong as wrong:
             problems.append(Problem(match.start(), match.end(), str(wrong)))
     terms = list(dict.fromkeys(terms))
     problems += [Problem(0, len(text), problem) for problem in _excess(terms)]
-    return Search(tuple(terms[:MAX_TERMS]), tuple(problems))
+    return Search(tuple(terms[:MAX_TERMS]), tuple(problems), tuple(_hints(text, terms, zone)))
+
+
+def _hints(text: str, terms: Sequence[Term], zone: tzinfo) -> Iterator[str]:
+    """Yield how words were read that may have been meant in another way."""
+    for term in terms:
+        [value, *_] = term.values
+        if term.field == _DAY and value.moment is not None:
+            date = value.moment.astimezone(zone).date().isoformat()
+            yield (
+                f"“{value.text}” is {date} ({zone}), by the time of creation. In quotes, it is a "
+                "part of the name."
+            )
+    for token in TOKEN.findall(text):
+        body = token.removeprefix("-")
+        equation = None if _QUALIFIER.match(body) else split_equation(body)
+        if equation:
+            name, worth = plain(equation[0]), equation[1]
+            yield (
+                f"“{token}” is read as tag:{quoted(name)}:{worth}. In data, it is found by "
+                f"{_DATA}.{quoted_key(name)}:{worth}, as a part of the name in quotes."
+            )
 
 
 def _excess(terms: Sequence[Term]) -> Iterator[str]:
     """Yield what there is too much of in a search."""
     if len(terms) > MAX_TERMS:
         yield f"A search can have at most {MAX_TERMS} conditions."
+    in_data = [len(set(term.values)) for term in terms if term.field == _DATA]
+    if sum(in_data) > MAX_DATA_VALUES:
+        yield f"A search can look for at most {MAX_DATA_VALUES} values in data."
     values: defaultdict[str, set[Value]] = defaultdict(set)
     for term in terms:
         values[term.field].update(term.values)
     for field, found in values.items():
-        if len(found) > MAX_VALUES:
+        if len(found) > MAX_VALUES and field != _DATA:
             yield f"A search can have at most {MAX_VALUES} values of “{field}:”."
     if sum(map(len, values.values())) > MAX_VALUES_IN_ALL:
         yield f"A search can have at most {MAX_VALUES_IN_ALL} values."
 
 
-def _read_term(token: str, now: datetime) -> Term:
+def _read_term(token: str, clock: _Clock) -> Term:
     if token.count('"') % 2:
         raise _Wrong("A closing quotation mark is missing.")
     if "\x00" in token:
         raise _Wrong("Null characters are not allowed.")
     excluded = token.startswith("-")
     body = token[1:] if excluded else token
+    if (found := split_path(body)) is not None:
+        return _read_data(*found, excluded)
     match = _QUALIFIER.match(body)
     if match is None:
-        return _read_word(body, excluded)
+        return _read_bare(body, excluded, clock)
     field = match.group(1).lower()
     if field not in QUALIFIERS:
-        known = ", ".join(f"{name}:" for name in QUALIFIERS)
+        if field == _DATA:
+            raise _Wrong(DATA_FORM)
+        known = ", ".join(f"{name}:" for name in (*QUALIFIERS, f"{_DATA}.key"))
         raise _Wrong(f"Unknown field “{field}:”. Use {known}, or quote the text.")
     raw = body[match.end() :]
-    parts = [_Part(raw)] if field in _SINGLE else list(_split(raw))
-    values = [value for part in parts for value in _read_values(field, part, now)]
+    parts = [Part(raw)] if field in _SINGLE else list(split(raw))
+    values = [value for part in parts for value in _read_values(field, part, clock)]
     if not values:
         raise _Wrong(f"“{field}:” needs a value.")
     return Term(field, tuple(values), excluded)
 
 
+def _read_data(raw_keys: Sequence[str], raw_value: str, excluded: bool) -> Term:
+    try:
+        path = read_path(raw_keys)
+    except ValueError as error:
+        raise _Wrong(str(error)) from error
+    parts = list(split(raw_value))
+    if not parts:
+        raise _Wrong(f"“data.{'.'.join(raw_keys)}:” needs a value; * stands for any.")
+    values = [Value(part.text, path=path, data=data_value(part)) for part in parts]
+    return Term(_DATA, tuple(values), excluded)
+
+
+def _read_bare(body: str, excluded: bool, clock: _Clock) -> Term:
+    """Read what has no qualifier: a day, ``name=value`` for a tag, or a word."""
+    day = day_of(body, now=clock.now, zone=clock.zone)
+    if day is not None:
+        return Term(_DAY, (Value(body, moment=day[0], until=day[1]),), excluded)
+    equation = split_equation(body)
+    if equation is not None:
+        name, part = plain(equation[0]), Part(equation[1])
+        return Term("tag", (_tag_value(name, part.text, part),), excluded)
+    return _read_word(body, excluded)
+
+
 def _read_word(body: str, excluded: bool) -> Term:
     # A word matches anywhere in the name, so stars around it change nothing.
-    word = _plain(body.strip("*"))
+    word = plain(body.strip("*"))
     if not word:
         raise _Wrong("There is nothing to search for.")
     is_id = ids.to_bytes(word) is not None
     return Term("id" if is_id else "text", (Value(word),), excluded)
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    raw: str
-
-    @property
-    def text(self) -> str:
-        return _plain(self.raw)
-
-    @property
-    def star(self) -> bool:
-        """Whether it ends with a star, which is not in quotes."""
-        return self.raw.endswith("*")
-
-
-def _plain(raw: str) -> str:
-    """Remove quotes, and turn two quotation marks in quotes into one."""
-    return _QUOTED.sub(lambda match: match.group(1).replace('""', '"'), raw)
-
-
-def _split(raw: str) -> Iterator[_Part]:
-    """Split at the commas outside of quotes."""
-    piece = ""
-    for match in _PIECE.finditer(raw):
-        if match.group(1):
-            if piece:
-                yield _Part(piece)
-            piece = ""
-        else:
-            piece += match.group()
-    if piece:
-        yield _Part(piece)
-
-
-def _read_values(field: str, part: _Part, now: datetime) -> list[Value]:
+def _read_values(field: str, part: Part, clock: _Clock) -> list[Value]:
     if not part.text:
-        return []
+        return [Value("")] if field == "queue" and part.raw else []
     if field == "status":
         return [Value(status) for status in _read_status(part.text)]
     if field == "tag":
         return [_read_tag(part)]
     if field in _MOMENTS:
-        return [Value(part.text, moment=_read_moment(part.text, now))]
+        return [Value(part.text, moment=_read_moment(part.text, clock))]
     if field in ("id", "parent"):
         if ids.to_bytes(part.text) is None:
             raise _Wrong(f"“{part.text}” is not a valid task ID.")
         return [Value(part.text)]
+    if field == "incident":
+        if not _NUMBER.fullmatch(part.text):
+            raise _Wrong(f"“{part.text}” is not a valid incident ID.")
+        return [Value(part.text)]
+    if field == "attempts":
+        if part.text != LAST:
+            raise _Wrong(f"“{part.text}” is not “{LAST}”, the only value of “attempts:”.")
+        return [Value(LAST)]
     if part.star:
         return [Value(part.text[:-1], prefix=True)]
     return [Value(part.text)]
 
 
-def _read_tag(part: _Part) -> Value:
+def _read_tag(part: Part) -> Value:
     """Read ``name:value``. The name ends at the first colon outside of quotes, if there is one."""
     match = _TAG.fullmatch(part.raw)
     if match:
-        name, value = _plain(match.group(1)), _plain(match.group(2))
+        name, value = plain(match.group(1)), plain(match.group(2))
     else:
         name, _, value = part.text.partition(":")
     if not name:
         raise _Wrong("Use tag:name:value, or tag:name for any value.")
+    return _tag_value(name, value, part)
+
+
+def _tag_value(name: str, value: str, part: Part) -> Value:
     if part.star and value:
         return Value(value[:-1], prefix=value != "*", tag=name)
     return Value(value, tag=name)
@@ -233,36 +300,9 @@ def _read_status(text: str) -> tuple[str, ...]:
     raise _Wrong(f"Unknown status “{text}”. Use {known}.")
 
 
-def _read_moment(text: str, now: datetime) -> datetime:
-    span = _SPAN.fullmatch(text)
-    try:
-        if span:
-            since = now - timedelta(seconds=int(span.group(1)) * _SECONDS[span.group(2)])
-            # Whole milliseconds can be found by id alone.
-            return since.replace(microsecond=since.microsecond // 1000 * 1000)
-        moment = datetime.fromisoformat(text)
-        aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-        return aware.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise _Wrong(
-            f"“{text}” is not a valid time. Use 30min, 2h, 7d, 2026-11-23 or 2026-11-23T10:00."
-        ) from error
-
-
-def with_status(text: str, word: str) -> str:
-    """Return the search *text* with *word* as its only status; an empty *word* means any."""
-    kept = [token for token in _TOKEN.findall(text) if not token.lower().startswith("status:")]
-    return " ".join([*kept, f"status:{word}"] if word else kept)
-
-
-def with_term(text: str, *parts: str) -> str:
-    """Return the search *text* with a qualifier added: ``with_term("", "tag", "env", "prod")``."""
-    field, *values = parts
-    term = ":".join([field, *map(quoted, values)])
-    return text if term in _TOKEN.findall(text) else f"{text} {term}".strip()
-
-
-def quoted(value: str) -> str:
-    """Return *value* as a search takes it literally, in quotes if needed."""
-    doubled = value.replace('"', '""')
-    return f'"{doubled}"' if re.search(r'[\s,:*"]', value) else value
+def _read_moment(text: str, clock: _Clock) -> datetime:
+    moment = moment_of(text, now=clock.now, zone=clock.zone)
+    if moment is None:
+        examples = ", ".join(("30min", "2h", "7d", *DAYS, "2026-11-23"))
+        raise _Wrong(f"“{text}” is not a valid time. Use {examples} or 2026-11-23T10:00.")
+    return moment

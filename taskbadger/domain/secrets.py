@@ -1,24 +1,17 @@
-"""Which values in a task's data are secrets, so that pages do not show them."""
+"""Which values in a task's data are secrets, so that pages and messages do not show them."""
 
-import re
 from typing import Any
 
 from taskbadger.domain.numbers import Number
+from taskbadger.domain.secret_texts import MASK, is_secret, masked_text
 
-MASK = "••••••"
+__all__ = ["MASK", "masked", "masked_text"]
+
 MAX_DEPTH = 100
-_KEY = re.compile(
-    r"passw|passphrase|pwd|secret|token|authori[sz]ation|credential|cookie|private.?key|"
-    r"api.?key|access.?key|session.?id|signature|^auth$|^dsn$|^bearer$",
-    re.IGNORECASE,
-)
-_COUNT = re.compile(r"tokens|token.?(count|limit|budget|usage|used)", re.IGNORECASE)
-"""Names of numbers that count tokens and are no secrets: ``tokens_used``, ``max_tokens``."""
-_URL_PASSWORD = re.compile(r"(?<=://)([^\s/:@]*):[^\s/@]+(?=@)")
 
 
 def masked(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """Return a JSON value with secrets masked, known by their keys, and passwords in URLs."""
+    """Return a JSON value with secrets masked, known by their keys and by the words in texts."""
     if depth == 0:
         return value
     if isinstance(value, dict):
@@ -26,13 +19,13 @@ def masked(value: Any, depth: int = MAX_DEPTH) -> Any:
     if isinstance(value, list):
         return [masked(item, depth - 1) for item in value]
     if isinstance(value, str) and not isinstance(value, Number):
-        return _URL_PASSWORD.sub(rf"\1:{MASK}", value)
+        return masked_text(value)
     return value
 
 
 def _of_key(key: str, value: Any, depth: int) -> Any:
-    if isinstance(value, int | float | Number):
-        key = _COUNT.sub("", key)
-    if value is not None and value != "" and not isinstance(value, bool) and _KEY.search(key):
+    number = isinstance(value, int | float | Number)
+    has_value = value is not None and value != "" and not isinstance(value, bool)
+    if has_value and is_secret(key, number=number):
         return MASK
     return masked(value, depth - 1)

@@ -12,6 +12,7 @@ ERROR = "error"
 CANCELLED = "cancelled"
 RUNNING = frozenset({"pre_processing", "processing", "post_processing"})
 TERMINAL = frozenset({SUCCESS, ERROR, CANCELLED})
+FAILED = frozenset({ERROR, STALE})
 STATUSES = (
     PENDING,
     "pre_processing",

@@ -42,7 +42,7 @@ _RAISED = re.compile(rf"({_TYPE})(?:: ?(.*))?$")
 _GROUP_LINE = re.compile(r"^ *(?:\| ?|\+ )", re.MULTILINE)
 _GROUP_PART = re.compile(r"^ *\+[-+ .\d]+$", re.MULTILINE)
 _RETRY = re.compile(r"(?:[\w.]*\.)?Retry(?:(?::)? Retry)? (?:in|at) [^\n]*?(?:: ?(\w+)\((.*)\))?$")
-_FOREIGN_PYTHON = re.compile(
+FOREIGN_PYTHON = re.compile(
     r"[\\/](?:site|dist)-packages[\\/]|[\\/]lib(?:64)?[\\/](?:python|pypy)[\d.]+[\\/]"
     r"|[\\/]python[\w.-]*[\\/]lib[\\/]|[\\/]lib-python[\\/]|\.egg[\\/]|python\d+\.zip|^<frozen ",
     re.IGNORECASE,
@@ -174,14 +174,14 @@ def _python_frame(block: str) -> Frame | None:
         match = _FILE.match(block, end) if end >= 0 else None
         if end < 0:
             break
-        if match and match[2] not in _INLINED and not _FOREIGN_PYTHON.search(match[1][-300:]):
+        if match and match[2] not in _INLINED and not FOREIGN_PYTHON.search(match[1][-300:]):
             return Frame(file_name(match[1]), match[2] or "")
     return None
 
 
 _NODE_FRAME = re.compile(r"^[ \t]{1,16}at ([^\n]+)$", re.M)
 _NODE_POSITION = re.compile(r":\d+:\d+$")
-_NODE_STARTS = re.compile(r":\d+:\d+\)?[ {]*$| \(<anonymous>\)$")
+NODE_STARTS = re.compile(r":\d+:\d+\)?[ {]*$| \(<anonymous>\)$")
 _NODE_RAISED = re.compile(r"^(?:Uncaught )?([A-Za-z_$][\w.$]*)(?: \[\w+\])?(?:: (.*))?$")
 _NODE_PLACE = re.compile(r"^(/[^:\n]*|[A-Z]:\\[^:\n]*|file:[^\n]*):\d+$", re.M)
 _NODE_CAUSE = re.compile(r"\[cause\]: ([A-Za-z_$][\w.$]*)")
@@ -190,14 +190,14 @@ _FOREIGN_NODE = ("node_modules/", "node_modules\\", "node:", "internal/", "<anon
 
 def _node(text: str) -> Failure | None:
     first = _NODE_FRAME.search(text)
-    if first is None or not _NODE_STARTS.search(first[1][-60:]):
+    if first is None or not NODE_STARTS.search(first[1][-60:]):
         return None
     head = text[: first.start()].rstrip()
     cause = _NODE_CAUSE.search(text, first.end())
     end = cause.start() if cause else len(text)
     matches = islice(_NODE_FRAME.finditer(text, first.start(), end), _MAX_FRAMES)
     places = map(_node_place, matches)
-    frame = next((_node_frame(*place) for place in places if _is_own_node(place[1])), None)
+    frame = next((_node_frame(*place) for place in places if is_own_node(place[1])), None)
     frame = frame or _node_header(head)
     return _node_raised(head)._replace(frame=frame, context=cause[1] if cause else "")
 
@@ -211,7 +211,7 @@ def _node_place(match: re.Match[str]) -> tuple[str, str]:
     return "", line.removeprefix("async ")
 
 
-def _is_own_node(place: str) -> bool:
+def is_own_node(place: str) -> bool:
     return bool(_NODE_POSITION.search(place[-30:])) and not any(
         foreign in place for foreign in _FOREIGN_NODE
     )
@@ -238,25 +238,25 @@ def _node_header(head: str) -> Frame | None:
     return Frame(file_name(match[1])) if match else None
 
 
-_JAVA_FRAME = re.compile(r"^[ \t]{1,8}at ([\w.$/@<>-]+)\(([^()\n]*)\)", re.M)
+JAVA_FRAME = re.compile(r"^[ \t]{1,8}at ([\w.$/@<>-]+)\(([^()\n]*)\)", re.M)
 _JAVA_RAISED = re.compile(
     r'^(?:Exception in thread "[^"\n]*" |Caused by: )?([a-zA-Z_][\w.$]*)(?:: (.*))?$'
 )
-_FOREIGN_JAVA = re.compile(
+FOREIGN_JAVA = re.compile(
     r"(?:[\w.-]+(?:@[\w.-]+)?/)?(?:javax?|jdk|sun|com\.sun|kotlinx?|scala|groovy|org\.springframework"
     r"|org\.apache|org\.hibernate|org\.junit|org\.gradle|io\.netty|reactor)\."
 )
 
 
 def _java(text: str) -> Failure | None:
-    first = _JAVA_FRAME.search(text)
+    first = JAVA_FRAME.search(text)
     if first is None:
         return None
     raised = _java_raised(text[: first.start()])
     causes = text.rfind("\nCaused by: ")
     context = _java_raised(text[causes + 1 :].partition("\n\t")[0]).type if causes > 0 else ""
-    matches = islice(_JAVA_FRAME.finditer(text, first.start()), _MAX_FRAMES)
-    frame = next((_java_place(at) for at in matches if not _FOREIGN_JAVA.match(at[1])), None)
+    matches = islice(JAVA_FRAME.finditer(text, first.start()), _MAX_FRAMES)
+    frame = next((_java_place(at) for at in matches if not FOREIGN_JAVA.match(at[1])), None)
     return raised._replace(frame=frame, context=context if context != raised.type else "")
 
 
@@ -277,7 +277,7 @@ def _java_place(match: re.Match[str]) -> Frame:
 
 _GO_RAISED = re.compile(r"^(panic|fatal error): (.*)$", re.M)
 _GO_FRAME = re.compile(r"^(\S[^\n]*)\n\t(/[^\n]*|[A-Z]:[^\n]*?):\d+(?: \+0x[0-9a-f]+)?$", re.M)
-_FOREIGN_GO = re.compile(r"/go[\d.]*/src/|/pkg/mod/|/vendor/|/libexec/src/")
+FOREIGN_GO = re.compile(r"/go[\d.]*/src/|/pkg/mod/|/vendor/|/libexec/src/")
 
 
 def _go(text: str) -> Failure | None:
@@ -290,7 +290,7 @@ def _go(text: str) -> Failure | None:
 
 def _go_frame(text: str) -> Frame | None:
     for match in islice(_GO_FRAME.finditer(text), _MAX_FRAMES):
-        if not _FOREIGN_GO.search(match[2]):
+        if not FOREIGN_GO.search(match[2]):
             function = match[1].removeprefix("created by ").rpartition("(")[0] or match[1]
             return Frame(file_name(match[2]), function.rpartition("/")[2])
     return None
@@ -299,7 +299,7 @@ def _go_frame(text: str) -> Frame | None:
 _RUBY_RAISED = re.compile(r"^(?:\S*: )?([^\s:]+):(\d+):in [`'](.*?)': (.*)$", re.M)
 _RUBY_CLASS = re.compile(r" \(([A-Z][\w:]*)\)$", re.M)
 _RUBY_FRAME = re.compile(r"^[ \t]{0,16}(?:\d+: )?from ([^\s:]+):(\d+):in [`'](.*)'$", re.M)
-_FOREIGN_RUBY = re.compile(r"/gems/|/lib/ruby/|^<internal:")
+FOREIGN_RUBY = re.compile(r"/gems/|/lib/ruby/|^<internal:")
 _RUBY_BLOCK = re.compile(r"^(?:(?:block|rescue|ensure)(?: \(\d+ levels\))? in )+")
 
 
@@ -317,7 +317,7 @@ def _ruby_frame(places: list[re.Match[str]]) -> Frame | None:
     for place, caller in zip_longest(places, places[1:]):
         # A method written in C has the place of its caller.
         is_caller = caller is None or place.group(1, 2) != caller.group(1, 2)
-        if is_caller and not _FOREIGN_RUBY.search(place[1]):
+        if is_caller and not FOREIGN_RUBY.search(place[1]):
             return Frame(file_name(place[1]), _RUBY_BLOCK.sub("", place[3]))
     return None
 

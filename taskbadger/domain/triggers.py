@@ -8,10 +8,13 @@ from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Literal
 
-from taskbadger.domain.status import STATUSES, value_percent
+from taskbadger.domain.status import ERROR, STALE, STATUSES, value_percent
 
 MAX_NUMBER = 2**63 - 1
 MAX_RUNTIME_EXCEEDED = "max_runtime_exceeded"
+
+FAILURES = frozenset({ERROR, STALE, MAX_RUNTIME_EXCEEDED})
+"""The points that a failure reaches."""
 
 Kind = Literal[
     "value", "percent", "value_multiple", "percent_multiple", "status", "max_runtime_exceeded"
@@ -117,6 +120,12 @@ class PointOutcome:
 def parse(text: str) -> Trigger:
     """Parse a trigger; raises TriggerError, with a message for its author."""
     return Trigger(tuple(_parse_point(part.strip(" \t")) for part in text.split(",")))
+
+
+@lru_cache(maxsize=4096)
+def without_failures(trigger: Trigger) -> Trigger:
+    """Return *trigger* without the points that a failure reaches."""
+    return Trigger(tuple(point for point in trigger.points if point.text not in FAILURES))
 
 
 def _parse_point(text: str) -> Point:

@@ -26,10 +26,15 @@ class ClockChange:
 
 def check_timezone(name: str) -> None:
     """Raise ScheduleError unless *name* is a zone of the IANA database."""
-    if name not in _zones():
+    if not is_timezone(name):
         raise ScheduleError(
             f'timezone: "{name}" is unknown; use an IANA name such as Europe/Paris or UTC.'
         )
+
+
+def is_timezone(name: str) -> bool:
+    """Say whether *name* is a zone of the IANA database."""
+    return name in _zones()
 
 
 def list_timezones() -> list[str]:
