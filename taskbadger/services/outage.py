@@ -5,17 +5,21 @@ report in the meantime. Then every deadline inside the gap is extended by its le
 anything depends on it.
 """
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import cast
+from types import MappingProxyType
+from typing import NamedTuple, cast
 
 from sqlalchemy import Row, Table, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from taskbadger.extensions import db
 from taskbadger.models import Task, WorkerTick
-from taskbadger.services.delivery import claims
+from taskbadger.services.delivery import leases
+from taskbadger.services.incidents import notices, quiet
 from taskbadger.services.monitors import sweep
+from taskbadger.services.windows import ending
 
 TICK = timedelta(seconds=2)
 """How often the worker records the time."""
@@ -23,10 +27,15 @@ TICK = timedelta(seconds=2)
 GAP = 3 * TICK
 """A longer time without a tick is an outage."""
 
+SILENCE = timedelta(seconds=60)
+"""A longer time without a tick means that no background worker runs."""
+
 _MAX_AHEAD = timedelta(seconds=2)
 """A last tick further in the future means that the clock was set back."""
 
 _ROWS_AT_ONCE = 500
+
+Turns = Mapping[str, datetime | None]
 
 _TASKS = cast(Table, Task.__table__)
 
@@ -63,6 +72,7 @@ def _extend(name: str, due: "Sequence[Row[str, datetime]]", *, by: timedelta) ->
 EXTENDERS: tuple[Callable[[datetime, datetime], None], ...] = (
     extend_task_deadlines,
     sweep.extend_deadlines,
+    quiet.extend,
 )
 """Called with the start and the end of an outage."""
 
@@ -73,30 +83,36 @@ def is_due(*, now: datetime) -> bool:
     return last is None or not now - TICK < last <= now + _MAX_AHEAD
 
 
-def tick(*, now: datetime, ahead: timedelta = timedelta()) -> bool:
+def tick(
+    *, now: datetime, ahead: timedelta = timedelta(), turns: Turns = MappingProxyType({})
+) -> bool:
     """Record the time, and extend deadlines after an outage; say whether anything was written.
 
-    *ahead* is by how much the clock has jumped ahead since the last tick. Read *now* after
+    *ahead* is by how much the clock has jumped ahead since the last tick. *turns* has all steps
+    of a worker, each with the time when this process last ended it. Read *now* after
     `lock_tick`. Call this before any decision that depends on a deadline, in the same or an earlier
     transaction.
     """
-    last = lock_tick()
-    if last is None:
+    row = _lock_row()
+    if row is None:
         return _record_first(now)
+    last, known = row
     if now - TICK < last <= now + _MAX_AHEAD:
         return False
     if last > now:
-        claims.step_back(last - now, now=now)
+        leases.step_back(last - now, now=now)
         sweep.rewind(now=now)
+        ending.rewind(now=now)
+        notices.step_back(last - now, now=now)
     elif now - last > GAP:
         if ahead:
-            claims.extend_leases(min(ahead, now - last), since=last)
+            leases.extend_leases(min(ahead, now - last), since=last)
         for extend in EXTENDERS:
             extend(last, now)
     db.session.execute(
         update(WorkerTick)
         .where(WorkerTick.id == 1)
-        .values(at=now)
+        .values(at=now, turns=_merge_turns({} if last > now else json.loads(known), turns))
         .execution_options(synchronize_session=False)
     )
     return True
@@ -107,9 +123,46 @@ def last_tick() -> datetime | None:
     return db.session.scalar(select(WorkerTick.at).where(WorkerTick.id == 1))
 
 
+class Silence(NamedTuple):
+    """Whether no background worker runs."""
+
+    is_on: bool
+    since: datetime | None
+    """The last tick, if it is on; None if no worker has ever run."""
+
+
+def read_silence(*, now: datetime) -> Silence:
+    """Say whether no background worker has run for SILENCE."""
+    last = last_tick()
+    is_on = last is None or last < now - SILENCE
+    return Silence(is_on, last if is_on else None)
+
+
 def lock_tick() -> datetime | None:
     """Return when a worker last recorded the time, and lock it until the commit."""
-    return db.session.scalar(select(WorkerTick.at).where(WorkerTick.id == 1).with_for_update())
+    row = _lock_row()
+    return None if row is None else row.at
+
+
+def _lock_row() -> "Row[datetime, str] | None":
+    query = select(WorkerTick.at, WorkerTick.turns).where(WorkerTick.id == 1)
+    return db.session.execute(query.with_for_update()).first()
+
+
+def _merge_turns(known: Mapping[str, float], turns: Turns) -> str:
+    """Return the JSON of the last turns; steps that *turns* has not are forgotten."""
+    latest = {
+        step: max(known.get(step, 0.0), 0.0 if ended is None else ended.timestamp())
+        for step, ended in turns.items()
+    }
+    return json.dumps({step: round(ended, 3) for step, ended in latest.items() if ended})
+
+
+def read_turns() -> Mapping[str, float]:
+    """Return when each step of a worker last ended, in Unix seconds."""
+    known = db.session.scalar(select(WorkerTick.turns).where(WorkerTick.id == 1))
+    turns: Mapping[str, float] = json.loads(known or "{}")
+    return turns
 
 
 def _record_first(now: datetime) -> bool:

@@ -20,7 +20,8 @@ from taskbadger.models.types import Column, Condition, Query
 
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
-_MAX_CURSOR = 200
+_MAX_CURSOR = 1_400
+"""Enough for a name of 255 characters of four bytes each, in base64."""
 _SIZE = re.compile(r"0*([1-9][0-9]*)", re.ASCII)
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,17}", re.ASCII)
 _MAX_INTEGER = 2**31 - 1

@@ -1,11 +1,12 @@
 """Counts requests in the database, so that a limit applies to all workers together."""
 
 from datetime import datetime
+from typing import Any, cast
 
-from sqlalchemy import delete
+from sqlalchemy import Table, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from taskbadger.extensions import db
+from taskbadger.extensions import Statement, db, delete_some
 from taskbadger.models import RequestCount
 
 
@@ -17,17 +18,22 @@ def count(subject: str, *, limit: int, seconds: int, now: datetime) -> int:
     """
     moment = int(now.timestamp())
     window = moment - moment % seconds
-    dialect = postgresql if db.engine.dialect.name == "postgresql" else sqlite
-    statement = (
-        dialect.insert(RequestCount)
-        .values(subject=subject, window=window, count=1)
-        .on_conflict_do_update(
-            index_elements=["subject", "window"], set_={"count": RequestCount.count + 1}
-        )
-        .returning(RequestCount.count)
-    )
-    counted: int = db.session.execute(statement).scalar_one()
+    statement = _COUNT[db.engine.dialect.name]
+    [(counted,)] = statement.all({"subject": subject, "window": window, "count": 1})
     return window + seconds - moment if counted > limit else 0
+
+
+def _count_in(dialect: Any) -> Statement[tuple[int]]:
+    insert = dialect.insert(RequestCount)
+    return Statement(
+        insert.on_conflict_do_update(
+            index_elements=["subject", "window"], set_={"count": RequestCount.count + 1}
+        ).returning(RequestCount.count),
+        tuple,
+    )
+
+
+_COUNT = {"postgresql": _count_in(postgresql), "sqlite": _count_in(sqlite)}
 
 
 def take(subject: str, *, until: datetime) -> bool:
@@ -42,6 +48,12 @@ def take(subject: str, *, until: datetime) -> bool:
     return db.session.execute(statement).first() is not None
 
 
+def is_taken(subject: str) -> bool:
+    """Say whether *subject* was taken, and is remembered."""
+    query = select(RequestCount.subject).where(RequestCount.subject == subject).limit(1)
+    return db.session.scalar(query) is not None
+
+
 def forget(subject: str) -> None:
     """Reset the counters of *subject*."""
     db.session.execute(delete(RequestCount).where(RequestCount.subject == subject))
@@ -52,8 +64,7 @@ def forget_all(prefix: str) -> None:
     db.session.execute(delete(RequestCount).where(RequestCount.subject.startswith(prefix)))
 
 
-def purge(*, now: datetime) -> None:
-    """Delete the counters whose ``window`` is more than a day ago."""
-    db.session.execute(
-        delete(RequestCount).where(RequestCount.window < int(now.timestamp()) - 86_400)
-    )
+def purge(*, now: datetime, limit: int = 1_000) -> int:
+    """Delete up to *limit* counters whose ``window`` is more than a day ago; return how many."""
+    is_old = RequestCount.window < int(now.timestamp()) - 86_400
+    return delete_some(cast(Table, RequestCount.__table__), is_old, limit=limit)

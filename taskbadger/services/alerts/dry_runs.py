@@ -1,20 +1,25 @@
 """Dry runs: what a draft of a global action would have fired, by the history of the tasks."""
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import NamedTuple, cast
 
 from sqlalchemy import or_, select, tuple_
 
-from taskbadger.domain import triggers
-from taskbadger.domain.status import ERROR
+from taskbadger.domain import dry_run as dry_run_rules
+from taskbadger.domain import ids, patterns, triggers
+from taskbadger.domain.dry_run import Draft, Observed, Reached, Succeeded
+from taskbadger.domain.status import ERROR, SUCCESS
 from taskbadger.domain.triggers import Reason, Snapshot, Trigger
 from taskbadger.errors import ValidationFailed
 from taskbadger.extensions import db
 from taskbadger.models import Project, Task, TaskEvent
-from taskbadger.services.alerts import firing, global_actions
+from taskbadger.models.action import EVERY, INCIDENT
+from taskbadger.services.alerts import dry_run_notes, global_actions
 
 _BATCH = 50
 _MAX_TASKS = 5_000
@@ -25,9 +30,13 @@ _MAX_SECONDS = 2.0
 class _TaskRow(NamedTuple):
     id: str
     name: str
+    external_id: str
+    created: datetime
     updated: datetime
     project: str
     """The project's slug."""
+    quiet_after: int
+    """The project's."""
 
 
 class _EventRow(NamedTuple):
@@ -52,15 +61,19 @@ class WouldFire:
 
 @dataclass(frozen=True, slots=True)
 class DryRun:
-    """What a draft would have fired."""
+    """What a draft would have told."""
 
     count: int
+    """Firings, or incidents in the mode ``incident``."""
     firings: Sequence[WouldFire]
-    """The first *limit* firings, starting with the tasks updated last."""
+    """The first *limit* of them, starting with the tasks updated last; of incidents and rates, with
+    the latest. An incident is shown by the firing with which it would have been told."""
     tasks: int
     """How many tasks were looked at."""
     complete: bool
     """False when there was more history than one dry run looks at, or has the time for."""
+    notes: Sequence[str] = ()
+    """Sentences: what is left out and why, and what would have come later."""
 
 
 def dry_run(
@@ -71,6 +84,10 @@ def dry_run(
     now: datetime,
     project: str | None = None,
     name_pattern: str = "",
+    mode: str = EVERY,
+    wait_for_retry: int = 0,
+    at_least: int | None = None,
+    within: int | None = None,
     limit: int = 100,
     clock: Callable[[], float] = time.monotonic,
 ) -> DryRun:
@@ -81,33 +98,58 @@ def dry_run(
     firings are listed. *clock*, in seconds, ends a dry run that takes too long. Raises
     ValidationFailed.
     """
-    draft: global_actions.GlobalActionChanges = {"trigger": trigger, "name_pattern": name_pattern}
-    errors = list(global_actions.check(organization_id, draft))
+    fields: global_actions.GlobalActionChanges = {
+        "trigger": trigger,
+        "name_pattern": name_pattern,
+        "mode": mode,
+        "at_least": at_least,
+        "within": within,
+    }
+    errors = list(global_actions.check_draft(organization_id, fields))
     if errors:
         raise ValidationFailed(errors)
     project_id = global_actions.find_project_id(organization_id, project)
-    run = _Run(triggers.parse(trigger), now - timedelta(days=days), limit, clock)
+    draft = Draft(
+        tells_incidents=mode == INCIDENT,
+        wait_for_retry=timedelta(seconds=wait_for_retry),
+        at_least=at_least,
+        within=timedelta(seconds=within or 0),
+    )
+    run = _Run(triggers.parse(trigger), draft, now - timedelta(days=days), limit, clock)
+    is_complete = _walk(run, organization_id, project_id, name_pattern)
+    return run.result(organization_id, complete=is_complete)
+
+
+def _walk(run: "_Run", organization_id: int, project_id: int | None, name_pattern: str) -> bool:
+    """Evaluate the latest tasks as long as there is room; say whether those were all."""
     last: _TaskRow | None = None
     while run.has_room:
         batch = _latest_tasks(organization_id, project_id, run.since, last)
-        wanted = [task for task in batch if firing.matches(name_pattern, task.name)]
+        wanted = [task for task in batch if patterns.matches(name_pattern, task.name)]
         run.evaluate(wanted, looked_at=len(batch))
         if len(batch) < _BATCH:
-            return run.result(complete=True)
+            return True
         last = batch[-1]
-    return run.result(complete=False)
+    return False
 
 
 class _Run:
     """A dry run in progress."""
 
     def __init__(
-        self, trigger: Trigger, since: datetime, limit: int, clock: Callable[[], float]
+        self,
+        trigger: Trigger,
+        draft: Draft,
+        since: datetime,
+        limit: int,
+        clock: Callable[[], float],
     ) -> None:
-        self.trigger, self.since, self.limit, self.clock = trigger, since, limit, clock
+        self.trigger, self.draft, self.since, self.limit = trigger, draft, since, limit
+        self.clock = clock
         self.until = clock() + _MAX_SECONDS
-        self.count = self.tasks = self.events = 0
-        self.firings: list[WouldFire] = []
+        self.tasks = self.events = 0
+        self.observed = Observed()
+        self.attempts: defaultdict[tuple[str, str, str], list[_TaskRow]] = defaultdict(list)
 
     @property
     def has_room(self) -> bool:
@@ -117,6 +159,10 @@ class _Run:
         """Evaluate the history of *tasks*; *looked_at* tasks were read, matching or not."""
         self.tasks += looked_at
         by_id = {task.id: task for task in tasks}
+        for task in tasks:
+            self.observed.quiet_after[task.project] = timedelta(seconds=task.quiet_after)
+            if task.external_id:
+                self.attempts[task.project, task.name, task.external_id].append(task)
         before: dict[str, Snapshot] = {}
         for event in _list_events(list(by_id)):
             self.events += 1
@@ -125,16 +171,33 @@ class _Run:
                 self.trigger, before.get(event.task_id), current, overrun=_is_overrun(event)
             )
             before[event.task_id] = current
-            if reason and event.created >= self.since:
-                self._note(by_id[event.task_id], event.created, reason)
+            if event.created >= self.since:
+                self._note(by_id[event.task_id], event, reason)
 
-    def _note(self, task: _TaskRow, when: datetime, reason: Reason) -> None:
-        self.count += 1
-        if len(self.firings) < self.limit:
-            self.firings.append(WouldFire(task.id, task.name, task.project, when, reason))
+    def _note(self, task: _TaskRow, event: _EventRow, reason: Reason | None) -> None:
+        name = (task.project, task.name)
+        if reason:
+            self.observed.reached.append(Reached(task.id, name, event.created, reason))
+        elif event.status == SUCCESS:
+            self.observed.succeeded.append(Succeeded(task.id, name, event.created))
 
-    def result(self, *, complete: bool) -> DryRun:
-        return DryRun(self.count, self.firings, self.tasks, complete)
+    def _find_retries(self) -> None:
+        """Note when each task was tried again, as far as the later attempts were looked at."""
+        for attempts in self.attempts.values():
+            in_order = sorted(attempts, key=lambda task: ids.sort_key(task.id))
+            for task, later in pairwise(in_order):
+                self.observed.retried_at[task.id] = later.created
+
+    def result(self, organization_id: int, *, complete: bool) -> DryRun:
+        """Return what was found."""
+        self._find_retries()
+        outcome = dry_run_rules.evaluate(self.draft, self.observed)
+        firings = [
+            WouldFire(each.task_id, each.name[1], each.name[0], each.at, each.reason)
+            for each in outcome.told[: self.limit]
+        ]
+        notes = dry_run_notes.write(organization_id, self.draft, outcome, clock=self.clock)
+        return DryRun(len(outcome.told), firings, self.tasks, complete, notes)
 
 
 def _is_overrun(event: _EventRow) -> bool:
@@ -147,7 +210,15 @@ def _latest_tasks(
 ) -> Sequence[_TaskRow]:
     """Return the next batch of tasks updated since then, latest first, after the row *last*."""
     query = (
-        select(Task.id, Task.name, Task.updated, Project.slug.label("project"))
+        select(
+            Task.id,
+            Task.name,
+            Task.external_id,
+            Task.created,
+            Task.updated,
+            Project.slug.label("project"),
+            Project.quiet_after,
+        )
         .join(Project, Project.id == Task.project_id)
         .where(Project.organization_id == organization_id, Task.updated >= since)
         .order_by(Task.updated.desc(), Task.id.desc())

@@ -5,28 +5,32 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 from typing import NamedTuple, cast
 
-from sqlalchemy import Table, bindparam, insert, select, update
+from sqlalchemy import Table, insert
 
 from taskbadger.channels import Json, Message
 from taskbadger.channels.text import task_title
-from taskbadger.clock import to_wire
-from taskbadger.domain import numbers, quiet
+from taskbadger.domain import numbers
+from taskbadger.domain.fingerprints import OVERDUE
 from taskbadger.domain.identity import ProjectRef
 from taskbadger.domain.notification_targets import NotificationTarget
-from taskbadger.domain.quiet import Decision, Quiet
+from taskbadger.domain.quiet import Decision
+from taskbadger.domain.status import ERROR, STALE
 from taskbadger.domain.triggers import Reason
 from taskbadger.extensions import db
-from taskbadger.models import Delivery, Firing, GlobalAction
+from taskbadger.models import Firing
 from taskbadger.models.delivery import WAITING
 from taskbadger.models.task_rows import TaskState
 from taskbadger.schemas.tasks import Place, write_task
+from taskbadger.services.alerts import pacing
+from taskbadger.services.alerts.pacing import GlobalActionRow, RateOutcome
 from taskbadger.services.delivery import outbox
 from taskbadger.services.delivery.outbox import Outgoing
+from taskbadger.services.failures.lines import line_of
 
 
 class ActionRow(NamedTuple):
@@ -40,33 +44,16 @@ class ActionRow(NamedTuple):
     """JSON."""
 
 
-class GlobalActionRow(NamedTuple):
-    """What firing reads of a global action."""
+_FAILURES = (ERROR, STALE, OVERDUE)
+"""Points after which a run may be tried again."""
 
-    id: int
-    name: str
-    project_id: int | None
-    name_pattern: str
-    trigger: str
-    channels: str
-    """JSON: a list of `domain.notification_targets.NotificationTarget`."""
-    quiet_period: int
-    """Seconds; 0 for none."""
-
-
-_GLOBAL_ACTION = cast(Table, GlobalAction.__table__)
 _FIRING = cast(Table, Firing.__table__)
-_global_action = _GLOBAL_ACTION.c
-
-_QUIET = select(_global_action.quiet_until, _global_action.held_back).where(
-    _global_action.id == bindparam("global_action")
-)
-_KEEP = _QUIET.with_for_update(read=True, key_share=True)
-# FOR NO KEY UPDATE: inserting a firing takes a key-share lock on this row, and FOR UPDATE would
-# conflict with it.
-_LOCK = _QUIET.with_for_update(key_share=True)
 _INSERT = insert(_FIRING).returning(
-    _FIRING.c.id, _FIRING.c.task_id, _FIRING.c.action_id, _FIRING.c.global_action_id
+    _FIRING.c.id,
+    _FIRING.c.task_id,
+    _FIRING.c.task_version,
+    _FIRING.c.action_id,
+    _FIRING.c.global_action_id,
 )
 
 
@@ -78,6 +65,8 @@ class Change:
     task: TaskState
     now: datetime
     base_url: str
+    overrun: bool = False
+    """Whether the server ended the task because of its max_runtime."""
 
     @cached_property
     def shown(self) -> Json:
@@ -85,6 +74,11 @@ class Change:
         place = Place(self.project.organization, self.project.slug, self.base_url)
         shown: Json = numbers.read(write_task(self.task, place))
         return shown
+
+    @cached_property
+    def error(self) -> str | None:
+        """Why the task failed, in one line; None if it did not, or does not say."""
+        return line_of(self.task, overrun=self.overrun)
 
     def message(self, action: Json, reason: Reason, *, held_back: int = 0) -> Message:
         """Return the message about *action*; its delivery gives it an id."""
@@ -94,13 +88,14 @@ class Change:
             created=self.task.updated,
             organization=self.project.organization,
             project=self.project.slug,
-            title=task_title(self.shown, reason.point),
+            title=task_title(self.shown, reason.point, self.error),
             task=self.shown,
             action=action,
             trigger=reason.point,
             reasons=(reason.as_dict(),),
             held_back=held_back,
             url=self.shown["url"],
+            error=self.error,
         )
 
 
@@ -115,11 +110,14 @@ class Fired:
     action_id: int | None = None
     global_action_id: int | None = None
     held_back: bool = False
+    wait_for_retry: int = 0
+    """Seconds."""
 
     @property
     def key(self) -> tuple[object, ...]:
         """What identifies it among the firings of one transaction."""
-        return self.change.task.id, self.action_id, self.global_action_id
+        task = self.change.task
+        return task.id, task.version, self.action_id, self.global_action_id
 
 
 def _record(fired: Sequence[Fired]) -> list[tuple[int, Fired]]:
@@ -153,6 +151,7 @@ def queue_fired(fired: Sequence[Fired], now: datetime) -> None:
                 target["integration"],
                 target["config"],
                 firing_id=firing_id,
+                wait_for_retry=firing.wait_for_retry,
             )
             for firing_id, firing in _record(fired)
             for message, target in firing.messages
@@ -178,13 +177,54 @@ def own_firing(change: Change, action: ActionRow, reason: Reason) -> Fired:
 def fire_global_action(
     global_action: GlobalActionRow, reached: Sequence[tuple[Change, Reason]], now: datetime
 ) -> None:
-    """Fire a global action for the changes that reached its trigger; nothing if it is gone."""
+    """Fire a global action for the changes that reached its trigger; nothing if it is gone.
+
+    With a rate or a quiet period, a failure that waits for a retry counts when that is over
+    (``settling``).
+    """
+    at_once: list[tuple[Change, Reason]] = []
+    later: list[tuple[Change, Reason]] = []
+    for each in reached:
+        waits = pacing.is_paced(global_action) and _wait(global_action, each[1])
+        (later if waits else at_once).append(each)
+    if global_action.at_least is not None and at_once:
+        at_once = _reach_rate(global_action, at_once, now)
     if global_action.quiet_period:
-        for change, reason in reached:
+        for change, reason in at_once:
             _fire_with_quiet_period(global_action, change, reason)
-    elif db.session.execute(_KEEP, {"global_action": global_action.id}).first():
+        _fire(global_action, later, now)
+    else:
+        _fire(global_action, at_once + later, now)
+
+
+def _fire(
+    global_action: GlobalActionRow, reached: Sequence[tuple[Change, Reason]], now: datetime
+) -> None:
+    if reached and pacing.keep(global_action):
         fired = [_global_firing(global_action, change, reason) for change, reason in reached]
         queue_fired(fired, now)
+
+
+def _wait(global_action: GlobalActionRow, reason: Reason) -> int:
+    """Return how many seconds a message waits for a retry."""
+    return global_action.wait_for_retry if reason.point in _FAILURES else 0
+
+
+def _reach_rate(
+    global_action: GlobalActionRow, reached: Sequence[tuple[Change, Reason]], now: datetime
+) -> list[tuple[Change, Reason]]:
+    """Return the changes at which the rate was reached; the others get no message."""
+    outcomes = pacing.count(global_action, [change.task.updated for change, _ in reached], now=now)
+    if outcomes is None:
+        return []  # Somebody has just deleted it.
+    told, silent = [], []
+    for (change, reason), outcome in zip(reached, outcomes, strict=True):
+        if outcome is RateOutcome.TOLD:
+            told.append((change, reason))
+        else:
+            silent.append(_global_firing(global_action, change, reason, held_back=0))
+    queue_fired([replace(firing, messages=()) for firing in silent], now)
+    return told
 
 
 def _global_firing(
@@ -208,14 +248,15 @@ def _global_firing(
         messages,
         global_action_id=global_action.id,
         held_back=held_back is not None,
+        wait_for_retry=_wait(global_action, reason),
     )
 
 
 def _fire_with_quiet_period(global_action: GlobalActionRow, change: Change, reason: Reason) -> None:
-    state = db.session.execute(_LOCK, {"global_action": global_action.id}).first()
-    if state is None:
+    decisions = pacing.hold_back(global_action, 1, change.now)
+    if decisions is None:
         return  # Somebody has just deleted it.
-    decision = _update_quiet_period(global_action, Quiet(*state), change.now)
+    [decision] = decisions
     if not decision.held_back:
         queue_fired([_global_firing(global_action, change, reason)], change.now)
         return
@@ -224,37 +265,17 @@ def _fire_with_quiet_period(global_action: GlobalActionRow, change: Change, reas
         [_global_firing(global_action, change, reason, held_back=before)]
     )
     for message, target in fired.messages:
-        _queue_for_later(change, message, target, firing_id, global_action.id, decision)
-
-
-def _update_quiet_period(global_action: GlobalActionRow, state: Quiet, now: datetime) -> Decision:
-    """Return what the quiet period makes of a firing; *state* is that of the locked row."""
-    period = timedelta(seconds=global_action.quiet_period)
-    decision = quiet.schedule_message(state, period, now=now)
-    db.session.execute(
-        update(_GLOBAL_ACTION)
-        .where(_global_action.id == global_action.id)
-        .values(quiet_until=decision.quiet.until, held_back=decision.quiet.held_back)
-    )
-    return decision
+        _queue_for_later(fired, message, target, firing_id, decision)
 
 
 def _queue_for_later(
-    change: Change,
-    message: Message,
-    target: NotificationTarget,
-    firing_id: int,
-    global_action_id: int,
-    decision: Decision,
+    fired: Fired, message: Message, target: NotificationTarget, firing_id: int, decision: Decision
 ) -> None:
     """Queue one message for the end of the quiet period, about the latest firing held back."""
+    change = fired.change
     organization_id, integration = change.project.organization_id, target["integration"]
-    key = f"quiet {global_action_id} {integration} {to_wire(decision.send_at)}"
-    queued = db.session.execute(
-        select(Delivery.id, Delivery.state)
-        .where(Delivery.key == key, Delivery.organization_id == organization_id)
-        .with_for_update()
-    ).first()
+    key = pacing.key_of(fired.global_action_id or 0, integration, decision)
+    queued = pacing.find_held(organization_id, key)
     if queued is not None and queued.state == WAITING:
         outbox.replace_message(
             queued.id,
@@ -263,6 +284,7 @@ def _queue_for_later(
             integration=integration,
             config=target["config"],
             firing_id=firing_id,
+            at=decision.send_at,
         )
         return
     outbox.queue(

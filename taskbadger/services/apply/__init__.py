@@ -1,1 +1,1 @@
-"""``taskbadger-server apply``: the channels, global actions and monitors of a file."""
+"""``taskbadger-server apply``: the channels, global actions, monitors and windows of a file."""

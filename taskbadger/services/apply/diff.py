@@ -10,7 +10,7 @@ _SIGNS = {"+": "added", "~": "changed", "-": "removed"}
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A channel, global action or monitor that is added, changed or removed."""
+    """A channel, global action, monitor or window that is added, changed or removed."""
 
     sign: str
     """``+``, ``~`` or ``-``."""

@@ -1,7 +1,7 @@
 """Reads the file for ``taskbadger-server apply``: YAML, with the line of every field."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -79,7 +79,7 @@ def read(text: bytes, name: str, environ: Mapping[str, str]) -> Document:
     if isinstance(content, dict):
         document.content = content
     else:
-        reader.problems.append(document.problem((), "Expected channels, global_actions, monitors."))
+        reader.problems.append(document.problem((), f"Expected {', '.join(SECTIONS)}."))
     if reader.problems:
         raise FileError(reader.problems)
     return document
@@ -192,9 +192,15 @@ def _load_section(document: Document, section: str, problems: list[str]) -> Iter
 
 def identity(section: str, entry: Entry) -> tuple[str, ...]:
     """Return the values that identify an entry in its section."""
-    if section == "channels":
-        return (entry["integration"],)
-    return (entry["project"], entry["name"]) if section == "monitors" else (entry["name"],)
+    return tuple(entry[name] for name in _IDENTITIES.get(section, ("name",)))
+
+
+_IDENTITIES = {
+    "projects": ("slug",),
+    "channels": ("integration",),
+    "monitors": ("project", "name"),
+}
+"""The fields that identify entries; of other sections, the name does."""
 
 
 def _expand_channels(entry: object) -> object:
@@ -202,8 +208,8 @@ def _expand_channels(entry: object) -> object:
     if not isinstance(entry, dict):
         return entry
     return {
-        name: [_expand_channel(channel) for channel in value]
-        if name in ("channels", "action") and isinstance(value, list)
+        name: [_EXPAND[name](part) for part in value]
+        if name in _EXPAND and isinstance(value, list)
         else value
         for name, value in entry.items()
     }
@@ -211,3 +217,11 @@ def _expand_channels(entry: object) -> object:
 
 def _expand_channel(value: object) -> object:
     return {"integration": value} if isinstance(value, str) else value
+
+
+_EXPAND: dict[object, Callable[[object], object]] = {
+    "channels": _expand_channel,
+    "action": _expand_channel,
+    "escalation": _expand_channels,
+}
+"""What the parts of a list in an entry are expanded with, by the name of the list."""

@@ -11,11 +11,13 @@ from sqlalchemy.exc import IntegrityError
 
 from taskbadger import channels
 from taskbadger.channels import Channel, Config, Json, SendContext
+from taskbadger.domain import slugs
 from taskbadger.domain.identity import Actor
 from taskbadger.errors import Conflict, NotFound, ValidationFailed
 from taskbadger.extensions import db
 from taskbadger.models import ChannelConfig, Membership, Organization, User
 from taskbadger.models.account import ROLES
+from taskbadger.schemas.channels import MAX_SLUG
 from taskbadger.schemas.fields import field_errors
 from taskbadger.services.organizations import audit
 from taskbadger.services.pagination import Cursor, Page, keyset_of, read_number, walk
@@ -146,6 +148,15 @@ def create_channel(
         raise ChannelExists() from error
     audit.record(actor, organization_id, "channel.create", integration_of(made), name, now=now)
     return made
+
+
+def free_slug(organization_id: int, kind: str, name: str) -> str:
+    """Return a slug for a new channel, made from its name, or from its kind."""
+    wanted = slugs.from_name(name, MAX_SLUG) or slugs.from_name(kind, MAX_SLUG)
+    query = select(ChannelConfig.slug).where(
+        ChannelConfig.organization_id == organization_id, ChannelConfig.kind == kind
+    )
+    return slugs.first_free(wanted, set(db.session.scalars(query)), MAX_SLUG)
 
 
 def delete_channel(channel: ChannelConfig, *, actor: Actor, now: datetime) -> None:

@@ -27,7 +27,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from taskbadger.domain import retries
 from taskbadger.extensions import db
 from taskbadger.models import Delivery, Destination
-from taskbadger.models.delivery import SENDING, WAITING
+from taskbadger.models.delivery import HELD, QUIET, SENDING
 from taskbadger.models.task_rows import columns_of
 from taskbadger.models.types import UTCDateTime
 
@@ -82,6 +82,49 @@ class Claimed:
     attempts: int
     """Including this one."""
     crashes: int
+    firing_id: int | None
+    waits_for_retry: bool
+    held_by: str | None
+    key: str | None
+
+    @property
+    def is_first_attempt(self) -> bool:
+        """Whether nothing was tried before, which may have reached some of its recipients."""
+        return self.attempts == 1
+
+    @property
+    def was_held_by_window(self) -> bool:
+        """Whether a window has held it back, and nobody has decided about it since."""
+        return self.held_by is not None and self.held_by.startswith(HELD)
+
+    @property
+    def was_quiet(self) -> bool:
+        """Whether it has waited for the end of a quiet period."""
+        return self.key is not None and self.key.startswith(QUIET)
+
+    @property
+    def was_held(self) -> bool:
+        """Whether anything has held it back."""
+        return self.waits_for_retry or self.was_held_by_window or self.was_quiet
+
+
+_CLAIMED = (
+    _delivery.id,
+    _delivery.token,
+    _delivery.organization_id,
+    _delivery.kind,
+    _delivery.integration,
+    _delivery.config,
+    _delivery.destination,
+    _delivery.message,
+    _delivery.attempts + 1,
+    _delivery.crashes,
+    _delivery.firing_id,
+    _delivery.waits_for_retry,
+    _delivery.held_by,
+    _delivery.key,
+)
+"""The fields of Claimed."""
 
 
 class _Sending(NamedTuple):
@@ -281,54 +324,14 @@ def _take(
             crashes=_delivery.crashes + case((_delivery.state == SENDING, 1), else_=0),
             published_at=None,
         )
-        .returning(
-            _delivery.id,
-            _delivery.token,
-            _delivery.organization_id,
-            _delivery.kind,
-            _delivery.integration,
-            _delivery.config,
-            _delivery.destination,
-            _delivery.message,
-            _delivery.attempts + 1,
-            _delivery.crashes,
-        )
+        .returning(*_CLAIMED)
     )
     return [Claimed(*row) for row in rows]
 
 
-def extend_leases(by: timedelta, *, since: datetime) -> None:
-    """Extend the leases that had not ended at *since*, because the clock jumped ahead *by* that.
-
-    The others are those of dead workers, as before.
-    """
-    rows = db.session.execute(
-        select(_delivery.id, _delivery.token, _delivery.next_attempt_at)
-        .where(_delivery.next_attempt_at > since, _delivery.state == SENDING)
-        .with_for_update(skip_locked=True)
-    ).all()
-    for row in rows:
-        db.session.execute(
-            update(_delivery.id.table)
-            .where(_delivery.id == row.id, _delivery.token == row.token)
-            .values(next_attempt_at=row.next_attempt_at + by)
-        )
-
-
-def step_back(by: timedelta, *, now: datetime) -> None:
-    """Move future attempts earlier, because the clock was set back *by* that much."""
-    rows = db.session.execute(
-        select(_delivery.id, _delivery.next_attempt_at, _delivery.state)
-        .where(_delivery.next_attempt_at > now, _delivery.state.in_((WAITING, SENDING)))
-        .with_for_update(skip_locked=True)
-    ).all()
-    for row in rows:
-        db.session.execute(
-            update(_delivery.id.table)
-            .where(_delivery.id == row.id, _delivery.next_attempt_at == row.next_attempt_at)
-            .values(next_attempt_at=row.next_attempt_at - by)
-        )
-    for held in db.session.scalars(select(Destination).where(Destination.hold_until > now)):
-        if held.hold_until is not None:
-            held.hold_until -= by
-    db.session.flush()
+def refresh(claimed: Claimed) -> Claimed | None:
+    """Return a claimed delivery as it is now; None if the lease was lost."""
+    row = db.session.execute(
+        select(*_CLAIMED).where(_delivery.id == claimed.id, _delivery.token == claimed.token)
+    ).first()
+    return Claimed(*tuple(row)) if row else None

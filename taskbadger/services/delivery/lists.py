@@ -4,19 +4,22 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import defer
 
-from taskbadger.domain import ids
+from taskbadger.domain import ids, waiting
+from taskbadger.domain.waiting import Waiting
 from taskbadger.errors import FieldError, NotFound, ValidationFailed
 from taskbadger.extensions import db
 from taskbadger.models import Delivery, DeliveryAttempt, Destination, Firing
-from taskbadger.models.delivery import STATES, WAITING
+from taskbadger.models.delivery import HELD, QUIET, STATES, TEST, WAITING
 from taskbadger.schemas.fields import explain_moment, parse_moment, printable
 from taskbadger.services.pagination import Cursor, Order, Page, keyset_of, read_task_id, walk
 
-_LONGEST_HEAD = 4000
+LONGEST_HEAD = 4000
+"""The beginning of a message, which has its title."""
 _TITLE = '"title":'
 
 
@@ -28,6 +31,9 @@ class Filters:
     channel: str = ""
     retrying: bool = False
     """Only those that wait for a retry."""
+    tests: bool | None = None
+    """Only tests of channels, or none of them; None for both."""
+    error: str = ""
     task: str | None = None
     since: datetime | None = None
 
@@ -70,6 +76,10 @@ def _listed(organization_id: int, filters: Filters) -> Select[Delivery]:
         query = query.where(Delivery.state.in_(filters.states))
     if filters.retrying:
         query = query.where(Delivery.state == WAITING, Delivery.attempts > 0)
+    if filters.tests is not None:
+        query = query.where((Delivery.kind == TEST) == filters.tests)
+    if filters.error:
+        query = query.where(Delivery.error == filters.error)
     if filters.channel:
         query = query.where(Delivery.integration == filters.channel)
     if filters.task is not None:
@@ -95,14 +105,14 @@ class About:
 def about_of(deliveries: Sequence[Delivery]) -> dict[str, About]:
     """Return what *deliveries* are about, by id, without reading whole messages."""
     query = (
-        select(Delivery.id, func.substr(Delivery.message, 1, _LONGEST_HEAD), Firing.task_id)
+        select(Delivery.id, func.substr(Delivery.message, 1, LONGEST_HEAD), Firing.task_id)
         .join(Firing, Firing.id == Delivery.firing_id, isouter=True)
         .where(Delivery.id.in_([delivery.id for delivery in deliveries]))
     )
-    return {row[0]: About(_title(row[1]), row[2]) for row in db.session.execute(query)}
+    return {row[0]: About(read_title(row[1]), row[2]) for row in db.session.execute(query)}
 
 
-def _title(beginning: str) -> str:
+def read_title(beginning: str) -> str:
     """Return the title from the beginning of a message; empty when it is not there."""
     at = beginning.find(_TITLE)
     try:
@@ -120,6 +130,21 @@ def holds_of(deliveries: Sequence[Delivery], *, now: datetime) -> dict[str, date
         Destination.key.in_(waiting), Destination.hold_until > now
     )
     return {row.key: row.hold_until for row in db.session.execute(query)}
+
+
+def waiting_of(
+    delivery: Delivery, holds: Mapping[str, datetime] = MappingProxyType({}), *, now: datetime
+) -> Waiting:
+    """Return what a delivery in the state *waiting* waits for; *holds* are those of `holds_of`."""
+    held_by, key = delivery.held_by or "", delivery.key or ""
+    return waiting.explain(
+        attempts=delivery.attempts,
+        next_attempt_at=delivery.next_attempt_at,
+        window=held_by.removeprefix(HELD) if held_by.startswith(HELD) else None,
+        waits_for_retry=delivery.waits_for_retry and not key.startswith(QUIET),
+        paused_until=holds.get(delivery.destination),
+        now=now,
+    )
 
 
 def firings_of(deliveries: Sequence[Delivery]) -> dict[int, Firing]:
@@ -151,6 +176,7 @@ def find_version(organization_id: int, delivery_id: str) -> tuple[object, ...]:
             Delivery.attempts,
             Delivery.crashes,
             Delivery.next_attempt_at,
+            Delivery.held_by,
             Delivery.finished,
             Destination.hold_until,
         )

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import ColumnElement, Table, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, DateTime, Table, exists, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningInsert
@@ -17,19 +17,24 @@ from sqlalchemy.sql.dml import ReturningInsert
 from taskbadger.channels import Config, Message
 from taskbadger.domain import ids
 from taskbadger.domain.notification_targets import NotificationTarget
-from taskbadger.extensions import change_rows, db
-from taskbadger.models import ChannelConfig, Delivery
+from taskbadger.extensions import db, delete_some
+from taskbadger.models import ChannelConfig, Delivery, Destination
 from taskbadger.models.delivery import WAITING
 from taskbadger.services.delivery import channels
 
 KEPT = timedelta(days=30)
 """How long a delivery is kept after it was delivered or given up."""
 
+DESTINATIONS_KEPT = timedelta(days=90)
+"""How long it is remembered how sending to a destination went last."""
+
 UNSENDABLE = "unsendable"
 """The destination of deliveries whose channel is missing or broken."""
 
 _table = cast(Table, Delivery.__table__)
+_DESTINATIONS = cast(Table, Destination.__table__)
 _INSERT = insert(_table)
+_IS_OPEN = _table.c.next_attempt_at.is_not(None)
 _QUEUED = "taskbadger_queued"
 
 
@@ -43,6 +48,8 @@ class Outgoing(NamedTuple):
     key: str | None = None
     """Nothing is queued if it was used before."""
     firing_id: int | None = None
+    wait_for_retry: int = 0
+    """Seconds that it waits, to be dropped if its run is tried again meanwhile."""
 
 
 def queue(
@@ -77,24 +84,30 @@ def queue(
 
 
 def queue_all(messages: Sequence[Outgoing], *, now: datetime) -> None:
-    """Queue many messages to be sent now, together; those whose keys were used are left out."""
+    """Queue many messages together; those whose keys were used are left out.
+
+    They are sent now, except for those that wait to be tried again.
+    """
     destinations: dict[tuple[int, str, str, str], str] = {}
-    rows = []
+    rows: dict[int, list[dict[str, object]]] = {}
     for outgoing in messages:
         message, organization_id, integration, config, *_ = outgoing
         target = organization_id, integration, json.dumps(config), message.kind
         if target not in destinations:
             destinations[target] = _destination(organization_id, integration, config, message.kind)
-        rows.append(_row(outgoing, destinations[target], now))
-    if rows:
-        statement = _insert_once().values(next_attempt_at=at_once(now))
-        for row in db.session.execute(statement, rows):
-            note_queued(row.id)
+        row = _row(outgoing, destinations[target], now)
+        rows.setdefault(outgoing.wait_for_retry, []).append(row)
+    for wait, alike in rows.items():
+        due = at_once(now, later=timedelta(seconds=wait))
+        inserted = db.session.execute(_insert_once().values(next_attempt_at=due), alike)
+        if not wait:
+            for delivery in inserted:
+                note_queued(delivery.id)
 
 
 def _row(outgoing: Outgoing, destination: str, now: datetime) -> dict[str, object]:
     """Return the columns of a new delivery, except when its first attempt is due."""
-    message, organization_id, integration, config, key, firing_id = outgoing
+    message, organization_id, integration, config, key, firing_id, wait = outgoing
     delivery_id = ids.new_id(now)
     return {
         "id": delivery_id,
@@ -109,6 +122,7 @@ def _row(outgoing: Outgoing, destination: str, now: datetime) -> dict[str, objec
         "state": WAITING,
         "attempts": 0,
         "crashes": 0,
+        "waits_for_retry": wait > 0,
         "created": now,
     }
 
@@ -131,6 +145,7 @@ def replace_message(
     integration: str,
     config: Config,
     firing_id: int,
+    at: datetime,
 ) -> None:
     """Replace the message and the receiver of a waiting delivery with those of a later firing."""
     db.session.execute(
@@ -141,6 +156,8 @@ def replace_message(
             config=json.dumps(config),
             destination=_destination(organization_id, integration, config, message.kind),
             firing_id=firing_id,
+            next_attempt_at=at,
+            waits_for_retry=False,
         )
         .execution_options(synchronize_session=False)
     )
@@ -166,15 +183,17 @@ def queue_test(channel: ChannelConfig, *, now: datetime) -> str:
     return queued
 
 
-def at_once(now: datetime) -> datetime | ColumnElement[datetime]:
-    """Return the value of ``next_attempt_at`` for a delivery that is due now.
+def at_once(now: datetime, *, later: timedelta = timedelta()) -> datetime | ColumnElement[datetime]:
+    """Return the value of ``next_attempt_at`` for a delivery that is due now, or so much *later*.
 
-    On PostgreSQL it is never later than the database's clock, so that a web server whose clock
-    runs ahead delays nothing.
+    On PostgreSQL it goes by the database's clock if that is behind, so that a web server whose
+    clock runs ahead delays nothing.
     """
     if db.engine.dialect.name != "postgresql":
-        return now
-    return func.least(now, func.clock_timestamp(), type_=_table.c.next_attempt_at.type)
+        return now + later
+    clock = func.clock_timestamp(type_=DateTime(timezone=True))
+    column = _table.c.next_attempt_at.type
+    return func.least(now + later, clock + later if later else clock, type_=column)
 
 
 def _insert_once() -> ReturningInsert[Any]:
@@ -217,13 +236,14 @@ def redirect(channel: ChannelConfig) -> None:
 
 def purge(*, now: datetime, limit: int = 500) -> int:
     """Delete up to *limit* deliveries that ended long ago; return how many."""
-    is_old = Delivery.finished < now - KEPT
-    old = select(Delivery.id).where(is_old).limit(limit)
-    return change_rows(
-        # The condition again, because someone may have replayed one in between.
-        delete(Delivery)
-        .where(Delivery.id.in_(old), is_old)
-        .execution_options(synchronize_session=False)
+    return delete_some(_table, _table.c.finished < now - KEPT, limit=limit)
+
+
+def purge_destinations(*, now: datetime, limit: int = 500) -> int:
+    """Forget up to *limit* destinations to which nothing was sent for long; return how many."""
+    is_held = exists().where(_table.c.destination == _DESTINATIONS.c.key, _IS_OPEN)
+    return delete_some(
+        _DESTINATIONS, _DESTINATIONS.c.seen < now - DESTINATIONS_KEPT, ~is_held, limit=limit
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import cast
 
@@ -12,10 +13,11 @@ from taskbadger.domain import retries
 from taskbadger.domain.mail import MAX_RECIPIENTS
 from taskbadger.extensions import change_rows, db
 from taskbadger.models import Delivery, DeliveryAttempt, Destination
-from taskbadger.models.delivery import DEAD, DELIVERED, WAITING
+from taskbadger.models.delivery import DEAD, DELIVERED, DROPPED, HELD, WAITING
 from taskbadger.services.delivery import channels, dead_letters, outbox
 from taskbadger.services.delivery.channels import FAILING_FOR
 from taskbadger.services.delivery.claims import Claimed
+from taskbadger.services.delivery.windows import Covering
 
 NOT_THE_RECEIVERS_FAULT = frozenset(
     {"not_configured", "no_channel", "channel_disabled", "bad_channel"}
@@ -51,6 +53,51 @@ def finish(
     elif claimed.kind != "test":
         _note_failure(claimed, error, now)
     return True
+
+
+def change_claimed(claimed: Claimed, **values: object) -> bool:
+    """Change a claimed delivery without an attempt; False, and no change, if the lease was lost.
+
+    With a new state, the lease ends.
+    """
+    if "state" in values:
+        values["token"] = None
+    statement = update(_delivery).where(
+        _delivery.c.id == claimed.id, _delivery.c.token == claimed.token
+    )
+    return bool(change_rows(statement.values(values)))
+
+
+def held_by(name: str) -> str:
+    """Return what is recorded of a delivery that the window of this *name* holds back."""
+    return f"{HELD}‹{name}›"
+
+
+def hold(claimed: Claimed, covering: Covering) -> None:
+    """Let a claimed delivery wait for the end of a window."""
+    change_claimed(
+        claimed,
+        state=WAITING,
+        next_attempt_at=covering.span.end,
+        held_by=held_by(covering.name),
+    )
+
+
+def let_go(claimed: Claimed) -> Claimed | None:
+    """Return a delivery that a window has held back, as one that it holds no more.
+
+    Returns None if the lease was lost.
+    """
+    was_held = f"was {claimed.held_by}"
+    is_ours = change_claimed(claimed, held_by=was_held)
+    return replace(claimed, held_by=was_held) if is_ours else None
+
+
+def drop(claimed: Claimed, reason: str, *, now: datetime) -> bool:
+    """Drop a claimed delivery, and record why; False if the lease was lost."""
+    return change_claimed(
+        claimed, state=DROPPED, next_attempt_at=None, finished=now, held_by=reason
+    )
 
 
 def _delivered(now: datetime) -> dict[str, object]:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from marshmallow import ValidationError
 
 from taskbadger.channels import DeliveryError, Message, SendContext
+from taskbadger.channels.links import with_links
 from taskbadger.domain.identity import Actor
 from taskbadger.errors import Conflict
 from taskbadger.models import ChannelConfig
@@ -84,7 +85,8 @@ def attempt(claimed: Claimed, target: Target | None, context: SendContext) -> De
             "The channel is turned off.", error_class="channel_disabled", permanent=True
         )
     try:
-        message = Message.from_json(claimed.message)
+        sent_to = f"someone of {claimed.integration}"
+        message = with_links(Message.from_json(claimed.message), sent_to, context)
         target.channel.send(message, target.config, json.loads(claimed.config), context)
     except DeliveryError as error:
         return error

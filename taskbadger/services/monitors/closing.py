@@ -6,13 +6,14 @@ all of them together. So a schedule that is not readable stops no other monitor.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import bindparam, func, insert, select, update
 
 from taskbadger.domain.monitors import INTERVAL, PAUSED
-from taskbadger.domain.slots import SlotEvent, SlotState, next_slot, next_state
+from taskbadger.domain.slots import SlotEvent, SlotState, SlotTimes, next_slot, next_state
+from taskbadger.domain.windows import Span
 from taskbadger.errors import ScheduleError
 from taskbadger.extensions import Statement, db
 from taskbadger.models import Slot
@@ -27,7 +28,10 @@ from taskbadger.models.monitor_rows import (
     SlotRow,
 )
 from taskbadger.services.monitors import incidents, slots
+from taskbadger.services.monitors.covers import Cover, covers_of
 from taskbadger.services.monitors.incidents import Finished
+
+_TICK = timedelta(microseconds=1)
 
 _INSERT_SLOT = Statement(insert(SLOTS), tuple)
 _UPDATE_SLOT = Statement(update(SLOTS).where(SLOTS.c.id == bindparam("slot_id")), tuple)
@@ -81,13 +85,14 @@ def close(monitor_ids: Sequence[UUID], *, now: datetime, base_url: str = "") -> 
     Monitors whose rows are locked, by another worker or by a run, are left for the next sweep.
     """
     due = _lock_due(monitor_ids, now)
-    closings = [_close_safely(monitor, found, now) for monitor, found in due]
+    covers = covers_of((monitor for monitor, _ in due), now=now)
+    closings = [_close_safely(monitor, found, covers[monitor.id], now) for monitor, found in due]
     _write([closing for closing in closings if closing is not None], now, base_url)
     return len(due)
 
 
 @dataclass(slots=True)
-class _Closing:
+class Closing:
     """What changes when the due slots of a monitor are closed."""
 
     monitor: MonitorRow
@@ -115,16 +120,20 @@ def _lock_due(monitor_ids: Sequence[UUID], now: datetime) -> list[tuple[MonitorR
     return [(monitor, found[monitor.id]) for monitor in locked if found[monitor.id]]
 
 
-def _close_safely(monitor: MonitorRow, due: Sequence[SlotRow], now: datetime) -> _Closing | None:
+def _close_safely(
+    monitor: MonitorRow, due: Sequence[SlotRow], cover: Cover, now: datetime
+) -> Closing | None:
     """Close slots; if the schedule is not readable, log that, drop the deadlines, return None."""
     try:
-        return _close_slots(monitor, due, now) if monitor.seen else _move_current(monitor, due, now)
+        if not monitor.seen:
+            return _move_current(monitor, due, now)
+        return _close_slots(monitor, due, cover, now)
     except ScheduleError as error:
         slots.drop_deadlines(monitor.id, error)
         return None
 
 
-def _move_current(monitor: MonitorRow, due: Sequence[SlotRow], now: datetime) -> _Closing:
+def _move_current(monitor: MonitorRow, due: Sequence[SlotRow], now: datetime) -> Closing:
     """Wait longer for the first run of a new monitor: until then it is silent."""
     times = next_slot(slots.schedule_of(monitor), now, **slots.tolerances(monitor))
     moved = [
@@ -132,53 +141,111 @@ def _move_current(monitor: MonitorRow, due: Sequence[SlotRow], now: datetime) ->
         for slot in due
         if slots.is_current(monitor, slot)
     ]
-    return _Closing(monitor, moved, expected_at=times.expected_at)
+    return Closing(monitor, moved, expected_at=times.expected_at)
 
 
-def _close_slots(monitor: MonitorRow, due: Sequence[SlotRow], now: datetime) -> _Closing:
-    closing = _Closing(monitor)
+def _close_slots(
+    monitor: MonitorRow, due: Sequence[SlotRow], cover: Cover, now: datetime
+) -> Closing:
+    closing = Closing(monitor)
     for slot in due:
-        closed = _closed(monitor, slot)
+        span = _fresh_after(monitor, slot, cover, now)
+        if span is not None:
+            restart(closing, slot, span)
+            continue
+        closed = _closed(monitor, slot, is_covered=cover.contains(slot.expected_at))
         closing.changed.append(closed)
         closing.newly_bad += slots.count_bad(closed) - slots.count_bad(slot)
         if slot.state == SlotState.RUNNING:
             closing.timed_out.append(closed)
         if slots.is_current(monitor, slot):  # The last one: no slot is newer.
-            _add_following(closing, closed, slots.due_at(monitor, slot), now)
+            _add_following(closing, closed, slots.due_at(monitor, slot), cover, now)
     if closing.timed_out and monitor.type == INTERVAL:
         slots.schedule_of(monitor)  # Raises ScheduleError before anything is written.
     return closing
 
 
-def _closed(monitor: MonitorRow, slot: SlotRow) -> SlotRow:
+def _fresh_after(monitor: MonitorRow, slot: SlotRow, cover: Cover, now: datetime) -> Span | None:
+    """Return the window, now over, after which the current slot of an interval begins afresh.
+
+    The worker does that at the end of the window, but may not have done it yet.
+    """
+    if monitor.type != INTERVAL or slot.state != SlotState.EXPECTED:
+        return None
+    if not slots.is_current(monitor, slot):
+        return None
+    gap = timedelta(seconds=monitor.interval or 0)
+    span = cover.last_span(slot.expected_at - gap, now)
+    return span if span and span.start <= slot.expected_at else None
+
+
+def restart(closing: Closing, slot: SlotRow, span: Span) -> None:
+    """Skip what is expected inside *span*, from the current slot on, and expect the next run.
+
+    An interval is expected a whole interval after the end. A slot from before the span stays.
+    """
+    monitor = closing.monitor
+    schedule, tolerances = slots.schedule_of(monitor), slots.tolerances(monitor)
+    if slot.expected_at >= span.end:
+        times = next_slot(schedule, span.end, **tolerances)
+        moved = slot._replace(expected_at=times.expected_at, deadline_at=times.deadline_at)
+        closing.changed.append(moved)
+        closing.expected_at = times.expected_at
+        return
+
+    def outcome_of(times: SlotTimes) -> tuple[SlotState, datetime | None]:
+        if times.expected_at >= span.start:
+            return SlotState.SKIPPED, None
+        return SlotState.EXPECTED, times.deadline_at
+
+    base, newest = slots.due_at(monitor, slot), slot
+    if slot.expected_at >= span.start:
+        newest = slot._replace(state=SlotState.SKIPPED.value, deadline_at=None)
+        closing.changed.append(newest)
+    passed = slots.gap_slots(monitor, base, span.end - _TICK, outcome_of)
+    last = span.end if monitor.type == INTERVAL else slots.last_expected_at(passed, base)
+    _add(closing, [newest, *passed], next_slot(schedule, last, **tolerances))
+
+
+def _closed(monitor: MonitorRow, slot: SlotRow, *, is_covered: bool) -> SlotRow:
     """Return a due slot as it is once its deadline has passed."""
     if slot.state == SlotState.RUNNING:
         # The run counts as ended at its deadline, so that the next one is expected.
         slot = slot._replace(ended_at=slot.deadline_at)
         event = SlotEvent.RUNTIME_EXCEEDED
     else:
-        event = SlotEvent.PAUSED if monitor.status == PAUSED else SlotEvent.DEADLINE_PASSED
+        is_skipped = is_covered or monitor.status == PAUSED
+        event = SlotEvent.PAUSED if is_skipped else SlotEvent.DEADLINE_PASSED
     return slot._replace(state=next_state(SlotState(slot.state), event).value, deadline_at=None)
 
 
-def _add_following(closing: _Closing, closed: SlotRow, base: datetime, now: datetime) -> None:
+def _add_following(
+    closing: Closing, closed: SlotRow, base: datetime, cover: Cover, now: datetime
+) -> None:
     """Add the slots after the current one whose deadlines have passed too, then the next one."""
     monitor = closing.monitor
-    state = SlotState.SKIPPED if monitor.status == PAUSED else SlotState.MISSED
-    passed = slots.gap_slots(
-        monitor, base, now - slots.grace_of(monitor), lambda _times: (state, None)
-    )
+
+    def outcome_of(times: SlotTimes) -> tuple[SlotState, None]:
+        is_skipped = monitor.status == PAUSED or cover.contains(times.expected_at)
+        return SlotState.SKIPPED if is_skipped else SlotState.MISSED, None
+
+    passed = slots.gap_slots(monitor, base, now - slots.grace_of(monitor), outcome_of)
     last = slots.last_expected_at(passed, base)
     times = next_slot(slots.schedule_of(monitor), last, **slots.tolerances(monitor))
-    following = slots.new_slot(monitor, times, deadline_at=times.deadline_at)
-    closing.added = [*passed, following]
-    closing.expected_at = times.expected_at
     closing.newly_bad += sum(map(slots.count_bad, passed))
-    closing.newest = [closed, *passed]
+    _add(closing, [closed, *passed], times)
 
 
-def _write(closings: Sequence[_Closing], now: datetime, base_url: str) -> None:
-    _write_slots(closings)
+def _add(closing: Closing, newest: Sequence[SlotRow | NewSlot], times: SlotTimes) -> None:
+    """Add the slots after the first of *newest*, and the current one at *times*."""
+    following = slots.new_slot(closing.monitor, times, deadline_at=times.deadline_at)
+    closing.added = [*(slot for slot in newest if isinstance(slot, NewSlot)), following]
+    closing.expected_at = times.expected_at
+    closing.newest = newest
+
+
+def _write(closings: Sequence[Closing], now: datetime, base_url: str) -> None:
+    write_slots(closings)
     for closing in closings:
         if closing.timed_out and closing.monitor.type == INTERVAL:
             monitor = slots.lock_monitor(closing.monitor.id)
@@ -193,7 +260,8 @@ def _write(closings: Sequence[_Closing], now: datetime, base_url: str) -> None:
     incidents.update_incidents(finished, now=now, base_url=base_url)
 
 
-def _write_slots(closings: Sequence[_Closing]) -> None:
+def write_slots(closings: Sequence[Closing]) -> None:
+    """Write what changes of slots and of monitors, with a few statements for all of them."""
     for statement, rows in (
         (_UPDATE_SLOT, [_changes(slot) for closing in closings for slot in closing.changed]),
         (

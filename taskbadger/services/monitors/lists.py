@@ -27,6 +27,9 @@ from taskbadger.services.pagination import (
     walk_rows,
 )
 
+MAX_CHOICES = 200
+"""Monitors that a form offers."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -62,6 +65,17 @@ def list_monitors(project: ProjectRef, cursor: Cursor | None, size: int) -> Page
         .where(Monitor.project_id == project.id)
     )
     return walk_rows(query, _MONITORS, cursor, size, _fetch_monitors)
+
+
+def list_choices(organization_id: int, chosen: str) -> list[tuple[str, str]]:
+    """Return the ids and names of an organization's first monitors, and of the *chosen* one."""
+    columns = select(Monitor.id, Monitor.name, Project.slug).join(Project)
+    query = columns.where(Project.organization_id == organization_id)
+    rows = db.session.execute(query.order_by(Monitor.name, Monitor.id).limit(MAX_CHOICES)).all()
+    chosen_id = read_uuid(chosen)
+    if chosen_id is not None and chosen_id not in {row.id for row in rows}:
+        rows = [*rows, *db.session.execute(query.where(Monitor.id == chosen_id))]
+    return [(str(row.id), f"{row.name} in {row.slug}") for row in rows]
 
 
 def list_slots(monitor_id: UUID, cursor: Cursor | None, size: int) -> Page[ListedSlot]:
@@ -175,7 +189,7 @@ def open_incidents(monitor_ids: Sequence[UUID]) -> dict[UUID, Incident]:
     found = db.session.scalars(
         select(Incident).where(Incident.monitor_id.in_(monitor_ids), Incident.closed_at.is_(None))
     )
-    return {incident.monitor_id: incident for incident in found}
+    return {incident.monitor_id: incident for incident in found if incident.monitor_id}
 
 
 def slots_version(monitor_ids: Sequence[UUID], count: int) -> list[tuple[object, ...]]:

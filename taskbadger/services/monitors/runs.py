@@ -22,6 +22,7 @@ from taskbadger.errors import ScheduleError
 from taskbadger.extensions import db
 from taskbadger.models import Monitor, Slot, SlotRun
 from taskbadger.models.task_rows import TaskState
+from taskbadger.services.failures.lines import line_of
 from taskbadger.services.monitors import incidents, slots
 
 log = logging.getLogger(__name__)
@@ -31,23 +32,22 @@ _MAX_BACKDATING = timedelta(seconds=MAX_INTERVAL)
 
 
 def follow_task(
-    before: TaskState | None, after: TaskState, *, now: datetime, base_url: str
+    before: TaskState | None,
+    after: TaskState,
+    *,
+    now: datetime,
+    base_url: str,
+    overrun: bool = False,
 ) -> None:
     """Record a change of a monitored task's status in its slot.
 
-    *before* is None for a creation. The task's row is locked, or new. A monitor that was deleted,
-    or whose schedule is not readable, is ignored: a run is never refused because of its monitor.
+    *before* is None for a creation, *overrun* marks the server's own changes for max_runtime. The
+    task's row is locked, or new. A monitor that was deleted, or whose schedule is not readable, is
+    ignored: a run is never refused because of its monitor.
     """
     monitor = None if after.monitor_id is None else slots.lock_monitor(after.monitor_id)
-    if monitor is None:
-        return
-    try:
-        schedule = slots.schedule_of(monitor)
-    except ScheduleError as error:
-        log.error(
-            "schedule not readable",
-            extra={"monitor": str(monitor.id), "error": str(error)},
-        )
+    schedule = None if monitor is None else _readable_schedule(monitor)
+    if monitor is None or schedule is None:
         return
     run = db.session.get(SlotRun, after.id)
     is_new = run is None
@@ -58,8 +58,23 @@ def follow_task(
         changed = is_new or was_running != (after.status in RUNNING)
         newly_bad = _record_status(monitor, run, after, now=now, starts_or_ends=changed)
         if newly_bad is not None:
-            incidents.update_incident(monitor, newly_bad=newly_bad, now=now, base_url=base_url)
+            incidents.update_incident(
+                monitor,
+                newly_bad=newly_bad,
+                now=now,
+                base_url=base_url,
+                why=line_of(after, overrun=overrun) if newly_bad else None,
+            )
     db.session.flush()
+
+
+def _readable_schedule(monitor: Monitor) -> Schedule | None:
+    try:
+        return slots.schedule_of(monitor)
+    except ScheduleError as error:
+        found = {"monitor": str(monitor.id), "error": str(error)}
+        log.error("schedule not readable", extra=found)
+        return None
 
 
 def _start_run(

@@ -29,12 +29,13 @@ def is_due(*, now: datetime) -> bool:
 
 
 def send_deferred_notices(*, now: datetime, limit: int = 100, base_url: str = "") -> int:
-    """Send the notices of monitors whose mutes have ended; return how many monitors have any.
+    """Send the notices of monitors whose mutes and windows are over; return how many have any.
 
     Takes at most *limit*, and leaves those whose rows are locked for the next sweep; returns 0 if
     all of them are.
     """
-    deferred = incidents.monitors_with_deferred_notices(now=now).order_by(Monitor.id).limit(limit)
+    deferred = incidents.monitors_with_deferred_notices(now=now)
+    deferred = deferred.where(~incidents.is_covered(now)).order_by(Monitor.id).limit(limit)
     found = db.session.scalars(deferred).all()
     locked = _lock_free(found)
     for monitor in locked:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import joinedload
 from taskbadger.caches import TimedCache
 from taskbadger.domain import keys
 from taskbadger.domain.identity import Access, Actor, ProjectRef
-from taskbadger.domain.scopes import ADMIN
+from taskbadger.domain.scopes import ADMIN, PING
 from taskbadger.errors import AuthenticationFailed, NotFound, ValidationFailed
 from taskbadger.extensions import db, reading
 from taskbadger.models import ApiKey, Organization, Project
@@ -133,14 +133,20 @@ def create_key(
 ) -> tuple[ApiKey, str]:
     """Create a key, for the organization when *project* is None; return it with its secret text.
 
-    *scopes* are separated by commas. Raises ValidationFailed for unknown ones.
+    *scopes* are separated by commas. Raises ValidationFailed for unknown ones, and for ``ping``
+    without a project.
     """
     wanted = [scope.strip() for scope in scopes.split(",") if scope.strip()]
     unknown = [scope for scope in wanted if scope not in SCOPES]
-    if unknown or not wanted:
+    if not wanted:
+        raise ValidationFailed.one("scopes", "Choose at least one.", "required")
+    if unknown:
         raise ValidationFailed.one(
             "scopes", f"Valid scopes are {', '.join(SCOPES)}.", "invalid_choice"
         )
+    if PING in wanted and project is None:
+        detail = "A key with the scope ping belongs to one project."
+        raise ValidationFailed.one("scopes", detail)
     secret = keys.new_secret()
     key = ApiKey(
         organization_id=organization.id,

@@ -1,21 +1,33 @@
 """Projects of an organization: finding, creating and changing them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, bindparam, select
 from sqlalchemy.exc import IntegrityError
 
 from taskbadger.domain.identity import Actor, ProjectRef
 from taskbadger.errors import NotFound, ValidationFailed
 from taskbadger.extensions import db
 from taskbadger.models import Organization, Project
-from taskbadger.services.organizations import audit, organizations
+from taskbadger.services.organizations import audit, organizations, retention
 from taskbadger.services.pagination import Cursor, Page, keyset_of, read_number, walk
 
-CHANGEABLE = ("name", "public_pages", "public_data", "public_tags", "retention_days")
+CHANGEABLE = (
+    "name",
+    "public_pages",
+    "public_data",
+    "public_tags",
+    *retention.FIELDS,
+    "quiet_after",
+)
 _BY_ID = keyset_of(Project.id, read_number)
+_REFS = (
+    select(Project.id, Project.slug, Organization.id, Organization.slug)
+    .join(Organization)
+    .where(Project.id.in_(bindparam("ids", expanding=True)))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +36,33 @@ class NewProject:
 
     name: str
     slug: str
+    retention_days: int | None = None
+    """How long the new project keeps tasks; None for ever."""
 
 
 def list_projects(organization_id: int) -> list[Project]:
     """Return the projects of an organization, by name."""
     query = select(Project).where(Project.organization_id == organization_id)
     return list(db.session.scalars(query.order_by(Project.name, Project.id)))
+
+
+def list_refs(project_ids: Collection[int]) -> dict[int, ProjectRef]:
+    """Return these projects, as far as they exist, by their ids."""
+    rows = db.session.execute(_REFS, {"ids": list(project_ids)}) if project_ids else ()
+    return {row[0]: ProjectRef(*row) for row in rows}
+
+
+def list_quiet_after(project_ids: Collection[int]) -> dict[int, timedelta]:
+    """Return after how long without a failure incidents of names close, by their projects."""
+    query = select(Project.id, Project.quiet_after).where(Project.id.in_(project_ids))
+    rows = db.session.execute(query) if project_ids else ()
+    return {row.id: timedelta(seconds=row.quiet_after) for row in rows}
+
+
+def has_public_pages(project_id: int) -> bool:
+    """Say whether a project shows public pages."""
+    query = select(Project.public_pages).where(Project.id == project_id)
+    return bool(db.session.scalar(query))
 
 
 def page_of_projects(
@@ -79,6 +112,7 @@ def create_project(
         organization_id=organization.id,
         slug=organizations.checked_slug(wanted.slug),
         name=wanted.name,
+        retention_days=wanted.retention_days,
         created=now,
     )
     try:
@@ -94,8 +128,11 @@ def create_project(
 def change_project(
     project: Project, values: Mapping[str, object], *, actor: Actor, now: datetime
 ) -> None:
-    """Change the fields in CHANGEABLE. The slug never changes: keys and links contain it."""
-    before = {name: getattr(project, name) for name in CHANGEABLE}
+    """Change the fields in CHANGEABLE. The slug never changes: keys and links contain it.
+
+    To be called by ``services/incidents/quiet.py``, which moves the ends of open incidents.
+    """
+    before = fields_of(project)
     after = before | {name: values[name] for name in CHANGEABLE if name in values}
     for name, value in after.items():
         setattr(project, name, value)
@@ -105,13 +142,24 @@ def change_project(
     )
 
 
+def fields_of(project: Project) -> dict[str, object]:
+    """Return the fields in CHANGEABLE."""
+    return {name: getattr(project, name) for name in CHANGEABLE}
+
+
 def ensure_project(
-    organization: Organization, slug: str, *, actor: Actor, now: datetime, name: str | None = None
+    organization: Organization,
+    slug: str,
+    *,
+    actor: Actor,
+    now: datetime,
+    name: str | None = None,
+    retention_days: int | None = None,
 ) -> Project:
-    """Return the project *slug* of *organization*, created if it is missing."""
+    """Return the project *slug* of *organization*; if it is missing, create it like this."""
     query = _projects_of(organization.id, None).where(Project.slug == slug)
     return db.session.scalar(query) or create_project(
-        organization, NewProject(name or slug, slug), actor=actor, now=now
+        organization, NewProject(name or slug, slug, retention_days), actor=actor, now=now
     )
 
 

@@ -1,4 +1,4 @@
-"""Limits how often someone may try a password.
+"""Limits how often someone may try a password, or use links of messages.
 
 The limit that a person meets is that of one account from one address: a stranger elsewhere needs
 hundreds of attempts to lock the owner out. The wider limits stop guessing with many addresses or
@@ -37,6 +37,14 @@ def count_attempt(email: str, address: str, *, now: datetime) -> None:
     db.session.commit()
     if any(waits):
         raise Throttled(max(waits))
+
+
+def count_link_use(address: str, *, now: datetime) -> None:
+    """Count a use of a signed link by whoever has it; raises Throttled. Commits, as above."""
+    wait = throttle.count(f"link:{_network(address)}", limit=PER_ADDRESS, seconds=SECONDS, now=now)
+    db.session.commit()
+    if wait:
+        raise Throttled(wait)
 
 
 def forget_attempts(email: str, address: str) -> None:

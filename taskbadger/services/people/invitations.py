@@ -2,18 +2,24 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import cast
 
-from sqlalchemy import select, update
+from sqlalchemy import Table, select, update
 from sqlalchemy.orm import contains_eager, joinedload
 
 from taskbadger.domain import roles
 from taskbadger.domain.identity import Actor
+from taskbadger.domain.invitation_links import digest_of
 from taskbadger.domain.keys import digest
 from taskbadger.errors import NotFound, PermissionDenied, ValidationFailed
-from taskbadger.extensions import db
+from taskbadger.extensions import db, delete_some
 from taskbadger.models import Invitation, Membership, Organization, User
 from taskbadger.services.organizations import audit
 from taskbadger.services.people import members, sessions
+
+KEPT = timedelta(days=90)
+"""How long invitations are kept after they expired."""
+_TABLE = cast(Table, Invitation.__table__)
 
 
 class InvitationGone(NotFound):
@@ -83,13 +89,18 @@ def list_for(email: str, *, now: datetime) -> Sequence[Invitation]:
     ).all()
 
 
-def find(token: str, *, now: datetime) -> Invitation:
-    """Return the invitation of a link, with its organization; raises InvitationGone."""
+def find(token: str, *, now: datetime, secret_keys: str | Sequence[str] = "") -> Invitation:
+    """Return the invitation of a link, with its organization; raises InvitationGone.
+
+    One of *secret_keys* has signed the links of mails.
+    """
     invitation = db.session.scalar(
         select(Invitation)
         .join(Invitation.organization)
         .where(
-            Invitation.digest == digest(token), Invitation.used.is_(None), Invitation.expires > now
+            Invitation.digest == digest_of(token, secret_keys),
+            Invitation.used.is_(None),
+            Invitation.expires > now,
         )
         .options(contains_eager(Invitation.organization))
     )
@@ -136,3 +147,8 @@ def _is_member(organization_id: int, email: str) -> bool:
         .where(Membership.organization_id == organization_id, User.email == email)
     )
     return db.session.scalar(query) is not None
+
+
+def purge(*, now: datetime, limit: int = 500) -> int:
+    """Delete up to *limit* invitations, used or not, that expired long ago; return how many."""
+    return delete_some(_TABLE, _TABLE.c.expires < now - KEPT, limit=limit)

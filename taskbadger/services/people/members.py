@@ -161,6 +161,23 @@ def _check_grant(actor_role: str, *wanted: str) -> None:
             )
 
 
+def check_not_needed(user_id: int) -> None:
+    """Raise LastOwner, with their names, if organizations have no other owner than a user."""
+    needed = []
+    # In the order of their ids, because each is locked.
+    for membership in sorted(list_memberships(user_id), key=lambda each: each.organization_id):
+        try:
+            _keep_an_owner(membership)
+        except LastOwner:
+            needed.append(membership.organization.name)
+    if needed:
+        names = ", ".join(sorted(needed))
+        raise LastOwner(
+            f"No other owner would be left in: {names}. Make someone else an owner first, or delete"
+            " the organization."
+        )
+
+
 def _keep_an_owner(membership: Membership) -> None:
     """Raise LastOwner if no other owner remains. Locks, so that two owners cannot leave at once."""
     if membership.role != roles.OWNER:

@@ -3,14 +3,14 @@
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-from sqlalchemy import and_, bindparam, delete, or_, select, update
+from sqlalchemy import Table, and_, bindparam, delete, or_, select, update
 
 from taskbadger.domain.identity import Actor
 from taskbadger.domain.keys import digest
 from taskbadger.errors import NotFound
-from taskbadger.extensions import Statement, db
+from taskbadger.extensions import Statement, db, delete_some
 from taskbadger.models import Membership, Organization, User, UserSession
 from taskbadger.services.organizations import audit
 
@@ -18,6 +18,7 @@ TOKEN_BYTES = 32
 _MAX_IDLE_TIMES = 4
 """A session ends after this many idle times, however often it is used."""
 _SEEN_EVERY = timedelta(minutes=5)
+_TABLE = cast(Table, UserSession.__table__)
 
 
 def new_token() -> str:
@@ -180,10 +181,7 @@ def end_all(user_id: int) -> None:
     db.session.execute(delete(UserSession).where(UserSession.user_id == user_id))
 
 
-def purge(*, idle: timedelta, now: datetime) -> None:
-    """Delete the sessions that have expired."""
-    db.session.execute(
-        delete(UserSession).where(
-            or_(UserSession.expires <= now, UserSession.last_seen <= now - idle)
-        )
-    )
+def purge(*, idle: timedelta, now: datetime, limit: int = 500) -> int:
+    """Delete up to *limit* sessions that have expired; return how many."""
+    has_ended = or_(_TABLE.c.expires <= now, _TABLE.c.last_seen <= now - idle)
+    return delete_some(_TABLE, has_ended, limit=limit)

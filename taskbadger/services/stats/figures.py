@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 
 from taskbadger.domain.identity import ProjectRef
-from taskbadger.domain.run_times import Histogram, merged, percentile
+from taskbadger.domain.run_times import Histogram, merged, percentile, read_stored
 from taskbadger.domain.status import RUNNING, STALE, STATUSES
 from taskbadger.extensions import db
 from taskbadger.models.task_rows import TASKS
 from taskbadger.models.types import Condition
 from taskbadger.services.stats.rows import OUTCOMES, STATS, outcomes_of, read_stats
-from taskbadger.services.stats.runs import HOUR, MINUTE, floor, read_run_times
+from taskbadger.services.stats.runs import HOUR, MINUTE, floor
 
 RANGES = {"1h": (MINUTE, 60, 1), "24h": (HOUR, 24, 1), "7d": (HOUR, 28, 6)}
 """The ranges of the charts: the span of each count in seconds, the points, counts per point."""
@@ -122,7 +122,7 @@ def _series(
             continue
         for outcome, number in outcomes_of(row).items():
             outcomes[outcome][place] += number
-        run_times[place].append(read_run_times(row.run_times))
+        run_times[place].append(read_stored(row.run_times))
     histograms = [merged(found) for found in run_times]
     return Series(
         times=[int(start.timestamp()) for start in starts],

@@ -7,13 +7,21 @@ from datetime import datetime, timedelta
 from sqlalchemy import ScalarSelect, func, literal, select
 
 from taskbadger.domain.identity import ProjectRef
-from taskbadger.domain.run_times import count_by_bar, merged, percentile
+from taskbadger.domain.run_times import (
+    Histogram,
+    count_by_bar,
+    merged,
+    p95_change,
+    percentile,
+    read_stored,
+)
+from taskbadger.domain.status import FAILED
 from taskbadger.extensions import db
 from taskbadger.models.task_rows import TASKS, PageTask, TaskState
 from taskbadger.models.types import Condition
 from taskbadger.services.pagination import Order
 from taskbadger.services.stats.rows import OUTCOMES, STATS, StatRow, outcomes_of, read_stats
-from taskbadger.services.stats.runs import DAY, floor, read_run_times
+from taskbadger.services.stats.runs import DAY, floor
 
 MAX_NAMES = 200
 """Names on a page."""
@@ -36,8 +44,12 @@ class NameStats:
     """When the latest of them ended."""
     p50: float | None
     p95: float | None
+    p95_change: float | None
+    """By what share p95 has changed from the first half of the days to the second, if it has."""
     trend: list[int]
     """How many runs ended on each day, the oldest day first."""
+    failed: list[int]
+    """How many of them failed or went stale."""
     histogram: list[int]
     """Runs by run time, in the bars of ``domain.run_times.BAR_NAMES``."""
 
@@ -106,16 +118,19 @@ def _read(
 
 
 def _summed(project: str, name: str, rows: list[StatRow], now: datetime) -> NameStats:
-    run_times = merged(read_run_times(row.run_times) for row in rows)
     first = floor(now, DAY) - timedelta(days=DAYS - 1)
-    trend = [0] * DAYS
+    trend, failed = [0] * DAYS, [0] * DAYS
     outcomes = dict.fromkeys(OUTCOMES, 0)
+    halves: tuple[list[Histogram], list[Histogram]] = ([], [])
     for row in rows:
-        place = (row.start - first).days
+        day = min((row.start - first).days, DAYS - 1)
+        halves[day >= DAYS // 2].append(read_stored(row.run_times))
         for outcome, number in outcomes_of(row).items():
             outcomes[outcome] += number
-            if place < DAYS:
-                trend[place] += number
+            trend[day] += number
+            failed[day] += number if outcome in FAILED else 0
+    before, recent = (merged(half) for half in halves)
+    run_times = merged([before, recent])
     return NameStats(
         project=project,
         name=name,
@@ -123,7 +138,9 @@ def _summed(project: str, name: str, rows: list[StatRow], now: datetime) -> Name
         last=max(row.last for row in rows),
         p50=percentile(run_times, 0.5),
         p95=percentile(run_times, 0.95),
+        p95_change=p95_change(before, recent),
         trend=trend,
+        failed=failed,
         histogram=count_by_bar(run_times),
     )
 

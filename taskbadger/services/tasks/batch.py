@@ -1,19 +1,29 @@
 """Many operations on tasks in one transaction, each with the effect that it has by itself."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
+from uuid import UUID
 
 from taskbadger.domain.identity import Actor, ProjectRef
+from taskbadger.domain.monitors import joins_monitor
+from taskbadger.domain.status import PENDING
 from taskbadger.errors import Conflict, NotFound, TaskBadgerError, ValidationFailed
 from taskbadger.extensions import deferring
 from taskbadger.models.task_rows import TaskState
 from taskbadger.schemas.batch import CANCEL, CREATE, UPDATE, Operation
 from taskbadger.services.alerts import firing
-from taskbadger.services.tasks import auditing, reads, write
+from taskbadger.services.alerts.firing import TaskChange
+from taskbadger.services.monitors import bindings
+from taskbadger.services.tasks import auditing, consequences, reads, write
 from taskbadger.services.tasks.reads import Locked
 from taskbadger.services.tasks.relative import MERGE
+
+_LOOK = firing.select_with_answer(bindings.HAS_BOUND)
+
+_Bound = Mapping[str, UUID | None]
+"""The monitor that is bound to each name that tasks of a batch have or get, if there is one."""
 
 MAX_MERGED = 4 * 2**20
 """Maximum characters that one batch may read to merge ``data``: each takes up to 0.4 µs."""
@@ -59,16 +69,28 @@ def run(
     """
     wanted = [each.id for each in operations if each.id is not None]
     found = reads.lock_all(project, wanted)
-    global_actions = firing.list_global_actions(project)
-    locked = {
-        task_id: each._replace(global_actions=global_actions) for task_id, each in found.items()
-    }
-    batch = _Batch(project, clock, actor, base_url, locked, global_actions)
+    known = {each.task.name: each.bound for each in found.values()}
+    global_actions, bound = _look(project, operations, known)
+    batch = _Batch(project, clock, actor, base_url, found, bound)
     with deferring():
         outcomes = [batch.do(each) for each in operations]
         if atomic and any(each.error is not None for each in outcomes):
             raise BatchFailed(outcomes)
+    consequences.finish(
+        project, batch.changes, global_actions=global_actions, now=clock(), base_url=base_url
+    )
     return outcomes
+
+
+def _look(
+    project: ProjectRef, operations: Sequence[Operation], known: _Bound
+) -> tuple[firing.GlobalActions, _Bound]:
+    """Return the global actions, and the monitors of all names: *known*, and those of new names."""
+    names = {each.data["name"] for each in operations if "name" in each.data} - known.keys()
+    parameters = {"project": project.id, "names": sorted(names)}
+    global_actions, has_bound = firing.list_with_answer(_LOOK, project, parameters)
+    found = bindings.list_bound(project.id, names) if has_bound else {}
+    return global_actions, {**known, **found}
 
 
 @dataclass
@@ -79,7 +101,9 @@ class _Batch:
     base_url: str
     locked: dict[str, Locked]
     """The tasks that operations name or have created, as they are now."""
-    global_actions: firing.GlobalActions
+    bound: _Bound
+    changes: list[TaskChange] = field(default_factory=list)
+    """What it has changed, in order."""
     made: dict[str, str] = field(default_factory=dict)
     """The ids of the created tasks, by their ``ref``."""
     merged: int = 0
@@ -106,24 +130,36 @@ class _Batch:
             operation.data,
             now=self.clock(),
             actor=self.actor,
-            global_actions=self.global_actions,
+            monitor_id=self._find_monitor(operation),
             base_url=self.base_url,
+            collected=self.changes,
         )
         if operation.ref is not None:
             self.made[operation.ref] = task.id
-        self.locked[task.id] = Locked(task, self.global_actions)
+        self.locked[task.id] = Locked(task, False, self.bound.get(task.name))
         self._note_parent(task)
         return task
+
+    def _find_monitor(self, operation: Operation) -> UUID | None:
+        """Return the monitor that a new task becomes a run of."""
+        starts = joins_monitor(None, operation.data.get("status") or PENDING)
+        return self.bound.get(operation.data["name"]) if starts else None
 
     def update(self, operation: Operation) -> TaskState:
         """Change a task."""
         locked, now = self._find(operation), self.clock()
         self._take_budget(locked.task, operation)
         after = write.change_locked(
-            self.project, locked, operation.data, now=now, actor=self.actor, base_url=self.base_url
+            self.project,
+            locked,
+            operation.data,
+            now=now,
+            actor=self.actor,
+            base_url=self.base_url,
+            collected=self.changes,
         )
         auditing.record_change(self.actor, self.project, locked.task, after, now=now)
-        self.locked[after.id] = locked._replace(task=after)
+        self.locked[after.id] = locked._replace(task=after, bound=self.bound.get(after.name))
         self._note_parent(after)
         return after
 
@@ -131,7 +167,12 @@ class _Batch:
         """Cancel a task; one that has ended stays as it is."""
         locked, now = self._find(operation), self.clock()
         after = write.cancel_locked(
-            self.project, locked, now=now, actor=self.actor, base_url=self.base_url
+            self.project,
+            locked,
+            now=now,
+            actor=self.actor,
+            base_url=self.base_url,
+            collected=self.changes,
         )
         if after is not None:
             auditing.record(self.actor, self.project, "task.cancel", after, now=now)

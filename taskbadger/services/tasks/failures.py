@@ -1,4 +1,7 @@
-"""Recent failures: a walk of the index of failed tasks, which has no entry for any other task."""
+"""Recent failures: a walk of the index of failed tasks, which has no entry for any other task.
+
+And those of an incident, which have an index of their own.
+"""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -10,10 +13,13 @@ from taskbadger.domain.identity import ProjectRef
 from taskbadger.extensions import db, read_outside_session
 from taskbadger.models.task_rows import LIST_COLUMNS, TASKS, ListedTask
 from taskbadger.models.types import Column, Query
+from taskbadger.services.each_project import PROJECT_ID
+from taskbadger.services.tasks.filters import FAILURES
 from taskbadger.services.tasks.search import many_projects
 from taskbadger.services.tasks.search.statements import union_of
 
 _task = TASKS.c
+_failure = FAILURES.c
 # Not a parameter: planners would not know that the index has all such tasks.
 _HAS_FAILED = _task.status == literal_column("'error'")
 
@@ -35,6 +41,20 @@ def _recent_failures(project_ids: tuple[int, ...], limit: int, _database: str) -
     return query.order_by(_task.end_time.desc(), _task.id.desc())
 
 
+def list_failures_of(incident_id: int, limit: int) -> Sequence[ListedTask]:
+    """Return up to *limit* tasks that failed in an incident, newest first."""
+    newest = (
+        select(_failure.task_id)
+        .where(_failure.incident_id == incident_id)
+        .order_by(_failure.task_id.desc())
+        .limit(limit)
+        .subquery()
+    )
+    query = select(*LIST_COLUMNS).join(newest, _task.id == newest.c.task_id)
+    query = query.order_by(_task.id.desc())
+    return cast(Sequence[ListedTask], read_outside_session(query, {}))
+
+
 def _failed_of(project_id: int | Column, limit: int) -> Query:
     return (
         select(_task.end_time, _task.id)
@@ -47,9 +67,7 @@ def _failed_of(project_id: int | Column, limit: int) -> Query:
 def walk_failed(project_ids: Sequence[int], limit: int) -> Query:
     """Return the statement for the ids of the failed tasks that ended last."""
     if len(project_ids) > many_projects.MANY:
-        merged = many_projects.of_each(
-            project_ids, _failed_of(many_projects.PROJECT_ID, limit)
-        ).subquery()
+        merged = many_projects.of_each(project_ids, _failed_of(PROJECT_ID, limit)).subquery()
     else:
         parts = [_failed_of(number, limit).subquery() for number in project_ids]
         merged = union_of([select(part.c.end_time, part.c.id) for part in parts])

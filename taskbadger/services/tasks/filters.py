@@ -3,15 +3,19 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import cast
 from uuid import UUID
 
-from sqlalchemy import and_, case, false, func, not_, or_, select
+from sqlalchemy import Table, and_, case, false, func, not_, or_, select
 
 from taskbadger.domain import ids
-from taskbadger.models import TaskTag
+from taskbadger.domain.search_words import DataFilter
+from taskbadger.models import Failure, TaskTag
 from taskbadger.models.task_rows import TASKS
 from taskbadger.models.types import Column, Columns, Condition, Query
+from taskbadger.services.tasks.data_filters import has_data
 
+FAILURES = cast(Table, Failure.__table__)
 _MAX_JOINS = 4
 _VALUE = TaskTag.value.expression
 _MOMENT_COLUMNS = {"updated": "updated", "ended": "end_time"}
@@ -28,6 +32,11 @@ class Filters:
     queue: tuple[str, ...] = ()
     external_id: tuple[str, ...] = ()
     monitor: tuple[UUID, ...] = ()
+    incident: tuple[int, ...] = ()
+    failure: tuple[int, ...] = ()
+    """The kinds of their last failures."""
+    are_last_attempts: bool = False
+    """Whether earlier attempts of the same run are left out."""
     tags: tuple[tuple[str, str], ...] = ()
     moments: Mapping[str, datetime] = field(default_factory=dict)
     """By ``created``, ``updated`` or ``ended``, followed by ``_after`` (or at) or ``_before``."""
@@ -39,6 +48,8 @@ class Filters:
     any case."""
     tag_prefixes: tuple[tuple[str, str], ...] = ()
     """Pairs of a tag's name and how its value begins, in any case."""
+    data: tuple[DataFilter, ...] = ()
+    """What must be in ``data``."""
     without: tuple["Filters", ...] = ()
     """Tasks that match any of these are excluded."""
 
@@ -58,14 +69,45 @@ def conditions(filters: Filters, task: Columns = TASKS.c) -> list[Condition]:
             found.append(or_(*allowed))
     if filters.monitor:
         found.append(_any_of(task.monitor_id, filters.monitor))
+    if filters.incident:
+        failed = select(FAILURES.c.task_id).where(_any_of(FAILURES.c.incident_id, filters.incident))
+        found.append(task.id.in_(failed))
+    if filters.failure:
+        failed = select(FAILURES.c.task_id).where(_any_of(FAILURES.c.kind_id, filters.failure))
+        found.append(task.id.in_(failed))
+    if filters.are_last_attempts:
+        found.append(_is_last_attempt(task))
     found += _has_tags(task, filters)
     for name, moment in filters.moments.items():
         found += _in_time(task, name, moment)
     for word in (filters.search, *filters.words):
         if word:
             found.append(task.name_folded.contains(word.casefold(), autoescape=True))
+    found += [has_data(task.data, wanted) for wanted in filters.data]
     found += _without(task, filters.without)
     return found
+
+
+def reads_data(filters: Filters) -> bool:
+    """Say whether *filters* look at ``data``."""
+    return bool(filters.data) or any(reads_data(excluded) for excluded in filters.without)
+
+
+def reads_time(filters: Filters) -> bool:
+    """Say whether *filters* look at times."""
+    return bool(filters.moments) or any(reads_time(excluded) for excluded in filters.without)
+
+
+def _is_last_attempt(task: Columns) -> Condition:
+    later = TASKS.alias("later_attempt").c
+    # An expression of the name, so that no planner walks all later tasks of the name.
+    has_later = select(later.id).where(
+        later.project_id == task.project_id,
+        later.external_id == task.external_id,
+        later.name + "" == task.name,
+        later.id > task.id,
+    )
+    return or_(task.external_id == "", ~has_later.exists())
 
 
 def _in_time(task: Columns, name: str, moment: datetime) -> Sequence[Condition]:

@@ -1,6 +1,7 @@
 """The task list of the API: its query parameters, and its pages, newest first."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar, cast
 from uuid import UUID
@@ -9,10 +10,12 @@ from sqlalchemy import Integer, bindparam, select
 
 from taskbadger.domain import escapes, ids
 from taskbadger.domain.identity import ProjectRef
+from taskbadger.domain.search import MAX_DATA_VALUES
+from taskbadger.domain.search_words import DataFilter, parse_data
 from taskbadger.domain.status import STATUSES
 from taskbadger.errors import FieldError, ValidationFailed
 from taskbadger.extensions import Statement, read_outside_session
-from taskbadger.models import Task
+from taskbadger.models import Failure, Task
 from taskbadger.models.task_rows import TASKS, WIRE_COLUMNS, WireTask
 from taskbadger.models.types import Query
 from taskbadger.schemas.fields import explain_moment, parse_moment, printable
@@ -23,15 +26,17 @@ from taskbadger.services.pagination import (
     Page,
     cut_page,
     keyset_of,
+    read_big_number,
     read_task_id,
 )
 from taskbadger.services.tasks.filters import NO_FILTERS, Filters, conditions
+from taskbadger.services.tasks.search.pages import PreparedSearch, RowColumns
 
 _task = TASKS.c
 T = TypeVar("T")
 _MOMENTS = ("created_after", "created_before", "updated_after", "updated_before")
 MAX_VALUES = 50
-"""Different values of one filter. No task has more tags."""
+"""Different values of one filter, except ``data``. No task has more tags."""
 MAX_VALUES_IN_ALL = 100
 
 
@@ -47,9 +52,12 @@ def read_filters(parameters: Mapping[str, Sequence[str]]) -> Filters:
         queue=reader.each("queue", str),
         external_id=reader.each("external_id", str),
         monitor=reader.each("monitor", _read_monitor),
+        incident=reader.each("incident", _read_incident),
+        failure=reader.each("failure", _read_failure),
         tags=reader.each("tag", _read_tag, split=lambda text: [text]),
         moments=reader.moments(),
         search=reader.last("search"),
+        data=reader.each("data", _read_data, split=lambda text: [text], at_most=MAX_DATA_VALUES),
     )
     if reader.errors:
         raise ValidationFailed(reader.errors)
@@ -75,9 +83,10 @@ class _Reader:
         read: Callable[[str], T],
         *,
         split: Callable[[str], list[str]] = escapes.split_list,
+        at_most: int = MAX_VALUES,
     ) -> tuple[T, ...]:
         parts = dict.fromkeys(part for text in self._texts(name) for part in split(text))
-        if not self._is_within_limits(name, len(parts)):
+        if not self._is_within_limits(name, len(parts), at_most):
             return ()
         values: list[T] = []
         for part in parts:
@@ -87,10 +96,10 @@ class _Reader:
                 self.errors.append(FieldError(wrong.code, wrong.detail, name))
         return tuple(dict.fromkeys(values))
 
-    def _is_within_limits(self, name: str, number: int) -> bool:
+    def _is_within_limits(self, name: str, number: int, at_most: int) -> bool:
         self._values += number
-        if number > MAX_VALUES:
-            detail = f"Ensure this filter has no more than {MAX_VALUES} different values."
+        if number > at_most:
+            detail = f"Ensure this filter has no more than {at_most} different values."
         elif number and self._values > MAX_VALUES_IN_ALL:
             detail = (
                 f"Ensure that all filters together have no more than {MAX_VALUES_IN_ALL} values."
@@ -142,6 +151,21 @@ def _read_monitor(text: str) -> UUID:
         raise _Wrong(f"“{printable(text)}” is not a valid UUID.") from error
 
 
+def _read_incident(text: str) -> int:
+    return _read_number_of(text, "an incident")
+
+
+def _read_failure(text: str) -> int:
+    return _read_number_of(text, "a failure")
+
+
+def _read_number_of(text: str, of_what: str) -> int:
+    number = read_big_number(text)
+    if number is None:
+        raise _Wrong(f"“{printable(text)}” is not the ID of {of_what}.")
+    return number
+
+
 def _read_tag(text: str) -> tuple[str, str]:
     pair = escapes.split_pair(text)
     if pair is None or not all(pair):
@@ -149,7 +173,16 @@ def _read_tag(text: str) -> tuple[str, str]:
     return pair
 
 
+def _read_data(text: str) -> DataFilter:
+    found = parse_data(text)
+    if found is None:
+        raise _Wrong("Use key:value, or key.key:value for one level below.")
+    return found
+
+
 NEWEST_FIRST: Keyset[WireTask] = keyset_of(Task.id, read_task_id, Order.DESCENDING)
+_OF_A_KIND: Keyset[WireTask] = replace(NEWEST_FIRST, columns=(Failure.task_id.expression,))
+"""The same order, of an index of failures."""
 _AT = (bindparam("at", type_=_task.id.type),)
 
 
@@ -170,7 +203,13 @@ class _Statements:
     *prepare* turns a statement into a function that reads its rows.
     """
 
-    def __init__(self, query: Query, prepare: Callable[[Query], _Read]) -> None:
+    def __init__(
+        self,
+        query: Query,
+        prepare: Callable[[Query], _Read],
+        keyset: Keyset[WireTask] = NEWEST_FIRST,
+    ) -> None:
+        self._keyset = keyset
         self._query = query.limit(bindparam("limit", type_=Integer))
         self._prepare = prepare
         self._built: dict[bool | None, _Read] = {}
@@ -186,13 +225,14 @@ class _Statements:
         direction = None if cursor is None else cursor.backwards
         if direction not in self._built:
             at = None if cursor is None else _AT
-            query = NEWEST_FIRST.narrow(self._query, at, backwards=bool(direction))
+            query = self._keyset.narrow(self._query, at, backwards=bool(direction))
             self._built[direction] = self._prepare(query)
         return self._built[direction]
 
 
 _SELECT = select(*WIRE_COLUMNS).where(_task.project_id == bindparam("project"))
 _ALL = _Statements(_SELECT, _compiled)
+_WIRE: RowColumns[WireTask] = RowColumns(WIRE_COLUMNS)
 
 
 def list_tasks(
@@ -201,4 +241,21 @@ def list_tasks(
     """Return a page of a project's tasks, newest first. Raises InvalidCursor."""
     if filters == NO_FILTERS:
         return _ALL.page(project, cursor, size)
+    if filters.data:
+        # It is slow to check: like the search of the pages, a page stops after so many tasks.
+        found = PreparedSearch([project], filters).find_rows(_WIRE, cursor, size)
+        return Page(found.rows, found.next, found.previous)
+    if len(filters.failure) == 1:
+        return _list_of_a_kind(project, filters, cursor, size)
     return _Statements(_SELECT.where(*conditions(filters)), _once).page(project, cursor, size)
+
+
+def _list_of_a_kind(
+    project: ProjectRef, filters: Filters, cursor: Cursor | None, size: int
+) -> Page[WireTask]:
+    """Walk the failures of a kind, which may be few among many tasks, or many."""
+    others = conditions(replace(filters, failure=()))
+    query = _SELECT.join(Failure, Failure.task_id == _task.id).where(
+        Failure.kind_id == filters.failure[0], *others
+    )
+    return _Statements(query, _once, _OF_A_KIND).page(project, cursor, size)

@@ -6,6 +6,7 @@ These statements are on the hot paths: they are built once, and ``bench/`` measu
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from sqlalchemy import bindparam, select
 
@@ -16,12 +17,13 @@ from taskbadger.extensions import Statement, db
 from taskbadger.models.task_rows import STATE_COLUMNS, TASKS, WIRE_COLUMNS, TaskState, WireTask
 from taskbadger.models.types import Query
 from taskbadger.services.alerts import firing
+from taskbadger.services.monitors import bindings
 
 _task = TASKS.c
 _OF_PROJECT = (_task.id == bindparam("task_id"), _task.project_id == bindparam("project"))
 _GET = Statement(select(*WIRE_COLUMNS).where(*_OF_PROJECT), WireTask._make)
 _EXISTS = Statement(select(_task.id).where(*_OF_PROJECT), tuple)
-_STATES = select(*STATE_COLUMNS, firing.HAS_GLOBAL_ACTIONS)
+_STATES = select(*STATE_COLUMNS, firing.HAS_GLOBAL_ACTIONS, bindings.BOUND_TO_TASK)
 _SELECT = _STATES.where(*_OF_PROJECT)
 
 
@@ -30,11 +32,13 @@ class Locked(NamedTuple):
 
     task: TaskState
     global_actions: firing.GlobalActions
+    bound: UUID | None = None
+    """The monitor that is bound to the task's name."""
 
 
 def _locked(row: Iterable[Any]) -> Locked:
-    *state, global_actions = row
-    return Locked(TaskState._make(state), global_actions)
+    *state, global_actions, bound = row
+    return Locked(TaskState._make(state), global_actions, bound)
 
 
 _LOCK = Statement(_SELECT.with_for_update(), _locked)

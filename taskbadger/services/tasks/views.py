@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import cast
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from taskbadger.domain import ids
 from taskbadger.domain.identity import ProjectRef
 from taskbadger.errors import NotFound
-from taskbadger.extensions import db
+from taskbadger.extensions import Statement, db
 from taskbadger.models import Organization, Project
 from taskbadger.models.task_rows import PAGE_COLUMNS, TASKS, PageTask
 
@@ -26,6 +26,36 @@ def get_page_task(project: ProjectRef, task_id: str) -> PageTask:
     if row is None:
         raise NotFound()
     return cast(PageTask, row)
+
+
+_same = TASKS.alias("same_external_id")
+_OTHER_ATTEMPT = Statement(
+    select(_task.id)
+    # As `_external_id_plan` does: SQLite might walk all tasks of the name.
+    .where(
+        _task.id.in_(
+            select(_same.c.id).where(
+                _same.c.project_id == bindparam("of_project"),
+                _same.c.external_id == bindparam("of_run"),
+            )
+        ),
+        _task.name == bindparam("of_name"),
+        _task.id != bindparam("of_task"),
+    )
+    .limit(1),
+    tuple,
+)
+
+
+def has_other_attempts(task: PageTask) -> bool:
+    """Say whether the run of a task has other attempts."""
+    values = {
+        "of_project": task.project_id,
+        "of_run": task.external_id,
+        "of_name": task.name,
+        "of_task": task.id,
+    }
+    return bool(task.external_id) and bool(_OTHER_ATTEMPT.read(values))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,27 +8,24 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, insert, update
+from sqlalchemy import bindparam, update
 
-from taskbadger.domain import ids, status
+from taskbadger.domain import status
 from taskbadger.domain.identity import SERVER, Actor, ProjectRef
+from taskbadger.domain.monitors import joins_monitor
 from taskbadger.domain.status import Lifecycle
 from taskbadger.extensions import Statement, deferring
 from taskbadger.models.task_rows import TASKS, TaskState
-from taskbadger.schemas.tasks import write_tags
 from taskbadger.services.alerts import actions, firing
-from taskbadger.services.monitors import runs
-from taskbadger.services.tasks import auditing, history, reads
+from taskbadger.services.alerts.firing import TaskChange
+from taskbadger.services.monitors import bindings
+from taskbadger.services.tasks import auditing, consequences, history, inserting, reads
 from taskbadger.services.tasks.parents import check_new_parent, mark_parent
 from taskbadger.services.tasks.reads import Locked
 from taskbadger.services.tasks.relative import relative_changes
 from taskbadger.services.tasks.tags import changed_tags, insert_tags, write_changed
 
 _MICROSECOND = timedelta(microseconds=1)
-_INSERT = Statement(insert(TASKS), tuple)
-_INSERT_AND_LOOK: Statement[tuple[bool]] = Statement(
-    insert(TASKS).returning(firing.HAS_GLOBAL_ACTIONS), tuple
-)
 _UPDATE = Statement(update(TASKS).where(TASKS.c.id == bindparam("task_id")), tuple)
 
 _PLAIN = ("name", "queue", "external_id", "value", "value_max", "data")
@@ -42,77 +39,40 @@ def create_task(
     now: datetime,
     actor: Actor,
     monitor_id: UUID | None = None,
-    global_actions: firing.GlobalActions | None = None,
     base_url: str = "",
+    collected: list[TaskChange] | None = None,
 ) -> TaskState:
     """Create a task from a loaded TaskRequest; return its state. Raises ValidationFailed.
 
-    *global_actions* are those of its organization; None looks for them. *base_url* is what links
-    in messages start with, here and below.
+    *monitor_id* is the monitor that the request names; otherwise it is the one that is bound to the
+    task's name. *base_url* is what links in messages start with, here and below. With *collected*,
+    the change is added there, and the caller finds the monitor and calls ``consequences.finish``.
     """
     added = data.get("actions") or ()
     actions.check_actions(project, added)
-    after = _new_state(project, data, now, has_actions=bool(added), monitor_id=monitor_id)
+    after = inserting.new_state(project, data, now, has_actions=bool(added), monitor_id=monitor_id)
     if data.get("parent") is not None:
         mark_parent(project, data["parent"])
-    global_actions = _insert(project, after, global_actions)
+    global_actions = False
+    if collected is None:
+        after, global_actions = inserting.insert_and_look(project, after)
+    else:
+        inserting.insert_task(after)
     if data.get("tags"):
         insert_tags(project, after.id, data["tags"])
     if added:
         actions.insert_actions(after.id, added, now=now)
     history.record_creation(after, actor, now=now)
-    firing.fire(project, None, after, global_actions=global_actions, now=now, base_url=base_url)
-    if monitor_id is not None:
-        runs.follow_task(None, after, now=now, base_url=base_url)
+    change = (None, after)
+    consequences.follow(project, change, now=now, base_url=base_url)
+    if collected is None:
+        consequences.finish(
+            project, [change], global_actions=global_actions, now=now, base_url=base_url
+        )
+    else:
+        collected.append(change)
     auditing.record(actor, project, "task.create", after, now=now)
     return after
-
-
-def _insert(
-    project: ProjectRef, task: TaskState, known: firing.GlobalActions | None
-) -> firing.GlobalActions:
-    """Insert a task; return the global actions of its organization, as far as they are known."""
-    values = task._asdict()
-    if known is not None:
-        _INSERT.run(values)
-        return known
-    [(found,)] = _INSERT_AND_LOOK.all({**values, "organization": project.organization_id})
-    return found
-
-
-def _new_state(
-    project: ProjectRef,
-    data: Mapping[str, Any],
-    now: datetime,
-    *,
-    has_actions: bool,
-    monitor_id: UUID | None,
-) -> TaskState:
-    begun = status.begin(data, now=now)
-    tags: dict[str, str] = data.get("tags") or {}
-    max_runtime, stale_timeout = data.get("max_runtime"), data.get("stale_timeout")
-    return TaskState(
-        id=ids.new_id(now),
-        project_id=project.id,
-        parent=data.get("parent"),
-        has_actions=has_actions,
-        monitor_id=monitor_id,
-        name=data["name"],
-        name_folded=data["name"].casefold(),
-        queue=data.get("queue", ""),
-        external_id=data.get("external_id", ""),
-        **_columns_of(begun),
-        value=data.get("value"),
-        value_max=data.get("value_max", 100),
-        data=data.get("data"),
-        tags=write_tags(tags) if tags else "{}",
-        created=now,
-        updated=now,
-        max_runtime=max_runtime,
-        stale_timeout=stale_timeout,
-        stale_at=status.stale_at(begun.status, now, stale_timeout),
-        overdue_at=status.overdue_at(begun.status, begun.start_time, max_runtime),
-    )
 
 
 def update_task(
@@ -149,10 +109,11 @@ def change_locked(
     actor: Actor,
     replace_tags: bool = False,
     base_url: str = "",
+    collected: list[TaskChange] | None = None,
 ) -> TaskState:
     """Change a locked task like ``update_task``, without the audit log.
 
-    Raises ValidationFailed before anything is written.
+    Raises ValidationFailed before anything is written. *collected* is as in ``create_task``.
     """
     before = locked.task
     added = data.get("actions") or ()
@@ -170,7 +131,9 @@ def change_locked(
     if added:
         actions.insert_actions(before.id, added, now=now)
         values["has_actions"] = True
-    return _save(project, locked, values, now=now, actor=actor, base_url=base_url)
+    return _save(
+        project, locked, values, now=now, actor=actor, base_url=base_url, collected=collected
+    )
 
 
 def cancel_task(
@@ -194,13 +157,21 @@ def cancel_task(
 
 
 def cancel_locked(
-    project: ProjectRef, locked: Locked, *, now: datetime, actor: Actor, base_url: str = ""
+    project: ProjectRef,
+    locked: Locked,
+    *,
+    now: datetime,
+    actor: Actor,
+    base_url: str = "",
+    collected: list[TaskChange] | None = None,
 ) -> TaskState | None:
     """Cancel a locked task like ``cancel_task``, without the audit log."""
     if locked.task.status in status.TERMINAL:
         return None
     changes = _move(locked.task, {"status": status.CANCELLED}, now)
-    return _save(project, locked, changes, now=now, actor=actor, base_url=base_url)
+    return _save(
+        project, locked, changes, now=now, actor=actor, base_url=base_url, collected=collected
+    )
 
 
 def mark_stale(
@@ -236,21 +207,23 @@ def _end(
 ) -> int:
     if not due:
         return 0
-    changes = []
+    changes: list[TaskChange] = []
     with deferring():
         for locked in due:
             values = _move(locked.task, {"status": new_status}, now)
-            changes.append((locked.task, _write(locked.task, values, now=now, actor=SERVER)))
-    firing.fire_all(
+            changes.append((locked.task, _write(locked, values, now=now, actor=SERVER)))
+    firing.fire_own(project, changes, now=now, base_url=base_url, overrun=overrun)
+    for change in changes:
+        consequences.follow_monitor(change, now=now, base_url=base_url, overrun=overrun)
+    global_actions = firing.list_global_actions(project)
+    consequences.finish(
         project,
         changes,
-        global_actions=firing.list_global_actions(project),
+        global_actions=global_actions,
         now=now,
         base_url=base_url,
         overrun=overrun,
     )
-    for before, after in changes:
-        _follow(before, after, now=now, base_url=base_url)
     return len(due)
 
 
@@ -265,17 +238,7 @@ def _move(before: TaskState, data: Mapping[str, Any], now: datetime) -> dict[str
         before.stale_from,
     )
     after = status.move(lifecycle, data, now=now)
-    return {} if after is lifecycle else _columns_of(after)
-
-
-def _columns_of(lifecycle: Lifecycle) -> dict[str, Any]:
-    return {
-        "status": lifecycle.status,
-        "start_time": lifecycle.start_time,
-        "end_time": lifecycle.end_time,
-        "time_to_start": lifecycle.time_to_start,
-        "stale_from": lifecycle.stale_from,
-    }
+    return {} if after is lifecycle else inserting.lifecycle_columns(after)
 
 
 def _save(
@@ -286,20 +249,27 @@ def _save(
     now: datetime,
     actor: Actor,
     base_url: str,
+    collected: list[TaskChange] | None,
 ) -> TaskState:
     """Write the change of a locked task, its history and all that follows; return its new state."""
-    before = locked.task
-    after = _write(before, values, now=now, actor=actor)
-    global_actions = locked.global_actions
-    firing.fire(project, before, after, global_actions=global_actions, now=now, base_url=base_url)
-    _follow(before, after, now=now, base_url=base_url)
-    return after
+    change = (locked.task, _write(locked, values, now=now, actor=actor))
+    consequences.follow(project, change, now=now, base_url=base_url)
+    if collected is None:
+        global_actions = locked.global_actions
+        consequences.finish(
+            project, [change], global_actions=global_actions, now=now, base_url=base_url
+        )
+    else:
+        collected.append(change)
+    return change[1]
 
 
-def _write(before: TaskState, values: dict[str, Any], *, now: datetime, actor: Actor) -> TaskState:
+def _write(locked: Locked, values: dict[str, Any], *, now: datetime, actor: Actor) -> TaskState:
     """Write the change of a locked task and its history; return its new state."""
+    before = locked.task
     updated = max(now, before.updated + _MICROSECOND)
     changed = {**values, "version": before.version + 1, "updated": updated}
+    changed.update(_binding(locked, values))
     after = before._replace(**changed)
     changed.update(_due_times(before, after))
     changed.update(history.record_change(before, after, actor))
@@ -307,10 +277,16 @@ def _write(before: TaskState, values: dict[str, Any], *, now: datetime, actor: A
     return before._replace(**changed)
 
 
-def _follow(before: TaskState, after: TaskState, *, now: datetime, base_url: str) -> None:
-    """Let the monitor of a task know of its change of status."""
-    if before.monitor_id is not None and before.status != after.status:
-        runs.follow_task(before, after, now=now, base_url=base_url)
+def _binding(locked: Locked, values: Mapping[str, Any]) -> dict[str, UUID]:
+    """Return the monitor that the task becomes a run of by its name, as a column; or nothing."""
+    before, name = locked.task, values.get("name", locked.task.name)
+    if before.monitor_id is not None or "status" not in values:
+        return {}
+    if not joins_monitor(before.status, values["status"]):
+        return {}
+    is_same = name == before.name
+    bound = locked.bound if is_same else bindings.find_bound(before.project_id, name)
+    return {} if bound is None else {"monitor_id": bound}
 
 
 def _due_times(before: TaskState, after: TaskState) -> dict[str, datetime | None]:

@@ -1,36 +1,20 @@
 """Statements about each of many projects: short, however many there are.
 
 A union has a SELECT for each project. With hundreds of them, it takes SQLAlchemy seconds to build.
-Their ids are one parameter: hundreds of them take PostgreSQL longer to plan than to find the tasks.
 """
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import FromClause, Integer, Subquery, and_, func, literal_column, select, true
-from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.sql.expression import bindparam
+from sqlalchemy import FromClause, and_, select, true
 
 from taskbadger.extensions import db
 from taskbadger.models.task_rows import TASKS
 from taskbadger.models.types import Condition, Query
+from taskbadger.services.each_project import each_project
 
 MANY = 50
 """More projects than this are searched by one statement for all of them."""
-
-# Literal text, so that SQLAlchemy does not add the table to the FROM clause of a subquery.
-PROJECT_ID = literal_column("each_project.id", Integer)
-"""The project that a statement is about."""
-
-
-def each_project(project_ids: Sequence[int]) -> Subquery:
-    """Return a table of these ids, which is what PROJECT_ID refers to."""
-    if _is_postgresql():
-        given = bindparam(None, list(project_ids), type_=ARRAY(Integer))
-        return select(func.unnest(given).label("id")).subquery("each_project")
-    values = func.json_each(json.dumps(list(project_ids))).table_valued("value")
-    return select(values.c.value.label("id")).subquery("each_project")
 
 
 def of_each(project_ids: Sequence[int], query: Query) -> Query:

@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from sqlalchemy import select
+
 from taskbadger.domain.identity import ProjectRef
-from taskbadger.domain.status import PENDING, SUCCESS
-from taskbadger.models.task_rows import TASKS
+from taskbadger.domain.status import PENDING, SUCCESS, TERMINAL
+from taskbadger.models.task_rows import IS_OPEN, TASKS
 from taskbadger.models.types import Column, Condition
+from taskbadger.services.each_project import PROJECT_ID
 from taskbadger.services.tasks.filters import Filters, conditions
 from taskbadger.services.tasks.search import many_projects
-from taskbadger.services.tasks.search.many_projects import PROJECT_ID
 from taskbadger.services.tasks.search.names import matching_names
 
 MAX_SCAN = 20_000
@@ -70,16 +72,19 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Within:
-    """How branches are limited to projects: a condition for each, or one for many."""
+    """How branches are limited to projects: the id of each, or PROJECT_ID for many."""
 
-    conditions: Sequence[Condition]
+    each: Sequence[int | Column]
     ids: tuple[int, ...] = ()
+
+    @property
+    def conditions(self) -> Sequence[Condition]:
+        return [_task.project_id == project_id for project_id in self.each]
 
 
 def _within(projects: Sequence[ProjectRef]) -> _Within:
-    if len(projects) > many_projects.MANY:
-        return _Within([_task.project_id == PROJECT_ID], tuple(project.id for project in projects))
-    return _Within([_task.project_id == project.id for project in projects])
+    ids = tuple(project.id for project in projects)
+    return _Within([PROJECT_ID], ids) if len(projects) > many_projects.MANY else _Within(ids)
 
 
 def make_plan(projects: Sequence[ProjectRef], filters: Filters) -> Plan:
@@ -88,17 +93,20 @@ def make_plan(projects: Sequence[ProjectRef], filters: Filters) -> Plan:
     within = _within(projects)
     in_projects = _task.project_id.in_([project.id for project in projects])
     if filters.external_id and "external_id" not in by_name:
-        same = _task.external_id.in_(filters.external_id)
-        ranges = [(condition, same) for condition in within.conditions]
-        return _range_plan(ranges, replace(filters, external_id=()), within.ids)
+        return _external_id_plan(within, filters)
     if filters.id:
         return _range_plan([(_task.id.in_(filters.id), in_projects)], replace(filters, id=()))
     if filters.parent:
         children = [(_task.parent == parent, in_projects) for parent in filters.parent]
         return _range_plan(children, replace(filters, parent=()))
+    if filters.incident:
+        failed = tuple(conditions(Filters(incident=filters.incident)))
+        return _range_plan([(*failed, in_projects)], replace(filters, incident=()))
     for tag in filters.tags:
         if tag[1]:
             return _tag_plan(projects, tag, filters)
+    if _are_open_in_queues(filters):
+        return _queue_plan(within, filters)
     if filters.status and not _DENSE & set(filters.status):
         return _status_plan(within, filters)
     if filters.name or filters.words or "name" in by_name:
@@ -132,6 +140,21 @@ def _tag_plan(projects: Sequence[ProjectRef], tag: tuple[str, str], filters: Fil
     return Plan(branches, rest, conditions(rest))
 
 
+def _external_id_plan(within: _Within, filters: Filters) -> Plan:
+    """Return the plan that finds all tasks with the external ids, and then sorts them.
+
+    SQLite would rather walk all tasks of the project in their order than sort a few.
+    """
+    other = TASKS.alias("with_external_id").c
+    ranges = []
+    for project_id in within.each:
+        found = select(other.id).where(
+            other.project_id == project_id, other.external_id.in_(filters.external_id)
+        )
+        ranges.append((_task.project_id == project_id, _task.id.in_(found)))
+    return _range_plan(ranges, replace(filters, external_id=()), within.ids)
+
+
 def _status_plan(within: _Within, filters: Filters) -> Plan:
     if len(within.conditions) * len(filters.status) > MAX_BRANCHES:
         return _range_plan([(condition,) for condition in within.conditions], filters, within.ids)
@@ -141,6 +164,25 @@ def _status_plan(within: _Within, filters: Filters) -> Plan:
         for status in filters.status
     ]
     return _range_plan(ranges, replace(filters, status=()), within.ids)
+
+
+def _are_open_in_queues(filters: Filters) -> bool:
+    """Say whether only tasks of some queues match that have not ended: those have an index."""
+    is_exact = not any(field == "queue" for field, _ in filters.prefixes)
+    is_open = bool(filters.status) and not TERMINAL & set(filters.status)
+    return bool(filters.queue) and is_exact and is_open
+
+
+def _queue_plan(within: _Within, filters: Filters) -> Plan:
+    ranges = [
+        (condition, _task.queue == queue, _task.status == status, IS_OPEN)
+        for condition in within.conditions
+        for queue in filters.queue
+        for status in filters.status
+    ]
+    if len(ranges) > MAX_BRANCHES:
+        return _status_plan(within, filters)
+    return _range_plan(ranges, replace(filters, queue=(), status=()), within.ids)
 
 
 def _name_plan(projects: Sequence[ProjectRef], filters: Filters) -> Plan | None:

@@ -8,6 +8,8 @@ from typing import Protocol
 from taskbadger.domain import ids
 from taskbadger.services.pagination import Cursor, InvalidCursor
 
+OLDEST = Cursor((ids.from_bytes(bytes(16)),), backwards=True)
+"""The cursor of the page that ends the list."""
 _GREATEST = 2**128 - 1
 
 

@@ -1,11 +1,12 @@
 """Turns the text of a search into filters."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 
 from taskbadger.domain.search import Search, Term, Value, parse
+from taskbadger.domain.search_words import DataFilter
 from taskbadger.domain.status import STATUSES, TERMINAL
 from taskbadger.services.tasks.filters import Filters
 
@@ -14,9 +15,9 @@ _FIELDS = {"external": "external_id", "text": "words"}
 """Filters that have another name than their qualifier."""
 
 
-def read_search(text: str, *, now: datetime) -> tuple[Filters, Search]:
+def read_search(text: str, *, now: datetime, zone: tzinfo = UTC) -> tuple[Filters, Search]:
     """Return the filters of a search, and how it was read, with its problems."""
-    search = parse(text, now=now)
+    search = parse(text, now=now, zone=zone)
     filters = _compile([term for term in search.terms if not term.excluded])
     without = tuple(_compile([term]) for term in search.terms if term.excluded)
     return replace(filters, without=without), search
@@ -36,7 +37,12 @@ def _compile(terms: Sequence[Term]) -> Filters:
     prefixes: list[tuple[str, str]] = []
     moments: dict[str, datetime] = {}
     for field, value in _values(terms):
-        if value.moment is not None:
+        if value.data is not None:
+            continue
+        if value.until is not None and value.moment is not None:
+            _narrow(moments, "after", value.moment)
+            _narrow(moments, "before", value.until)
+        elif value.moment is not None:
             _narrow(moments, field, value.moment)
         elif field == "tag":
             (tag_prefixes if value.prefix else tags).append((value.tag, value.text))
@@ -48,6 +54,8 @@ def _compile(terms: Sequence[Term]) -> Filters:
     return Filters(
         id=unique.get("id", ()),
         parent=unique.get("parent", ()),
+        incident=tuple(map(int, unique.get("incident", ()))),
+        are_last_attempts="attempts" in unique,
         status=unique.get("status", ()),
         name=unique.get("name", ()),
         queue=unique.get("queue", ()),
@@ -57,7 +65,15 @@ def _compile(terms: Sequence[Term]) -> Filters:
         tag_prefixes=tuple(dict.fromkeys(tag_prefixes)),
         prefixes=tuple(prefixes),
         moments=moments,
+        data=tuple(dict.fromkeys(_data_filters(terms))),
     )
+
+
+def _data_filters(terms: Sequence[Term]) -> Iterator[DataFilter]:
+    for term in terms:
+        values = dict.fromkeys(value.data for value in term.values if value.data is not None)
+        if values:
+            yield DataFilter(term.values[0].path, tuple(values))
 
 
 def _values(terms: Sequence[Term]) -> list[tuple[str, Value]]:

@@ -9,7 +9,7 @@ from taskbadger.models import Task, TaskTag
 from taskbadger.models.task_rows import TASKS
 from taskbadger.models.types import Column, Condition, Query
 from taskbadger.services.pagination import Order
-from taskbadger.services.tasks.filters import conditions
+from taskbadger.services.tasks.filters import conditions, reads_data
 from taskbadger.services.tasks.search.many_projects import of_each
 from taskbadger.services.tasks.search.plan import Branch, Plan, TagBranch
 
@@ -32,7 +32,7 @@ _SCAN_COLUMNS = (
     _task.updated,
     _task.end_time,
 )
-"""What filters check in a scan."""
+"""What filters check in a scan, beside ``data``, which may be large."""
 _START = bindparam("at", type_=_task.id.type)
 
 
@@ -130,11 +130,12 @@ def scan(plan: Plan, branch: Branch, walk: Walk) -> Query:
 
 
 def _scan(plan: Plan, branch: Branch, walk: Walk) -> Query:
+    columns = (*_SCAN_COLUMNS, _task.data) if reads_data(plan.rest) else _SCAN_COLUMNS
     if isinstance(branch, TagBranch):
         tagged = _tagged(branch, walk).limit(plan.depth).subquery()
-        query = select(*_SCAN_COLUMNS).select_from(tagged)
+        query = select(*columns).select_from(tagged)
         return query.join(Task, _task.id == tagged.c.task_id)
-    query = select(*_SCAN_COLUMNS).where(*branch.conditions, *walk.beyond_start(_task.id))
+    query = select(*columns).where(*branch.conditions, *walk.beyond_start(_task.id))
     return query.order_by(walk.sort(_task.id)).limit(plan.depth)
 
 

@@ -1,0 +1,1 @@
+"""Digests: mails that sum up what happened in an organization, for its members."""

@@ -1,0 +1,1 @@
+"""Failures: the kinds that failed tasks have in common."""

@@ -1,0 +1,1 @@
+"""Pings: runs that one HTTP request reports, without a client of ours."""

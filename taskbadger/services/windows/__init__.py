@@ -1,0 +1,1 @@
+"""Maintenance windows: how people manage them, and what happens when one ends."""
