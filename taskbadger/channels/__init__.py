@@ -22,7 +22,24 @@ Json = dict[str, Any]
 Config = Mapping[str, Any]
 """The configuration of a channel, or of an action that uses one: a JSON object."""
 
-MESSAGE_KINDS = ("task", "test", "monitor_failing", "monitor_recovered", "channel_disabled")
+MESSAGE_KINDS = (
+    "task",
+    "test",
+    "monitor_failing",
+    "monitor_recovered",
+    "channel_disabled",
+    "task.failing",
+    "task.new_failure",
+    "task.recovered",
+    "task.reminder",
+    "digest",
+    "invitation",
+)
+"""``task.reminder`` tells again that a name or a monitor is failing: a reminder, or a step of the
+escalation, which its first reason says. ``digest`` and ``invitation`` are only
+for e-mail."""
+DIGEST = "digest"
+INVITATION = "invitation"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +55,7 @@ class Message:
     organization: str
     """The organization's slug."""
     title: str
-    """A summary in one line, made by `text.task_title` or `text.monitor_title`."""
+    """A summary in one line, made by `text.task_title` or `text.incident_title`."""
     project: str | None = None
     """The project's slug."""
     task: dict[str, Any] | None = None
@@ -50,13 +67,24 @@ class Message:
     reasons: tuple[dict[str, Any], ...] = ()
     """Why it fired: `domain.triggers.Reason` as JSON, or any ``{"text": "A sentence."}``."""
     held_back: int = 0
-    """The number of firings that a quiet period held back since the last message."""
+    """The number of firings that a quiet period or a window held back since the last message."""
     url: str | None = None
     """The page that the message links to."""
     monitor: dict[str, Any] | None = None
     """The monitor: ``id``, ``name`` and, where known, ``schedule`` or ``interval``."""
     incident: dict[str, Any] | None = None
-    """The incident: ``id``, ``opened``, ``closed`` (ISO 8601 or null) and ``bad_slots``."""
+    """The incident, as `schemas.incidents.show_incident` returns it."""
+    failure: dict[str, Any] | None = None
+    """The kind of the failure: ``id`` and ``title``."""
+    error: str | None = None
+    """Why the task failed, in one line; None if it did not, or does not say."""
+    digest: dict[str, Any] | None = None
+    """What a digest says, and to whom: written by `services.digests.writing`."""
+    invitation: dict[str, Any] | None = None
+    """What an invitation says: written by `services.invitation_mails`."""
+    links: dict[str, str] | None = None
+    """Signed URLs to ``acknowledge`` and to ``snooze`` the incident, to ``unsubscribe`` from
+    digests, or to ``join``. They are made when the message is sent, so that none is stored."""
 
     def to_json(self) -> str:
         """Return the message as JSON, for `from_json`."""
@@ -107,6 +135,10 @@ class SendContext:
     """What channels need from the server. All threads share one."""
 
     http: Sender = field(default_factory=Sender)
+    base_url: str = ""
+    """What links to this server start with; empty where it is unknown."""
+    secret_key: str = field(default="", repr=False)
+    """Signs links; without it there are none."""
     smtp_url: str = ""
     """The setting SMTP_URL; empty for no mail server."""
     mail_from: str = "Task Badger <taskbadger@localhost>"
@@ -123,6 +155,8 @@ class SendContext:
         """Return the context for a server with these *settings*."""
         return cls(
             http=Sender.allowing(settings.OUTBOUND_ALLOW),
+            base_url=settings.BASE_URL.rstrip("/"),
+            secret_key=settings.SECRET_KEY,
             smtp_url=settings.SMTP_URL,
             mail_from=settings.MAIL_FROM,
             apprise_schemes=settings.APPRISE_SCHEMES,
@@ -136,6 +170,10 @@ class Channel:
     """The first part of an integration: ``webhook`` in ``webhook:ops``."""
     label: ClassVar[str]
     """The name on the pages."""
+    guide: ClassVar[str] = ""
+    """Where people find what the config asks for, in a sentence or two; empty for nothing."""
+    guide_url: ClassVar[str] = ""
+    """A page of the service that says more; empty for none."""
     config_schema: ClassVar[type[Schema]] = Schema
     """Checks the config of a channel when it is saved, not when it is used."""
     action_schema: ClassVar[type[Schema]] = Schema

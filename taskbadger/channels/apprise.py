@@ -31,15 +31,17 @@ class Apprise(Channel):
 
     kind = "apprise"
     label = "Apprise"
+    guide = "The page of each service in the documentation of Apprise says what its URL looks like."
+    guide_url = "https://github.com/caronc/apprise/wiki"
     config_schema = AppriseConfigSchema
     secret_fields = ("url",)
 
     def missing(self, context: SendContext) -> str | None:
         """Say whether the list of schemes or the package is missing."""
         if not context.apprise_schemes:
-            return "Set TASKBADGER_APPRISE_SCHEMES to the URL schemes that Apprise may use."
+            return "Apprise is turned off on this server. Its operator can allow it."
         if importlib.util.find_spec("apprise") is None:
-            return "Install the extra: taskbadger-server[apprise]."
+            return "Apprise is not installed on this server. Its operator can install it."
         return None
 
     def check(self, config: Config, context: SendContext) -> None:
@@ -77,8 +79,8 @@ class Apprise(Channel):
 
 
 def _body(message: Message) -> str:
-    link = text.link(message)
-    return "\n".join([text.plain(message), *([link] if link else [])])
+    links = [url if label == "Open" else f"{label}: {url}" for label, url in text.links(message)]
+    return "\n".join([text.plain(message), *links])
 
 
 def _scheme(url: str) -> str:

@@ -11,6 +11,7 @@ from taskbadger.channels.http import HttpChannel, Request, json_request, url_fie
 
 TITLE_LENGTH = 256
 DESCRIPTION_LENGTH = 1500
+MIN_NOTES_LENGTH = 200
 MAX_FIELDS = 12
 VALUE_LENGTH = 300  # Discord accepts 6,000 characters in all texts of a message.
 COLORS = {"bad": 0xD1242F, "good": 0x1A7F37, "neutral": 0x0969DA}
@@ -33,6 +34,11 @@ class Discord(HttpChannel):
 
     kind = "discord"
     label = "Discord"
+    guide = (
+        "In Discord, open the settings of the channel, choose Integrations and then "
+        "Webhooks, make one and copy its URL."
+    )
+    guide_url = "https://support.discord.com/hc/en-us/articles/228383668-Intro-to-Webhooks"
     config_schema = DiscordConfigSchema
     secret_fields = ("url",)
     permanent_statuses = frozenset({404, 410})
@@ -53,9 +59,12 @@ def payload(message: Message) -> dict[str, Any]:
             for label, value in text.facts(message)[:MAX_FIELDS]
         ],
     }
-    notes = "\n".join(text.notes(message))
-    if notes:
-        embed["description"] = text.cut(notes, DESCRIPTION_LENGTH, escape)
+    # Only webhooks of an application may send buttons.
+    links = " · ".join(f"[{label}]({url})" for label, url in text.links(message) if label != "Open")
+    room = max(DESCRIPTION_LENGTH - len(links), MIN_NOTES_LENGTH)
+    notes = text.cut("\n".join(text.notes(message)), room, escape)
+    if notes or links:
+        embed["description"] = "\n".join(filter(None, (notes, links)))
     link = text.link(message)
     if link:
         embed["url"] = link

@@ -4,13 +4,22 @@ import re
 from email.message import EmailMessage
 from email.policy import SMTP, EmailPolicy
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 from marshmallow import Schema, fields, validate
 
-from taskbadger.channels import Channel, Config, DeliveryError, Message, SendContext, text
-from taskbadger.channels.smtp import hand_over
+from taskbadger.channels import (
+    DIGEST,
+    Channel,
+    Config,
+    DeliveryError,
+    Message,
+    SendContext,
+    text,
+)
+from taskbadger.channels.links import with_links
+from taskbadger.channels.smtp import Mail, hand_over
 from taskbadger.domain.mail import (
     MAX_RECIPIENTS,
     encode_header,
@@ -55,6 +64,9 @@ class EmailConfigSchema(Schema):
 class Email(Channel):
     """Sends one mail to all addresses of an action.
 
+    A mail with signed links goes to each address on its own, because the links name the person;
+    all of them still see who else got it.
+
     If the server accepts only some addresses, those get the mail, and the DeliveryError names the
     others in *remaining*, so that nobody gets it twice. Addresses that were refused permanently
     (5xx) stay in *remaining*; when only such are left, the error is permanent. If the server
@@ -64,12 +76,16 @@ class Email(Channel):
 
     kind = "email"
     label = "E-mail"
+    guide = (
+        "The addresses that get the messages of alert rules which name this channel and no "
+        "addresses of their own."
+    )
     config_schema = EmailConfigSchema
     action_schema = EmailActionSchema
 
     def missing(self, context: SendContext) -> str | None:
-        """Say whether TASKBADGER_SMTP_URL is missing."""
-        return None if context.smtp_url else "Set TASKBADGER_SMTP_URL to send e-mails."
+        """Say whether there is no mail server."""
+        return None if context.smtp_url else "This server has no mail server."
 
     def load_action(self, action_config: Any, config: Config) -> dict[str, Any]:
         """Require addresses, unless the channel has default ones."""
@@ -91,15 +107,24 @@ class Email(Channel):
             raise DeliveryError(missing, error_class="not_configured")
         recipients = _recipients(config, action_config)
         server = parse_smtp_url(context.smtp_url)
-        mail = compose(message, recipients, context.mail_from)
         hand_over(
-            mail.as_bytes(),
+            [
+                Mail(compose(copy, recipients, context.mail_from).as_bytes(), addresses)
+                for copy, addresses in _copies(message, recipients, context)
+            ],
             sender=read_mailbox(context.mail_from).address.ascii,
-            recipients=recipients,
             server=server,
             seconds=context.smtp_seconds,
             tls=context.smtp_tls,
         )
+
+
+def _copies(
+    message: Message, recipients: list[str], context: SendContext
+) -> list[tuple[Message, list[str]]]:
+    """Return who gets which copy: each their own if it has links, which name them."""
+    signed = [(with_links(message, address, context), [address]) for address in recipients]
+    return signed if signed[0][0].links else [(message, recipients)]
 
 
 def _recipients(config: Config, action_config: Config) -> list[str]:
@@ -126,27 +151,84 @@ class _WireHeader(str):
         return f"{self.name}: {self}{policy.linesep}"
 
 
-def compose(message: Message, recipients: list[str], mail_from: str) -> EmailMessage:
-    """Return the mail, with a text part and an HTML part."""
-    sender = read_mailbox(mail_from)
-    domain = sender.address.ascii.rpartition("@")[2]
-    subject = f"{text.cut(text.title(message), SUBJECT_LENGTH)} ({text.where(message)})"
-    mail = EmailMessage(policy=POLICY)
-    mail["From"] = _WireHeader("From", sender.header())
-    mail["To"] = _WireHeader("To", f",{POLICY.linesep} ".join(recipients))
-    mail["Subject"] = _WireHeader("Subject", encode_header("Subject", subject))
-    mail["Date"] = message.created
-    mail["Message-ID"] = f"<{re.sub(r'[^A-Za-z0-9_-]', '-', message.id)}@{domain}>"
-    mail["Auto-Submitted"] = "auto-generated"
-    mail["X-Auto-Response-Suppress"] = "All"
-    values = {
+class Rendered(NamedTuple):
+    """What people read of a mail."""
+
+    subject: str
+    text: str
+    html: str
+
+
+def render(message: Message) -> Rendered:
+    """Return the subject and both parts of the mail."""
+    if message.kind == DIGEST:
+        name, values = "digest", _digest_values(message)
+    else:
+        name, values = "email", _values(message)
+    return Rendered(
+        f"{text.cut(text.title(message), SUBJECT_LENGTH)} ({text.where(message)})",
+        _templates.get_template(f"{name}.txt").render(values),
+        _templates.get_template(f"{name}.html").render(values),
+    )
+
+
+def _values(message: Message) -> dict[str, Any]:
+    return {
         "title": text.title(message),
         "mood": text.mood(message),
         "facts": text.facts(message),
         "notes": text.notes(message),
-        "link": text.link(message),
+        "links": text.links(message),
     }
-    mail.set_content(_templates.get_template("email.txt").render(values))
-    html = _templates.get_template("email.html").render(values)
-    mail.add_alternative(html, subtype="html")
+
+
+def _digest_values(message: Message) -> dict[str, Any]:
+    digest = message.digest or {}
+    organization = text.where(message)
+    return {
+        "title": text.title(message),
+        "where": organization,
+        "period": digest["period"],
+        "sections": digest["sections"],
+        "nothing": "Nothing happened.",
+        "why": f"You get this {digest['frequency']} digest as a member of {organization}.",
+        "account_url": digest["account_url"],
+        "unsubscribe_url": (message.links or {}).get("unsubscribe"),
+    }
+
+
+def compose(message: Message, recipients: list[str], mail_from: str) -> EmailMessage:
+    """Return the mail, with a text part and an HTML part."""
+    sender = read_mailbox(mail_from)
+    domain = sender.address.ascii.rpartition("@")[2]
+    rendered = render(message)
+    mail = EmailMessage(policy=POLICY)
+    mail["From"] = _WireHeader("From", sender.header())
+    mail["To"] = _WireHeader("To", f",{POLICY.linesep} ".join(recipients))
+    mail["Subject"] = _WireHeader("Subject", encode_header("Subject", rendered.subject))
+    mail["Date"] = message.created
+    mail["Message-ID"] = f"<{_id_part(message.id)}@{domain}>"
+    thread = text.thread(message)
+    if thread:
+        # The id of no mail: whatever order they arrive in, all of them belong together.
+        root = f"<{thread}.{_id_part(message.organization)}@{domain}>"
+        mail["In-Reply-To"], mail["References"] = root, root
+    mail["Auto-Submitted"] = "auto-generated"
+    mail["X-Auto-Response-Suppress"] = "All"
+    _add_unsubscribe(mail, (message.links or {}).get("unsubscribe"))
+    mail.set_content(rendered.text)
+    mail.add_alternative(rendered.html, subtype="html")
     return mail
+
+
+def _add_unsubscribe(mail: EmailMessage, url: str | None) -> None:
+    """Let mail programs unsubscribe with one click (RFC 8058), which requires https."""
+    if url is None:
+        return
+    mail["List-Unsubscribe"] = _WireHeader("List-Unsubscribe", f"<{url}>")
+    if url.startswith("https:"):
+        mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+
+
+def _id_part(value: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]", "-", value)

@@ -16,6 +16,7 @@ from taskbadger.channels.http import (
 SERVER = "https://ntfy.sh"
 TITLE_LENGTH = 250
 MESSAGE_BYTES = 4096  # A longer one would become an attachment.
+SEQUENCE_LENGTH = 64
 PRIORITIES = {"bad": 4, "good": 3, "neutral": 3}
 TAGS = {"bad": "rotating_light", "good": "white_check_mark", "neutral": "information_source"}
 
@@ -36,6 +37,11 @@ class Ntfy(HttpChannel):
 
     kind = "ntfy"
     label = "ntfy"
+    guide = (
+        "Make up a topic that nobody can guess, and subscribe to it in the ntfy app. Your "
+        "own ntfy server works as well as ntfy.sh."
+    )
+    guide_url = "https://docs.ntfy.sh/subscribe/phone/"
     config_schema = NtfyConfigSchema
     secret_fields = ("token",)
     permanent_statuses = frozenset({401, 403, 404, 410})
@@ -69,4 +75,15 @@ def payload(message: Message, topic: str) -> dict[str, Any]:
     link = text.link(message)
     if link:
         body["click"] = link
+    actions = [
+        {"action": "view", "label": label, "url": url}
+        for label, url in text.links(message)
+        if label != "Open"
+    ]
+    if actions:
+        body["actions"] = actions
+    thread = text.thread(message)
+    if thread:
+        # A later message about the incident takes the place of the earlier one, from ntfy 2.16 on.
+        body["sequence_id"] = f"taskbadger-{message.organization}-{thread}"[-SEQUENCE_LENGTH:]
     return body

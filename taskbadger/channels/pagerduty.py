@@ -30,13 +30,18 @@ class PagerDutyConfigSchema(Schema):
 
 
 class PagerDuty(HttpChannel):
-    """Triggers an alert, and resolves it when the task succeeds or the monitor recovers.
+    """Triggers an alert, and resolves it when the task succeeds, or the incident is over.
 
     A 400 means an invalid event or key, which PagerDuty asks clients not to retry.
     """
 
     kind = "pagerduty"
     label = "PagerDuty"
+    guide = (
+        "In PagerDuty, open the service, add an integration of the kind Events API V2 and "
+        "copy its integration key."
+    )
+    guide_url = "https://support.pagerduty.com/main/docs/services-and-integrations"
     config_schema = PagerDutyConfigSchema
     secret_fields = ("routing_key",)
     permanent_statuses = frozenset({400, 410})
@@ -64,7 +69,7 @@ def payload(message: Message, routing_key: str) -> dict[str, Any]:
             "severity": "info" if message.kind == "test" else SEVERITIES[mood],
             "timestamp": message.created.astimezone(UTC).isoformat(),
             "component": text.cut(_subject(message), KEY_LENGTH),
-            "class": message.trigger or message.kind,
+            "class": _class_of(message),
             "custom_details": {
                 **{label: text.cut(value, DETAIL_LENGTH) for label, value in text.facts(message)},
                 "Why": text.cut("\n".join(text.notes(message)), DETAIL_LENGTH),
@@ -74,7 +79,9 @@ def payload(message: Message, routing_key: str) -> dict[str, Any]:
     link = text.link(message)
     if link:
         event["client_url"] = link
-        event["links"] = [{"href": link, "text": "Open"}]
+    links = [{"href": url, "text": label} for label, url in text.links(message)]
+    if links:
+        event["links"] = links
     return event
 
 
@@ -90,6 +97,11 @@ def dedup_key(message: Message) -> str:
     return "/".join(("taskbadger", message.organization, *map(str, parts)))[:KEY_LENGTH]
 
 
+def _class_of(message: Message) -> str:
+    is_about_incident = message.kind.startswith("task.")
+    return message.kind if is_about_incident else message.trigger or message.kind
+
+
 def _subject(message: Message) -> str:
-    named = message.monitor or message.task or {}
+    named = message.monitor or message.task or message.incident or {}
     return text.one_line(named.get("name") or message.organization)

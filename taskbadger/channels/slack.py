@@ -25,10 +25,18 @@ def escape(value: str) -> str:
 
 
 class Slack(HttpChannel):
-    """Posts blocks. 404 (no_service) and 410 (channel_is_archived) are permanent."""
+    """Posts blocks. Incoming webhooks cannot answer in a thread, so the facts name the incident.
+
+    404 (no_service) and 410 (channel_is_archived) are permanent.
+    """
 
     kind = "slack"
     label = "Slack"
+    guide = (
+        "In Slack, make an app at api.slack.com/apps, turn on its incoming webhooks, add "
+        "one for the channel and copy its URL. Mattermost has incoming webhooks, too."
+    )
+    guide_url = "https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks/"
     config_schema = SlackConfigSchema
     secret_fields = ("url",)
     permanent_statuses = frozenset({404, 410})
@@ -50,20 +58,23 @@ def payload(message: Message) -> dict[str, Any]:
         {"type": "header", "text": {"type": "plain_text", "text": header, "emoji": True}},
         _section(lines),
     ]
-    link = text.link(message)
-    if link:
-        button = {
-            "type": "button",
-            "text": {"type": "plain_text", "text": "Open"},
-            "url": link,
-            "action_id": "open",
-        }
-        blocks.append({"type": "actions", "elements": [button]})
+    buttons = [_button(label, url) for label, url in text.links(message)]
+    if buttons:
+        blocks.append({"type": "actions", "elements": buttons})
     return {
         "text": f"{header} ({escape(text.where(message))})",
         "blocks": blocks,
         "unfurl_links": False,
         "unfurl_media": False,
+    }
+
+
+def _button(label: str, url: str) -> dict[str, Any]:
+    return {
+        "type": "button",
+        "text": {"type": "plain_text", "text": label},
+        "url": url,
+        "action_id": label.lower(),
     }
 
 

@@ -1,4 +1,4 @@
-"""Hands a mail to a mail server, within one deadline and without sending it twice."""
+"""Hands mails to a mail server, within one deadline and without sending one twice."""
 
 import contextlib
 import functools
@@ -8,8 +8,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
-from typing import Any, cast
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, cast
 
 from taskbadger.channels import DeliveryError
 from taskbadger.domain.mail import MailServer
@@ -19,41 +19,73 @@ ACCEPTED = frozenset({250, 251, 252})
 QUIT_SECONDS = 1.0
 
 
+class Mail(NamedTuple):
+    """A mail as it goes over the wire, and who gets it."""
+
+    content: bytes
+    recipients: Sequence[str]
+
+
 def hand_over(
-    content: bytes,
+    mails: Sequence[Mail],
     *,
     sender: str,
-    recipients: list[str],
     server: MailServer,
     seconds: float,
     tls: ssl.SSLContext | None = None,
 ) -> None:
-    """Hand a mail to *server*.
+    """Hand mails to *server*, in one session.
 
-    Raises DeliveryError; its *remaining* names the recipients who did not get the mail, after a
+    Raises DeliveryError; its *remaining* names the recipients who did not get their mail, after a
     partial success.
     """
-    with _session(server, tls or _system_tls(), seconds) as session:
+    refused: dict[str, int] = {}
+    left = [address for mail in mails for address in mail.recipients]
+    count = len(left)
+    try:
+        with _session(server, tls or _system_tls(), seconds) as session:
+            session.open()
+            for mail in mails:
+                refused |= _transmit(session, mail, sender, is_only=len(mails) == 1)
+                left = [each for each in left if each in refused or each not in mail.recipients]
+    except DeliveryError as error:
+        if len(left) < count:
+            error.remaining = {"to": ",".join(left)}
+        raise
+    if refused:
+        raise _refusal(refused, is_sent=len(left) < count)
+
+
+def try_server(server: MailServer, *, seconds: float) -> None:
+    """Connect and log in, and send nothing; raises DeliveryError."""
+    with _session(server, _system_tls(), seconds) as session:
         session.open()
-        _transmit(session, content, sender, recipients)
 
 
-def _transmit(session: smtplib.SMTP, content: bytes, sender: str, recipients: list[str]) -> None:
+def _transmit(session: smtplib.SMTP, mail: Mail, sender: str, *, is_only: bool) -> dict[str, int]:
+    """Send a mail to those whom the server accepts; return the reply codes of the others."""
     code, reply = session.mail(sender)
     if code != 250:
         raise smtplib.SMTPSenderRefused(code, reply, sender)
-    replies = {address: session.rcpt(address)[0] for address in recipients}
+    replies = {address: session.rcpt(address)[0] for address in mail.recipients}
     refused = {address: code for address, code in replies.items() if code not in ACCEPTED}
-    is_sent = len(refused) < len(recipients)
-    if is_sent:
-        code, reply = session.data(content)
-        if code != 250:
-            raise smtplib.SMTPDataError(code, reply)
-    if refused:
-        raise _refusal(refused, is_sent)
+    if len(refused) == len(replies):
+        session.rset()
+        return refused
+    try:
+        code, reply = session.data(mail.content)
+        if code == 250:
+            return refused
+        raise smtplib.SMTPDataError(code, reply)
+    except smtplib.SMTPDataError as error:
+        if error.smtp_code < 500 or is_only:
+            raise
+        # One mail of several: the others may be taken.
+        session.rset()
+        return refused | dict.fromkeys(set(replies) - set(refused), error.smtp_code)
 
 
-def _refusal(refused: dict[str, int], is_sent: bool) -> DeliveryError:
+def _refusal(refused: dict[str, int], *, is_sent: bool) -> DeliveryError:
     """Return the error for *refused* addresses, given with their reply codes.
 
     The delivery is retried while an address may still be accepted. Rejected addresses stay in

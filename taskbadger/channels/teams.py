@@ -10,7 +10,7 @@ from taskbadger.channels.http import HttpChannel, Request, json_request, url_fie
 # Teams rejects messages over 28 KB; a character takes up to 4 bytes.
 TITLE_LENGTH = 300
 LINE_LENGTH = 300
-MAX_LINES = 18
+MAX_LINES = 22
 COLORS = {"bad": "attention", "good": "good", "neutral": "accent"}
 
 
@@ -25,6 +25,14 @@ class Teams(HttpChannel):
 
     kind = "teams"
     label = "Microsoft Teams"
+    guide = (
+        "In Teams, open the menu of the channel, choose Workflows and then the template "
+        "that posts webhook alerts to a channel, and copy the URL of the workflow."
+    )
+    guide_url = (
+        "https://learn.microsoft.com/en-us/microsoftteams/platform/webhooks-and-connectors/how-to/"
+        "add-incoming-webhook"
+    )
     config_schema = TeamsConfigSchema
     secret_fields = ("url",)
 
@@ -54,9 +62,11 @@ def payload(message: Message) -> dict[str, Any]:
         "fallbackText": title["text"],
         "body": [_block([title]), *lines[:MAX_LINES]],
     }
-    link = text.link(message)
-    if link:
-        card["actions"] = [{"type": "Action.OpenUrl", "title": "Open", "url": link}]
+    links = text.links(message)
+    if links:
+        card["actions"] = [
+            {"type": "Action.OpenUrl", "title": label, "url": url} for label, url in links
+        ]
     attachment = {
         "contentType": "application/vnd.microsoft.card.adaptive",
         "contentUrl": None,

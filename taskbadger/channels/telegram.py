@@ -52,6 +52,12 @@ class Telegram(HttpChannel):
 
     kind = "telegram"
     label = "Telegram"
+    guide = (
+        "In Telegram, write /newbot to @BotFather, which answers with the token. Add the "
+        "bot to the chat and write something there; the method getUpdates of the bot then "
+        "shows the ID of the chat."
+    )
+    guide_url = "https://core.telegram.org/bots/tutorial"
     config_schema = TelegramConfigSchema
     secret_fields = ("token",)
     permanent_statuses = frozenset({400, 401, 403, 404, 410})
@@ -99,6 +105,7 @@ def markup(message: Message) -> str:
     while len("\n".join(lines)) > TEXT_LENGTH:
         lines.pop()
     title = text.cut(text.title(message), TITLE_LENGTH, escape)
-    link = text.link(message)
-    last = [f'<a href="{html.escape(link)}">Open</a>'] if link else []
+    # Not as buttons: those must not lead to hosts such as localhost.
+    links = [f'<a href="{html.escape(url)}">{label}</a>' for label, url in text.links(message)]
+    last = [" · ".join(links)] if links else []
     return "\n".join([f"<b>{title}</b>", *lines, *last])

@@ -7,25 +7,103 @@ from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from taskbadger.channels import Message
+from taskbadger.channels import INVITATION, Message
+from taskbadger.domain.time_words import duration
 
 BAD_STATUSES = frozenset({"error", "stale"})
+BAD_KINDS = frozenset(
+    {"monitor_failing", "channel_disabled", "task.failing", "task.new_failure", "task.reminder"}
+)
+GOOD_KINDS = frozenset({"monitor_recovered", "task.recovered"})
+_WHAT_HAPPENED = {
+    "monitor_failing": "is failing",
+    "task.failing": "is failing",
+    "task.new_failure": "fails in a new way",
+    "task.reminder": "is still failing",
+}
+_MAX_TAGS = 10
+_INVITATION = (
+    ("Organization", "organization"),
+    ("Role", "role"),
+    ("Invited by", "invited_by"),
+    ("Valid until", "expires"),
+)
+_MAX_FAILURE = 200
+"""Characters of an error that a title shows."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 
 
-def task_title(task: Mapping[str, Any], trigger: str | None = None) -> str:
-    """Return the title of a message about *task*, such as ``nightly import: error at 62 %``."""
+def task_title(
+    task: Mapping[str, Any], trigger: str | None = None, error: str | None = None
+) -> str:
+    """Return the title of a message about *task*: ``import: error at 62 %: ValueError: no``.
+
+    *error* says why it failed.
+    """
     status = str(task["status"]).replace("_", " ")
     if trigger == "max_runtime_exceeded":
         status = "ran too long"
     percent = task.get("value_percent")
     progress = "" if percent is None or task["status"] == "success" else f" at {percent} %"
-    return f"{task['name']}: {status}{progress}"
+    why = f": {cut(error, _MAX_FAILURE)}" if error else ""
+    return f"{task['name']}: {status}{progress}{why}"
 
 
-def monitor_title(name: str, kind: str) -> str:
-    """Return the title of a message of *kind* ``monitor_failing`` or ``monitor_recovered``."""
-    return f"{name}: {'failing' if kind == 'monitor_failing' else 'recovered'}"
+def incident_title(
+    kind: str,
+    name: str,
+    incident: Mapping[str, Any],
+    *,
+    now: datetime,
+    failure: str = "",
+    quiet_for: float | None = None,
+    unacknowledged_for: float | None = None,
+) -> str:
+    """Return the title of a message about an incident, which says what happened.
+
+    *name* is that of the tasks or of the monitor, *incident* the object of the API, and *failure*
+    why the task failed, or the title of the failure kind. *quiet_for* is the number of seconds
+    without a failure after which it was closed, *unacknowledged_for* the number after which a step
+    of the escalation is told.
+    """
+    count = incident["runs"]
+    missed = " or missed" if kind.startswith("monitor_") else ""
+    if kind in GOOD_KINDS:
+        length = duration(_seconds_of(incident, now))
+        runs = counted(count, f"failed{missed} run")
+        if quiet_for is not None:
+            return f"{name}: no failure for {_hours(quiet_for)}, after {runs} in {length}"
+        return f"{name} recovered after {length}, {runs}"
+    title = f"{name} {_WHAT_HAPPENED[kind]}"
+    if unacknowledged_for is not None:
+        title += f", and nobody has acknowledged it for {duration(unacknowledged_for)}"
+    if failure:
+        title += f": {cut(failure, _MAX_FAILURE)}"
+    runs = counted(count, f"failed{missed} run" if missed else "run")
+    title += f" ({runs} since {_since(incident, now)})"
+    on_it = incident.get("acknowledged_by")
+    return f"{title}; {on_it} is on it" if on_it else title
+
+
+def _seconds_of(incident: Mapping[str, Any], now: datetime) -> float:
+    opened, closed = _time(incident["opened"]) or now, _time(incident.get("closed")) or now
+    return (closed - opened).total_seconds()
+
+
+def _since(incident: Mapping[str, Any], now: datetime) -> str:
+    opened = (_time(incident["opened"]) or now).astimezone(UTC)
+    day = "" if opened.date() == now.astimezone(UTC).date() else f"{opened:%Y-%m-%d} "
+    return f"{day}{opened:%H:%M} UTC"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: ``1 run``, ``2 runs``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _hours(seconds: float) -> str:
+    """Format a duration in hours if it is a whole number of them: ``24 h``, not ``1 d``."""
+    return duration(seconds) if seconds % 3600 else f"{seconds / 3600:.0f} h"
 
 
 def one_line(value: object) -> str:
@@ -56,9 +134,9 @@ def cut_bytes(text: str, limit: int) -> str:
 
 def mood(message: Message) -> str:
     """Return ``bad``, ``good`` or ``neutral``, which decides colours and priorities."""
-    if message.kind in ("monitor_failing", "channel_disabled"):
+    if message.kind in BAD_KINDS:
         return "bad"
-    if message.kind == "monitor_recovered":
+    if message.kind in GOOD_KINDS:
         return "good"
     status = (message.task or {}).get("status")
     if status in BAD_STATUSES or message.trigger == "max_runtime_exceeded":
@@ -83,11 +161,31 @@ def link(message: Message) -> str | None:
     return None
 
 
+def links(message: Message) -> list[tuple[str, str]]:
+    """Return what the message offers to open: pairs of a label and a URL."""
+    found = [("Open", link(message))]
+    signed = message.links or {}
+    found += [(name.capitalize(), signed.get(name)) for name in ("acknowledge", "snooze", "join")]
+    return [(label, url) for label, url in found if url]
+
+
+def thread(message: Message) -> str | None:
+    """Return what messages about the same incident have in common: ``incident-7``; or None."""
+    number = (message.incident or {}).get("id")
+    return f"incident-{number}" if isinstance(number, int) else None
+
+
 def facts(message: Message) -> list[tuple[str, str]]:
     """Return the facts of the message: pairs of a label and a text on one line."""
-    found: list[tuple[str, object]] = [("Where", where(message))]
+    if message.invitation is not None:
+        return [(label, one_line(message.invitation[name])) for label, name in _INVITATION]
+    found: list[tuple[str, object]] = [("Error", message.error)] if message.error else []
+    found.append(("Where", where(message)))
+    rule = (message.action or {}).get("name")
+    found += [("Alert rule", rule)] if rule else []
     found += _task_facts(message)
     found += _monitor_facts(message)
+    found += _incident_facts(message)
     found.append(("When", moment(message.created, _zone_of(message))))
     return [(label, one_line(value)) for label, value in found]
 
@@ -95,10 +193,12 @@ def facts(message: Message) -> list[tuple[str, str]]:
 def reason_lines(message: Message) -> list[str]:
     """Return the reasons for the message, one sentence each."""
     lines = [_reason_line(reason) for reason in message.reasons]
-    if not lines and message.trigger:
+    if not lines and message.trigger and not message.kind.startswith("task."):
         lines.append(f"The trigger {one_line(message.trigger)} was reached.")
     if message.kind == "test":
         lines.append("This is a test message. Nothing is wrong.")
+    if message.kind == INVITATION:
+        lines.append("Task Badger watches background jobs. The link works once.")
     return lines
 
 
@@ -143,8 +243,19 @@ def notes(message: Message) -> list[str]:
 
 def plain(message: Message) -> str:
     """Return everything but the title as lines of plain text."""
+    if message.digest is not None:
+        return "\n".join(_digest_lines(message.digest))
     lines = [f"{label}: {value}" for label, value in facts(message)]
     return "\n".join([*lines, *notes(message)])
+
+
+def _digest_lines(digest: Mapping[str, Any]) -> list[str]:
+    lines = [str(digest["period"])]
+    for section in digest["sections"]:
+        lines.append(f"{section['title']}:")
+        lines += [f"- {entry['title']}: {entry['detail']}" for entry in section["entries"]]
+        lines += [section["more"]] if section["more"] else []
+    return lines
 
 
 def moment(value: datetime, zone: ZoneInfo | None = None) -> str:
@@ -167,17 +278,6 @@ def _zone_of(message: Message) -> ZoneInfo | None:
         return None
 
 
-def duration(seconds: float) -> str:
-    """Format a duration in its two largest units, such as ``2 h 5 min``."""
-    rest = max(0, round(seconds))
-    parts: list[str] = []
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
-        count, rest = divmod(rest, size)
-        if count or (unit == "s" and not parts):
-            parts.append(f"{count} {unit}")
-    return " ".join(parts[:2])
-
-
 def _task_facts(message: Message) -> list[tuple[str, object]]:
     task = message.task
     if task is None:
@@ -191,7 +291,16 @@ def _task_facts(message: Message) -> list[tuple[str, object]]:
     for label, name in (("Queue", "queue"), ("External ID", "external_id")):
         if task.get(name):
             found.append((label, task[name]))
+    if task.get("tags"):
+        found.append(("Tags", _tags(task["tags"])))
     return found + _task_times(task, message.created)
+
+
+def _tags(tags: Mapping[str, str]) -> str:
+    """Return the first tags in words, and how many more there are."""
+    shown = [f"{name}: {value}" for name, value in list(tags.items())[:_MAX_TAGS]]
+    rest = len(tags) - len(shown)
+    return ", ".join([*shown, *([f"and {rest} more"] if rest else [])])
 
 
 def _progress(task: Mapping[str, Any]) -> str:
@@ -212,20 +321,35 @@ def _task_times(task: Mapping[str, Any], now: datetime) -> list[tuple[str, objec
 
 def _monitor_facts(message: Message) -> list[tuple[str, object]]:
     found: list[tuple[str, object]] = []
-    monitor, incident = message.monitor or {}, message.incident or {}
+    monitor = message.monitor or {}
     if monitor.get("name"):
         found.append(("Monitor", monitor["name"]))
     if monitor.get("schedule"):
         found.append(("Schedule", f"{monitor['schedule']} {monitor.get('timezone', 'UTC')}"))
     elif monitor.get("interval"):
         found.append(("Schedule", f"every {duration(monitor['interval'])}"))
+    return found
+
+
+def _incident_facts(message: Message) -> list[tuple[str, object]]:
+    found: list[tuple[str, object]] = []
+    incident = message.incident or {}
+    if incident.get("name") and message.task is None:
+        found.append(("Task", incident["name"]))
+    if message.failure and not message.error:
+        found.append(("Failure", message.failure["title"]))
     opened, closed = _time(incident.get("opened")), _time(incident.get("closed"))
     if opened:
         found.append(("Failing since", moment(opened, _zone_of(message))))
     if opened and closed:
         found.append(("Duration", duration((closed - opened).total_seconds())))
-    if incident.get("bad_slots"):
-        found.append(("Missed or failed runs", incident["bad_slots"]))
+    if incident.get("bad_slots") or incident.get("runs"):
+        label = "Failed runs" if message.monitor is None else "Missed or failed runs"
+        found.append((label, incident.get("bad_slots") or incident["runs"]))
+    if incident.get("acknowledged_by"):
+        found.append(("Acknowledged by", incident["acknowledged_by"]))
+    if incident.get("id"):
+        found.append(("Incident", incident["id"]))
     return found
 
 

@@ -27,6 +27,10 @@ EVENT_TYPES = {
     "monitor_failing": "monitor.failing",
     "monitor_recovered": "monitor.recovered",
     "channel_disabled": "channel.disabled",
+    "task.failing": "task.failing",
+    "task.new_failure": "task.new_failure",
+    "task.recovered": "task.recovered",
+    "task.reminder": "task.reminder",
 }
 # Headers that we set ourselves, and headers of the connection.
 RESERVED_HEADERS = frozenset(
@@ -97,6 +101,11 @@ class Webhook(HttpChannel):
 
     kind = "webhook"
     label = "Webhook"
+    guide = (
+        "The URL of a program of yours. It gets each message as JSON in a POST, signed with"
+        " the secret as Standard Webhooks defines."
+    )
+    guide_url = "https://www.standardwebhooks.com/"
     config_schema = WebhookConfigSchema
     secret_fields = ("secret", "headers")
 
@@ -135,5 +144,8 @@ def payload(message: Message) -> dict[str, Any]:
             "held_back": message.held_back,
             "monitor": message.monitor,
             "incident": message.incident,
+            "failure": message.failure,
+            "error": message.error,
+            "links": message.links,
         },
     }

@@ -7,7 +7,19 @@ from typing import Any, cast
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session
-from sqlalchemy import Connection, CursorResult, Delete, Engine, MetaData, Update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    CursorResult,
+    Delete,
+    Engine,
+    MetaData,
+    Table,
+    Update,
+    delete,
+    select,
+    tuple_,
+)
 from sqlalchemy.orm import DeclarativeBase
 
 MIGRATIONS = str(Path(__file__).parent.parent / "migrations")
@@ -46,3 +58,12 @@ def change_rows(statement: Update | Delete) -> int:
     """Run an UPDATE or DELETE in the session; return how many rows it changed."""
     result = cast(CursorResult[Any], db.session.execute(statement))
     return result.rowcount
+
+
+def delete_some(table: Table, *where: ColumnElement[bool], limit: int) -> int:
+    """Delete up to *limit* rows for which all of *where* is true; return how many."""
+    key = tuple(table.primary_key.columns)
+    some = select(*key).where(*where).limit(limit)
+    found = tuple_(*key) if len(key) > 1 else key[0]
+    # The conditions again, because somebody may have changed one in between.
+    return change_rows(delete(table).where(found.in_(some), *where))

@@ -42,7 +42,7 @@ def database_url(text: str) -> URL:
 
 def _make_folder(path: str) -> None:
     try:
-        os.makedirs(path, exist_ok=True)
+        os.makedirs(path, mode=0o700, exist_ok=True)
     except OSError as error:
         reason = f"cannot create the folder {path}: {error.strerror}"
         raise SettingsError(f"TASKBADGER_DATABASE_URL: {reason}") from error

@@ -20,8 +20,11 @@ _STATES = {
     "40P01",  # deadlock_detected
     "55P03",  # lock_not_available
 }
+_NO_REFERENCE = "23503"
+_SQLITE_NO_REFERENCE = "FOREIGN KEY constraint failed"
+"""Of its own code, pysqlite3 tells only the class."""
 _CONFLICTS = {
-    "23503",  # foreign_key_violation: the row was deleted meanwhile
+    _NO_REFERENCE,  # foreign_key_violation: the row was deleted meanwhile
     "40001",  # serialization_failure
     "40P01",  # deadlock_detected
 }
@@ -59,6 +62,13 @@ def is_conflict(error: BaseException) -> bool:
     """Say whether another transaction was in the way, so that the same one may succeed again."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     return getattr(cause, "sqlstate", None) in _CONFLICTS
+
+
+def lacks_reference(error: BaseException) -> bool:
+    """Say whether a row was to refer to one that is not there: it was deleted meanwhile."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    state = getattr(cause, "sqlstate", None)
+    return state == _NO_REFERENCE or str(cause) == _SQLITE_NO_REFERENCE
 
 
 def ends_connections(error: BaseException | None) -> bool:

@@ -4,6 +4,7 @@ import logging
 import os
 import sqlite3
 import time
+from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
@@ -55,6 +56,10 @@ def prepare_sqlite(engine: Engine, *, synchronous: str, timeout: float) -> None:
     pragmas = _pragmas(sqlite_module().sqlite_version_info, synchronous)
     turns = Turns(f"{engine.url.database}.lock")
 
+    @event.listens_for(engine, "do_connect")
+    def make_private(_dialect: object, _record: object, *_arguments: object) -> None:
+        make_file(str(engine.url.database))
+
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # SQLAlchemy sends BEGIN, not the driver.
@@ -79,6 +84,15 @@ def prepare_sqlite(engine: Engine, *, synchronous: str, timeout: float) -> None:
     @event.listens_for(engine, "engine_disposed")
     def close_turns(_engine: Engine) -> None:
         turns.close()
+
+
+def make_file(path: str) -> None:
+    """Create an empty file that only its owner may read, unless there is a file.
+
+    A database holds what tasks say. SQLite gives the files beside it the same permissions.
+    """
+    with suppress(OSError):  # SQLite says what is wrong.
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def check_access(engine: Engine) -> None:

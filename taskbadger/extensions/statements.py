@@ -78,10 +78,9 @@ class Statement(Generic[Row]):
         self.run_each((values,))
 
     def run_each(self, rows: Sequence[Values]) -> None:
-        """Run a statement that returns no rows once for each of *rows*, which have the same names.
-
-        There must be one row at least.
-        """
+        """Run a statement that returns no rows once for each of *rows*, which share their names."""
+        if not rows:
+            return
         connection = current_connection()
         form = self._form(connection.dialect, frozenset(rows[0]))
         parameters = [form.parameters(row) for row in rows]
@@ -245,6 +244,8 @@ def _run(
             listener(connection, cursor, form.text, parameters, form, many)
         (cursor.executemany if many else cursor.execute)(form.text, parameters)
         rows: list[tuple[Any, ...]] = cursor.fetchall() if fetches else []
+        for listener in connection.dispatch.after_cursor_execute:
+            listener(connection, cursor, form.text, parameters, form, many)
         cursor.close()
     except Exception as error:
         _raise_as_sqlalchemy(connection, form.text, cursor, error)

@@ -44,6 +44,11 @@ class _Place:
         return self._is_called.acquire(timeout=min(seconds, threading.TIMEOUT_MAX))
 
 
+def _open_private(path: str, flags: int) -> int:
+    """Open a file; if it is new, only its owner may."""
+    return os.open(path, flags, 0o600)
+
+
 class Turns:
     """A fair lock on the file *path* for all threads of this process, and for other processes.
 
@@ -115,7 +120,7 @@ class Turns:
 
     def _open(self) -> FileIO:
         if self._file is None:
-            self._file = FileIO(self._path, "a")
+            self._file = FileIO(self._path, "a", opener=_open_private)
         return self._file
 
     def _close_file(self) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -19,6 +20,7 @@ from taskbadger.outbound.urls import PORTS, parse_url
 
 SECONDS = 15.0
 ANSWER_BYTES = 64 * 1024
+_PROTOCOLS = ["http/1.1"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,14 @@ def look_up(host: str, port: int, *, seconds: float, resolver: Resolver = resolv
     return list(found)
 
 
+@lru_cache(maxsize=1)
+def _trusted() -> ssl.SSLContext:
+    """Return the context that all senders share: reading the certificates takes a while."""
+    context = httpx2.create_ssl_context()
+    context.set_alpn_protocols(_PROTOCOLS)
+    return context
+
+
 @dataclass(frozen=True)
 class Sender:
     """Sends guarded requests. One is enough for all threads.
@@ -54,11 +64,12 @@ class Sender:
     allow: tuple[Network, ...] = ()
     seconds: float = SECONDS
     resolver: Resolver = resolve
-    tls: ssl.SSLContext = field(default_factory=httpx2.create_ssl_context)
+    tls: ssl.SSLContext = field(default_factory=_trusted)
 
     def __post_init__(self) -> None:
-        # Once, here: setting it while another thread makes a connection is not safe.
-        self.tls.set_alpn_protocols(["http/1.1"])
+        # Once: setting it while another thread makes a connection is not safe.
+        if self.tls is not _trusted():
+            self.tls.set_alpn_protocols(_PROTOCOLS)
 
     @classmethod
     def allowing(cls, networks: Iterable[str], **options: Any) -> "Sender":

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from flask import Flask
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 from sqlalchemy.exc import SQLAlchemyError
 
 from taskbadger.extensions import db
@@ -84,18 +84,27 @@ class Notifier:
         self._engine = engine
         self._reset()
         os.register_at_fork(after_in_child=self._reset)
+        event.listen(engine, "engine_disposed", self._close)
 
     def _reset(self) -> None:
         self._connection: Connection[Any] | None = None
+        self._process = os.getpid()
+
+    def _close(self, _engine: Engine) -> None:
+        """Close the connection with those of the engine, unless it is that of a parent process."""
+        connection, self._connection = self._connection, None
+        if connection is not None and self._process == os.getpid():
+            connection.close()
 
     def notify(self, _delivery_ids: list[str]) -> None:
         """Send the hint to all workers."""
+        connection = self._connection
         try:
-            if self._connection is None:
-                self._connection = _connect(self._engine)
-            self._connection.execute(f"NOTIFY {CHANNEL}")
+            if connection is None:
+                connection = self._connection = _connect(self._engine)
+            connection.execute(f"NOTIFY {CHANNEL}")
         except self._engine.dialect.loaded_dbapi.Error:
-            connection, self._connection = self._connection, None
+            self._connection = None
             if connection is not None:
                 connection.close()
             raise

@@ -9,7 +9,7 @@ from taskbadger.extensions import describe
 log = logging.getLogger(__name__)
 
 FORGET_SECONDS = 5.0
-"""What has not failed for so long is no reason to think that the outage goes on."""
+"""What has not failed for this long is no reason to think that the outage goes on."""
 
 
 class OutageLog:

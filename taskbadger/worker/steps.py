@@ -13,7 +13,7 @@ from typing import TypeVar, TypeVarTuple
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from taskbadger.channels import DeliveryError
+from taskbadger.channels import DIGEST, INVITATION, DeliveryError
 from taskbadger.clock import utcnow
 from taskbadger.extensions import (
     db,
@@ -23,18 +23,25 @@ from taskbadger.extensions import (
     roll_back,
     set_transactions,
 )
+from taskbadger.models.delivery import DROPPED
 from taskbadger.process import current_process
-from taskbadger.services import outage
+from taskbadger.services import invitation_mails, outage
+from taskbadger.services.alerts import settling
 from taskbadger.services.delivery import (
     channels,
     claims,
+    deleted,
+    held,
     outcomes,
     publishing,
     sending,
 )
 from taskbadger.services.delivery.claims import Claimed
+from taskbadger.services.digests import sending as digests
+from taskbadger.tracing import step_span
 from taskbadger.worker.clock_jumps import Seen, jumps
 from taskbadger.worker.outage_log import outages
+from taskbadger.worker.turns import turns
 
 log = logging.getLogger(__name__)
 
@@ -106,12 +113,63 @@ def _lease() -> timedelta:
 
 
 def send(claimed: Claimed) -> None:
-    """Send a claimed delivery and record the outcome. No transaction is open while sending."""
+    """Send a claimed delivery and record the outcome, unless something holds it back.
+
+    No transaction is open while sending.
+    """
+    if _drop_unwanted(claimed):
+        return
+    ready = _decide(claimed)
+    if ready is not None:
+        _send(ready)
+
+
+def _decide(claimed: Claimed) -> Claimed | None:
+    """Return the delivery as it is to be sent; None if it waits, or was dropped."""
+    with reading():
+        is_affected = held.is_affected(claimed, clock=database_now)
+    if not is_affected:
+        return claimed
+    ready = settling.decide(claimed, now=database_now())
+    db.session.commit()
+    if ready is None:
+        log.info("delivery held back", extra={"delivery": claimed.id})
+    return ready
+
+
+def _send(claimed: Claimed) -> None:
     began = time.monotonic()
     with reading():
         target = channels.find_target(claimed.organization_id, claimed.integration)
     error = sending.attempt(claimed, target, current_process().send_context)
     _finish(claimed, error, timedelta(seconds=time.monotonic() - began))
+
+
+def _drop_unwanted(claimed: Claimed) -> bool:
+    """Drop a message that has become wrong since it was queued.
+
+    One about a project or organization that was deleted; a digest whose member has left or has
+    turned digests off; an invitation that is over.
+    """
+    with reading():
+        if _why_unwanted(claimed, database_now()) is None:
+            return False
+    now = database_now()
+    reason = _why_unwanted(claimed, now)
+    if reason is not None:
+        outcomes.change_claimed(
+            claimed, state=DROPPED, next_attempt_at=None, finished=now, held_by=reason
+        )
+    db.session.commit()
+    return reason is not None
+
+
+def _why_unwanted(claimed: Claimed, now: datetime) -> str | None:
+    if claimed.kind == DIGEST:
+        return digests.why_unwanted(claimed)
+    if claimed.kind == INVITATION:
+        return invitation_mails.why_unwanted(claimed, now=now)
+    return deleted.why_unwanted(claimed)
 
 
 def _finish(claimed: Claimed, error: DeliveryError | None, took: timedelta) -> None:
@@ -166,7 +224,7 @@ def tick() -> bool:
     # First the lock: another worker may record a later time while this one waits for it.
     outage.lock_tick()
     now, seen = database_now(), jumps.seen
-    written = outage.tick(now=now, ahead=jumps.ahead)
+    written = outage.tick(now=now, ahead=jumps.ahead, turns=turns.times(now))
     db.session.commit()
     jumps.settle(seen)
     return written
@@ -175,7 +233,8 @@ def tick() -> bool:
 def run_safely(step: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result | None:
     """Run a step and return its result; log any exception and return None."""
     try:
-        result = step(*arguments)
+        with step_span(step.__name__):
+            result = step(*arguments)
     except Exception as error:
         if is_outage(error):
             outages.failed(step.__name__, error)
@@ -184,6 +243,7 @@ def run_safely(step: Callable[[*Arguments], Result], *arguments: *Arguments) -> 
         return None
     else:
         outages.succeeded(step.__name__)
+        turns.ended(step.__name__)
         return result
     finally:
         set_transactions(read_only=False)

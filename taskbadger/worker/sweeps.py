@@ -5,48 +5,35 @@ there may be more to do at once.
 """
 
 import logging
-import random
-import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Literal, TypeVar
 from uuid import UUID
 
 from taskbadger.domain.identity import ProjectRef
 from taskbadger.extensions import db, is_conflict, is_outage, reading, roll_back
 from taskbadger.process import current_process
-from taskbadger.services import throttle
-from taskbadger.services.delivery import outbox
+from taskbadger.services.failures import backfill, kinds
+from taskbadger.services.incidents import following, notices
 from taskbadger.services.monitors import closing, sweep
-from taskbadger.services.stats import runs
-from taskbadger.services.tasks import deadlines, idempotency, retention, write
-from taskbadger.worker import steps
-from taskbadger.worker.left_out import Id, LeftOut
+from taskbadger.services.organizations import audit
+from taskbadger.services.stats import delivery_counts, runs
+from taskbadger.services.tasks import deadlines, write
+from taskbadger.services.windows import ending
+from taskbadger.services.windows.ending import Ended
+from taskbadger.worker import digests, erasing, heartbeat, history, old_tasks, purging, steps
+from taskbadger.worker.groups import TimeLimit, do_groups, do_or_leave_out, split
+from taskbadger.worker.left_out import LeftOut
+from taskbadger.worker.turns import turns
 
 log = logging.getLogger(__name__)
-
-Item = TypeVar("Item")
-Group = TypeVar("Group")
 
 BATCH = 500
 """Tasks per run of a sweep."""
 
 GROUP = 50
 """Tasks per transaction of a sweep; few, because SQLite has one writer at a time."""
-
-SWEEP_SECONDS = 1.0
-"""How long a sweep may take before it lets the other steps run, such as `tick`."""
-
-FOUND_AT_ONCE = 1000
-"""Old tasks that are looked up together: PostgreSQL finds deleted ones again on the way."""
-
-DELETED_AT_ONCE = 125
-"""Tasks that retention deletes in one transaction, with all that belongs to them."""
-
-PAUSE_SECONDS = 0.003
-"""How long a sweep leaves SQLite's lock to others between transactions."""
 
 REST_SECONDS = 0.01
 """How long steps with more to do leave the database to others between their runs."""
@@ -60,8 +47,20 @@ MONITOR_GROUP = 50
 unmarked = {"stale": LeftOut[str](), "overdue": LeftOut[str]()}
 """Tasks that each sweep could not mark."""
 
+NOTICES = 500
+"""Notices per run of `tell_incidents`."""
+
+NOTICE_GROUP = 25
+"""Notices per transaction of `tell_incidents`; few, because SQLite has one writer at a time."""
+
 unclosed = LeftOut[UUID]()
 """Monitors whose slots could not be closed."""
+
+untold = LeftOut[int]()
+"""Notices that could not be told."""
+
+unended: dict[int, Ended] = {}
+"""How far the ends of windows have come, if they take longer than one sweep."""
 
 
 def keep_time() -> bool:
@@ -95,79 +94,43 @@ def _sweep(
     groups = [
         (project, group)
         for project, task_ids in by_project.items()
-        for group in _split(task_ids, GROUP)
+        for group in split(task_ids, GROUP)
     ]
     base_url = current_process().base_url
 
     def mark_group(group: tuple[ProjectRef, Sequence[str]]) -> int:
         project, task_ids = group
         mark_some = partial(mark, project, now=now, base_url=base_url)
-        return _do_or_leave_out(mark_some, task_ids, left_out, "task")
+        return do_or_leave_out(mark_some, task_ids, left_out, "task")
 
-    done, is_complete = _do_groups(mark_group, groups, _TimeLimit())
+    done, is_complete = do_groups(mark_group, groups, TimeLimit())
     return done > 0 and (len(due) == BATCH or not is_complete)
 
 
-class _TimeLimit:
-    """Ends SWEEP_SECONDS from now."""
-
-    def __init__(self) -> None:
-        self._until = time.monotonic() + SWEEP_SECONDS
-
-    def pause(self) -> bool:
-        """Leave SQLite's lock to others, if there is time for more; say whether there is."""
-        if time.monotonic() > self._until:
-            return False
-        if db.engine.dialect.name == "sqlite":
-            time.sleep(PAUSE_SECONDS)
-        return True
-
-
-def _split(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
-    """Return *items* in groups of *size*; the last one may be smaller."""
-    return [items[start : start + size] for start in range(0, len(items), size)]
-
-
-def _do_groups(
-    operation: Callable[[Group], int], groups: Sequence[Group], limit: _TimeLimit
-) -> tuple[int, bool]:
-    """Do *operation* for each group, for the first one at least, as long as there is time.
-
-    Returns the sum of its results, and whether all groups had their turn.
-    """
-    done = 0
-    for number, group in enumerate(groups, start=1):
-        done += operation(group)
-        if number < len(groups) and not limit.pause():
-            return done, False
-    return done, True
-
-
-def _do_or_leave_out(
-    operation: Callable[[Sequence[Id]], int],
-    ids: Sequence[Id],
-    left_out: LeftOut[Id],
-    kind: Literal["task", "monitor"],
-) -> int:
-    """Do *operation* in one transaction; if that fails, for each id in its own.
-
-    So none stops others: one that fails alone is logged, and left out for a while. Returns how
-    many the next sweep will not find: those that were done, or are left out from now on.
-    """
-    try:
-        done = operation(ids)
-        db.session.commit()
-    except Exception as error:
-        roll_back()
-        if is_outage(error) and not is_conflict(error):
-            raise
-        if len(ids) > 1:
-            return sum(_do_or_leave_out(operation, [each], left_out, kind) for each in ids)
-        if is_conflict(error):
-            return 0  # The next sweep comes soon.
-        log.exception("%s could not be updated", kind, extra={kind: str(ids[0])})
-        return int(left_out.add(ids[0]))
-    return done
+def end_windows() -> bool:
+    """Do what is due at the end of maintenance windows."""
+    steps.tick()
+    now = steps.now_after_jumps()
+    with reading():
+        due = ending.list_due(now=now)
+    limit = TimeLimit()
+    for window_id in due:
+        walk = unended.pop(window_id, Ended(None, is_complete=True))
+        while True:
+            walk = ending.end_some(
+                window_id,
+                after=walk.last,
+                is_complete=walk.is_complete,
+                limit=MONITOR_GROUP,
+                now=now,
+            )
+            db.session.commit()
+            if walk.last is None:
+                break
+            if not limit.pause():
+                unended[window_id] = walk
+                return True
+    return False
 
 
 def close_slots() -> bool:
@@ -178,22 +141,22 @@ def close_slots() -> bool:
         if not sweep.is_due(now=now):
             return False
         due = closing.list_due(now=now, limit=MONITORS, without=unclosed.ids())
-    base_url, limit = current_process().base_url, _TimeLimit()
+    base_url, limit = current_process().base_url, TimeLimit()
     more = _close_due_slots(due, now, base_url, limit)
     return _send_deferred_notices(now, base_url, limit) or more
 
 
-def _close_due_slots(due: Sequence[UUID], now: datetime, base_url: str, limit: _TimeLimit) -> bool:
+def _close_due_slots(due: Sequence[UUID], now: datetime, base_url: str, limit: TimeLimit) -> bool:
     close = partial(closing.close, now=now, base_url=base_url)
-    done, is_complete = _do_groups(
-        lambda group: _do_or_leave_out(close, group, unclosed, "monitor"),
-        _split(due, MONITOR_GROUP),
+    done, is_complete = do_groups(
+        lambda group: do_or_leave_out(close, group, unclosed, "monitor"),
+        split(due, MONITOR_GROUP),
         limit,
     )
     return done > 0 and (len(due) == MONITORS or not is_complete)
 
 
-def _send_deferred_notices(now: datetime, base_url: str, limit: _TimeLimit) -> bool:
+def _send_deferred_notices(now: datetime, base_url: str, limit: TimeLimit) -> bool:
     while True:
         sent = sweep.send_deferred_notices(now=now, limit=MONITOR_GROUP, base_url=base_url)
         db.session.commit()
@@ -205,56 +168,118 @@ def _send_deferred_notices(now: datetime, base_url: str, limit: _TimeLimit) -> b
 
 def count_runs() -> bool:
     """Count the runs that ended, for the statistics of each name."""
-    limit = _TimeLimit()
+    steps.tick()
+    limit, max_names = TimeLimit(), current_process().settings.METRICS_NAMES
     while True:
         now = steps.database_now()
         with reading():
             batch = runs.read_batch(now=now)
         if batch is None:
             return False
-        runs.count_batch(batch, now=now)
+        runs.count_batch(batch, now=now, max_names=max_names)
         db.session.commit()
         if not batch.is_full or not limit.pause():
             return batch.is_full
 
 
-def purge() -> bool:
-    """Delete expired rows, a small batch of each kind; say whether there may be more."""
-    now = steps.database_now()
-    throttle.purge(now=now)
-    runs.forget_old(now=now)
-    db.session.commit()
-    found = idempotency.purge(now=now)
-    db.session.commit()
-    found += outbox.purge(now=now)
-    db.session.commit()
-    return found > 0
+def count_deliveries() -> bool:
+    """Count the attempts to deliver, for metrics."""
+    limit = TimeLimit()
+    while True:
+        now = steps.database_now()
+        with reading():
+            batch = delivery_counts.read_batch(now=now)
+        if batch is None:
+            return False
+        delivery_counts.count_batch(batch, now=now)
+        db.session.commit()
+        if not batch.is_full or not limit.pause():
+            return batch.is_full
 
 
-def delete_old_tasks() -> bool:
-    """Delete tasks that their projects keep no longer, in small transactions, project by project.
+def tell_incidents() -> bool:
+    """Close incidents of which nothing fails any more; tell what is due about all of them."""
+    steps.tick()
+    now = steps.now_after_jumps()
+    with reading():
+        # What is not followed yet may still change what is due.
+        followed_until = min(runs.counted_until() or now, now)
+        is_quiet = following.is_quiet(now=followed_until)
+    closed = 0
+    if is_quiet:
+        closed = following.close_quiet(now=followed_until)
+        db.session.commit()
+    with reading():
+        due = notices.list_due(now=now, limit=NOTICES, without=untold.ids())
+    base_url = current_process().base_url
+    tell = partial(notices.tell_due, now=now, followed_until=followed_until, base_url=base_url)
+    told, is_complete = do_groups(
+        lambda group: do_or_leave_out(tell, group, untold, "notice"),
+        split(due, NOTICE_GROUP),
+        TimeLimit(),
+    )
+    return closed > 0 or (told > 0 and (len(due) == NOTICES or not is_complete))
 
-    A project that has more waits until the others have had their turn.
-    """
+
+def end_ignoring() -> bool:
+    """Open kinds of failures that are no longer ignored."""
     now = steps.database_now()
     with reading():
-        left = retention.list_retentions()
-    random.shuffle(left)  # No project is always the last one.
-    limit = _TimeLimit()
-    while left:
-        unfinished = []
-        for project in left:
-            with reading():
-                old = retention.find_old_tasks(project, now=now, limit=FOUND_AT_ONCE)
-            for group in _split(old, DELETED_AT_ONCE):
-                retention.delete_old_tasks(project, group, now=now)
-                db.session.commit()
-                if not limit.pause():
-                    return True
-            if len(old) == FOUND_AT_ONCE:
-                unfinished.append(project)
-        left = unfinished
-    return False
+        if not kinds.is_ignoring_over(now=now):
+            return False
+    found = kinds.end_ignoring(now=now, limit=GROUP)
+    db.session.commit()
+    return found == GROUP
+
+
+def count_old_failures() -> bool:
+    """Find the kinds of tasks that failed before kinds were counted; it ends by itself."""
+    limit = TimeLimit()
+    while True:
+        with reading():
+            part = backfill.find_next(limit=BATCH)
+        if part is None:
+            return False
+        for group in split(part.task_ids, GROUP):
+            _count_group(part, group)
+            part = backfill.advance(part, group[-1])
+            db.session.commit()
+            if part is None or not limit.pause():
+                return True
+        if part.is_last:
+            backfill.finish(part)
+            db.session.commit()
+
+
+def _count_group(part: backfill.Part, task_ids: Sequence[str]) -> None:
+    """Count tasks in one transaction; if that fails, each in its own, without those that fail."""
+    try:
+        backfill.record(part, task_ids)
+        db.session.commit()
+    except Exception as error:
+        roll_back()
+        if is_outage(error) or is_conflict(error):
+            raise
+        if len(task_ids) == 1:
+            log.exception("failure could not be counted", extra={"task": task_ids[0]})
+        else:
+            for task_id in task_ids:
+                _count_group(part, [task_id])
+
+
+def find_kinds_of_audit_entries() -> bool:
+    """Find the kinds of audit entries that servers before kinds wrote, or still write."""
+    limit = TimeLimit()
+    while True:
+        with reading():
+            entry_ids = audit.list_without_kind(limit=BATCH)
+        if not entry_ids:
+            return False
+        for group in split(entry_ids, GROUP):
+            audit.find_kinds(group)
+            db.session.commit()
+            if not limit.pause():
+                return True
 
 
 SWEEPS: tuple[tuple[Callable[[], bool], float], ...] = (
@@ -262,11 +287,26 @@ SWEEPS: tuple[tuple[Callable[[], bool], float], ...] = (
     (mark_stale, 1.0),
     (mark_overdue, 1.0),
     (count_runs, 1.0),
+    (tell_incidents, 1.0),
+    (end_windows, 1.0),
     (close_slots, 1.0),
-    (delete_old_tasks, 60.0),
-    (purge, 60.0),
+    (end_ignoring, 5.0),
+    (count_deliveries, 5.0),
+    (digests.send_digests, 5.0),
+    (erasing.erase_deleted, 5.0),
+    (count_old_failures, 60.0),
+    (find_kinds_of_audit_entries, 60.0),
+    (old_tasks.delete_old_tasks, 60.0),
+    (history.delete_old_history, 600.0),
+    (history.delete_old_slots, 600.0),
+    (purging.purge, 60.0),
+    (purging.purge_slowly, 600.0),
+    (heartbeat.send_heartbeat, 60.0),
 )
 """The steps that run periodically, each with its interval in seconds.
 
 They return whether there may be more to do at once.
 """
+
+for _step, _ in SWEEPS:
+    turns.expect(_step.__name__)
