@@ -9,11 +9,14 @@ from flask.views import MethodView
 from flask_smorest import Api
 
 from taskbadger.blueprints.api import ApiBlueprint, current_project, json_response
-from taskbadger.clock import to_wire
+from taskbadger.clock import to_wire, utcnow
 from taskbadger.domain import scopes
 from taskbadger.schemas.alerts import Alert
 from taskbadger.services.alerts import explain
+from taskbadger.services.alerts.explain import Alert as ShownAlert
 from taskbadger.services.tasks import reads
+
+_FIELDS = frozenset(Alert().fields)
 
 
 def locate(view_args: dict[str, Any]) -> None:
@@ -44,8 +47,17 @@ class TaskAlerts(MethodView):
         """
         project = current_project()
         task = reads.get_wire_task(project, task_id)
-        found = explain.list_alerts(project, task)
-        return json_response(json.dumps([asdict(alert) for alert in found], default=to_wire))
+        found = explain.list_alerts(project, task, now=utcnow())
+        return json_response(json.dumps([_show(alert) for alert in found], default=to_wire))
+
+
+def _show(alert: ShownAlert) -> dict[str, Any]:
+    """Return what the schema describes."""
+    shown = {name: value for name, value in asdict(alert).items() if name in _FIELDS}
+    for firing in shown["fired"]:
+        for delivery in firing["deliveries"]:
+            del delivery["waiting"]
+    return shown
 
 
 def register(app: Flask, api: Api) -> None:

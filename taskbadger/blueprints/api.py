@@ -1,6 +1,7 @@
 """What all API endpoints share: the order of checks, parsing of bodies, the OpenAPI document."""
 
 import json
+import threading
 from collections.abc import Callable
 from functools import lru_cache
 from inspect import getdoc
@@ -48,14 +49,19 @@ class Api(SmorestApi):
     ERROR_SCHEMA = Error
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        self._keyed: set[str] = set()
+        self._registered: list[tuple[Blueprint, str, Any]] = []
+        self._lock = threading.Lock()
         super().__init__(*args, **options)
 
-    def register_blueprint(self, blp: Blueprint, **options: Any) -> None:
-        """Add a blueprint and its operations to the document."""
-        super().register_blueprint(blp, **options)
-        if isinstance(blp, ApiBlueprint):
-            self._keyed.add(blp.name)
+    def register_blueprint(self, blp: Blueprint, *, parameters: Any = None, **options: Any) -> None:
+        """Add a blueprint. Its operations are described when somebody asks for the document.
+
+        Most processes never do, and it is a third of what starting an application costs.
+        """
+        name = options.get("name", blp.name)
+        self._app.extensions["flask-smorest"]["blp_name_to_api"][name] = self
+        self._app.register_blueprint(blp, **options)
+        self._registered.append((blp, name, parameters))
 
     def handle_http_exception(self, error: HTTPException) -> Any:
         """Answer an HTTPException."""
@@ -65,16 +71,21 @@ class Api(SmorestApi):
 
     def document(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
-        if self._document is None:
-            schemas = self.ma_plugin.converter.refs
-            self._document = openapi.polish(
-                self.spec.to_dict(),
-                keyed=self._keyed,
-                docstrings={name: getdoc(key[0]) for key, name in schemas.items()},
-            )
-        return self._document
+        with self._lock:
+            if self._document is None:
+                self._document = self._describe()
+            return self._document
 
     _document: dict[str, Any] | None = None
+
+    def _describe(self) -> dict[str, Any]:
+        for blp, name, parameters in self._registered:
+            blp.register_views_in_doc(self, self._app, self.spec, name=name, parameters=parameters)
+            self.spec.tag({"name": name, "description": blp.description})
+        keyed = {blp.name for blp, _, _ in self._registered if isinstance(blp, ApiBlueprint)}
+        schemas = self.ma_plugin.converter.refs
+        docstrings = {name: getdoc(key[0]) for key, name in schemas.items()}
+        return openapi.polish(self.spec.to_dict(), keyed=keyed, docstrings=docstrings)
 
     def _openapi_json(self) -> Response:
         """Serve the document, for flask-smorest; below a path prefix it names the server."""
@@ -163,7 +174,7 @@ class ApiBlueprint(Blueprint):
         g.access = access = authenticate()
         g.project = _open(access)
         self._check_scope(access)
-        _check_rate(access)
+        check_rate(access)
         if _has_body():
             request.max_content_length = max(request.max_content_length or 0, self.min_body_limit)
             check_body()
@@ -231,9 +242,14 @@ def authenticate() -> Access:
 
 @auth.verify_token
 def _verify(token: str | None) -> Access:
+    return access_of(token or "")
+
+
+def access_of(token: str) -> Access:
+    """Return what a key gives access to, and note its use; raises AuthenticationFailed."""
     now = utcnow()
     cache = current_process().keys
-    access = keys.authenticate(token or "", cache, now=now)
+    access = keys.authenticate(token, cache, now=now)
     if keys.use_is_noted(access, now=now):
         return access
     with writing():
@@ -276,7 +292,8 @@ def _quality(parameters: list[str]) -> float:
     return 1.0
 
 
-def _check_rate(access: Access) -> None:
+def check_rate(access: Access) -> None:
+    """Count a request of a key; raises Throttled if there were too many."""
     limit = current_process().settings.RATE_LIMIT
     if not limit:
         return
@@ -297,14 +314,20 @@ def _has_body() -> bool:
 
 def check_body() -> None:
     """Raise PayloadTooLarge for a body over the limit, UnsupportedMediaType unless it is JSON."""
+    length = check_size()
+    if length and request.mimetype != "application/json":
+        raise UnsupportedMediaType(request.headers.get("Content-Type", ""))
+
+
+def check_size() -> int:
+    """Return the length of the body; raises PayloadTooLarge for one over the limit."""
     limit = request.max_content_length or 0
     length = request.content_length
     if length is None:
         length = _measure(limit) if "Transfer-Encoding" in request.headers else 0
     if length > limit:
         raise errors.too_large()
-    if length and request.mimetype != "application/json":
-        raise UnsupportedMediaType(request.headers.get("Content-Type", ""))
+    return length
 
 
 def _measure(limit: int) -> int:

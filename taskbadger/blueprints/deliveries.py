@@ -29,7 +29,8 @@ _FILTERS = [
     openapi.query(
         "state",
         "string",
-        "Only deliveries in these states, separated by commas: waiting, sending, delivered, dead.",
+        "Only deliveries in these states, separated by commas: waiting, sending, delivered, dead, "
+        "dismissed, dropped.",
     ),
     openapi.query("channel", "string", "Only deliveries to this channel: webhook:ops or email."),
     openapi.query("task", "string", "Only deliveries about this task."),

@@ -1,6 +1,6 @@
 """The one shape of an error below ``/api/``: ``{"type", "errors": [{"code", "detail", "attr"}]}``.
 
-docs/contract.md#errors has the table. No view formats an error itself.
+``/metrics`` has it, too. docs/contract.md#errors has the table. No view formats an error itself.
 """
 
 import json
@@ -22,12 +22,13 @@ from taskbadger.blueprints.problems import allow_header, problem_page
 from taskbadger.errors import (
     FieldError,
     MalformedRequest,
+    NotFound,
     PayloadTooLarge,
     ServiceUnavailable,
     TaskBadgerError,
     ValidationFailed,
 )
-from taskbadger.extensions import describe, is_outage, roll_back
+from taskbadger.extensions import describe, is_outage, lacks_reference, roll_back
 from taskbadger.process import current_process
 from taskbadger.refusals import DETAILS, status_of
 
@@ -39,7 +40,7 @@ _CODES = {404: ("not_found", "Not found."), 400: ("parse_error", "Malformed requ
 
 def is_api_request() -> bool:
     """Say whether this request is answered with the standard error JSON."""
-    return request.path.startswith("/api/") or request.path == "/api"
+    return request.path.startswith("/api/") or request.path in ("/api", "/metrics")
 
 
 def error_response(
@@ -133,9 +134,15 @@ def _on_malformed_body(error: ParseException) -> Response:
 
 
 def _on_database_error(error: Exception) -> Any:
-    """Answer 503 when the database is away, locked or full; anything else is a fault of ours."""
+    """Answer 503 when the database is away, locked or full, and 404 for what was just deleted.
+
+    Anything else is a fault of ours.
+    """
     # The error page queries the database for the user.
     roll_back()
+    if lacks_reference(error):
+        log.warning("something was deleted meanwhile", extra={"error": describe(error)})
+        return _on_error(NotFound())
     if not is_outage(error):
         raise error
     reason, logged = describe(error), current_process().logged_outages

@@ -122,7 +122,7 @@ class GlobalActionDetail(MethodView):
     def delete(self, id: str) -> Response:
         """Delete Global Action
 
-        Delete a global action; messages that it has queued are still delivered
+        Delete a global action; its messages that are held back are dropped
         """
         global_action = find_global_action(id)
         global_actions.delete_global_action(

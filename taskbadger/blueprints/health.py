@@ -2,16 +2,15 @@
 
 import os
 
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from flask import Blueprint, Flask, Response, jsonify
+from flask import Blueprint, Flask, Response, jsonify, request
 from flask_smorest import Api
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from taskbadger.errors import ServiceUnavailable
-from taskbadger.extensions import MIGRATIONS, db, roll_back
-from taskbadger.process import current_process, process_of
+from taskbadger.clock import utcnow
+from taskbadger.errors import NewerSchema, ServiceUnavailable
+from taskbadger.extensions import db, own_schema, roll_back, schema_of
+from taskbadger.services import outage
 
 blp = Blueprint("health", __name__)
 _IS_READ_ONLY = text(
@@ -27,21 +26,30 @@ def healthz() -> Response:
 
 @blp.get("/readyz")
 def readyz() -> Response:
-    """Answer 200 when the database takes writes and all migrations are applied, else 503."""
+    """Answer 200 when the database takes writes and all migrations are applied, else 503.
+
+    It also says whether a background worker runs, ``ok`` or ``stale``; with ``?worker=1``, stale
+    is a 503, too.
+    """
     try:
-        current = MigrationContext.configure(db.session.connection()).get_current_revision()
+        version = schema_of(db.session.connection())
         is_read_only = _is_read_only()
+        is_silent = version == own_schema() and outage.read_silence(now=utcnow()).is_on
+    except NewerSchema:
+        return _not_ready("the database is of a newer version")
     except SQLAlchemyError:
         roll_back()
         return _not_ready("the database cannot be reached")
-    if current != current_process().migration_head:
+    if version != own_schema():
         return _not_ready("migrations are not applied")
     if is_read_only:
         # A connection may keep what its server was when it began.
         db.session.rollback()
         db.engine.dispose()
         return _not_ready("the database is read-only")
-    return jsonify(status="ready")
+    if is_silent and request.args.get("worker") == "1":
+        return _not_ready("no background worker runs")
+    return jsonify(status="ready", worker="stale" if is_silent else "ok")
 
 
 def _is_read_only() -> bool:
@@ -59,5 +67,5 @@ def _not_ready(reason: str) -> Response:
 
 def register(app: Flask, api: Api) -> None:
     """Add the two checks."""
-    process_of(app).migration_head = ScriptDirectory(MIGRATIONS).get_current_head()
+    own_schema()  # Reads the files while the application starts.
     app.register_blueprint(blp)

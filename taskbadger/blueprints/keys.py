@@ -1,5 +1,6 @@
 """The endpoints of API keys."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -8,11 +9,13 @@ from flask.views import MethodView
 from flask_smorest import Api
 
 from taskbadger.blueprints import openapi
-from taskbadger.blueprints.api import ApiBlueprint, current_access, current_actor
+from taskbadger.blueprints.api import ApiBlueprint, base_url, current_access, current_actor
 from taskbadger.blueprints.listing import answer, answer_page
 from taskbadger.clock import utcnow
 from taskbadger.domain import scopes
 from taskbadger.domain.identity import Access
+from taskbadger.domain.keys import parse_token, public_key
+from taskbadger.domain.pings import ping_url
 from taskbadger.errors import NotFound, ValidationFailed
 from taskbadger.extensions import db
 from taskbadger.models import ApiKey, Organization, Project
@@ -81,11 +84,26 @@ class KeyList(MethodView):
             actor=current_actor(),
             now=now,
         )
-        shown = {**_show(key), "key": secret}
+        shown = {**_show(key), "key": secret, **addresses(project, secret, data["scopes"])}
         db.session.commit()
         response = answer(shown, 201)
         response.headers["Cache-Control"] = "no-store"
         return response
+
+
+def addresses(
+    project: Project | None, shown: str, key_scopes: Collection[str]
+) -> dict[str, str | None]:
+    """Return the addresses for pings of a new key, which users see as *shown*."""
+    token = parse_token(shown)
+    if token is None or project is None or scopes.PING not in key_scopes:
+        return {"ping_url": None, "dsn": None}
+    base = base_url()
+    scheme, _, rest = base.partition("://")
+    return {
+        "ping_url": ping_url(base, token.secret),
+        "dsn": f"{scheme}://{public_key(token.secret)}@{rest}/{project.id}",
+    }
 
 
 def _check_expires(data: dict[str, Any], now: datetime) -> None:

@@ -12,6 +12,8 @@ from flask_smorest import Api
 from taskbadger.blueprints import openapi
 from taskbadger.blueprints.api import (
     ApiBlueprint,
+    base_url,
+    current_access,
     current_actor,
     current_project,
     json_response,
@@ -20,6 +22,7 @@ from taskbadger.blueprints.tasks import page_response, read_paging
 from taskbadger.clock import utcnow
 from taskbadger.domain import scopes
 from taskbadger.domain.monitors import health, status_at
+from taskbadger.domain.pings import ping_url
 from taskbadger.errors import NotFound, ValidationFailed
 from taskbadger.extensions import db
 from taskbadger.models import Monitor as MonitorRow
@@ -230,7 +233,14 @@ def _show(monitor: MonitorRow, now: datetime, *, is_failing: bool) -> dict[str, 
         project=project.slug,
         status=status,
         health=health(status, seen=monitor.seen, failing=is_failing),
+        ping_url=_ping_url(monitor),
     )
+
+
+def _ping_url(monitor: MonitorRow) -> str | None:
+    if monitor.ping_id is None or not current_access().scopes & {scopes.PING, scopes.ADMIN}:
+        return None
+    return ping_url(base_url(), monitor.ping_id)
 
 
 def _json(value: Any, status: int = 200) -> Response:

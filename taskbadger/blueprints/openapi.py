@@ -79,11 +79,21 @@ TASK_FILTERS = [
     query("queue", "string", f"Only tasks from this queue. {_ESCAPED}"),
     query("external_id", "string", f"Only tasks with this external ID. {_ESCAPED}"),
     query("monitor", "string", f"Only tasks of this monitor. {_SEVERAL}"),
+    query("incident", "string", f"Only tasks that failed in this incident. {_SEVERAL}"),
+    query("failure", "string", f"Only tasks whose last failure is of this kind. {_SEVERAL}"),
     query(
         "tag",
         "string",
         r"Only tasks with this tag (name:value). Repeat it to require all. "
         r"A colon in the name is written \:, and a backslash \\.",
+    ),
+    query(
+        "data",
+        "string",
+        "Only tasks with this value in their data (key:value, or key.key:value for one level "
+        "below). Repeat it to require up to 3. Data of more than 16,384 characters is not "
+        "searched. A page looks at up to 20,000 tasks: it may have fewer "
+        "results than there is room for, and still a next page.",
     ),
     query("search", "string", "Only tasks whose name contains this text, ignoring case."),
     query("created_after", "string", "Only tasks created at this time or later."),

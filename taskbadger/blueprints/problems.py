@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from flask import Response, g, make_response, render_template, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from taskbadger.logs import request_id
+
 TITLES = {
     400: "Invalid request",
     403: "You don’t have access to this page",
@@ -31,7 +33,13 @@ def problem_page(
     # The frame of a page needs the database, which may be the cause of the error.
     g.bare = status >= 500
     response = make_response(
-        render_template("dashboard/problem.html", status=status, title=title, detail=detail),
+        render_template(
+            "dashboard/problem.html",
+            status=status,
+            title=title,
+            detail=detail,
+            request_id=request_id() if status >= 500 else None,
+        ),
         status,
     )
     response.headers["Cache-Control"] = "no-store"

@@ -16,6 +16,7 @@ from taskbadger.errors import PermissionDenied
 from taskbadger.extensions import db
 from taskbadger.models import Organization
 from taskbadger.models import Project as ProjectRow
+from taskbadger.process import current_process
 from taskbadger.schemas.accounts import (
     PaginatedProjectList,
     PatchedProjectRequest,
@@ -23,6 +24,7 @@ from taskbadger.schemas.accounts import (
     ProjectRequest,
     show_project,
 )
+from taskbadger.services.incidents import quiet
 from taskbadger.services.organizations import projects
 from taskbadger.services.organizations.projects import NewProject
 from taskbadger.services.pagination import Cursor, Page
@@ -86,9 +88,9 @@ class ProjectList(MethodView):
         if access.project is not None:
             raise PermissionDenied()
         organization = db.session.get_one(Organization, access.organization_id)
-        wanted = NewProject(data["name"], data["slug"])
+        wanted = NewProject(data["name"], data["slug"], _default_retention(data))
         project = projects.create_project(organization, wanted, actor=current_actor(), now=now)
-        projects.change_project(project, data, actor=current_actor(), now=now)
+        quiet.change_project(project, data, actor=current_actor(), now=now)
         return _done(project, 201)
 
 
@@ -111,11 +113,16 @@ class ProjectDetail(MethodView):
     def patch(self, data: dict[str, Any], slug: str) -> Response:
         """Update Project (partial)
 
-        Change the name, public pages or retention of a project
+        Change the name, public pages, retention or end of incidents of a project
         """
         project = opened_project(slug)
-        projects.change_project(project, data, actor=current_actor(), now=utcnow())
+        quiet.change_project(project, data, actor=current_actor(), now=utcnow())
         return _done(project, 200)
+
+
+def _default_retention(data: dict[str, Any]) -> int | None:
+    """Return how long a new project keeps tasks that does not say so; None for ever."""
+    return None if "retention_days" in data else current_process().settings.default_retention
 
 
 def _show(project: ProjectRow) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from werkzeug.exceptions import HTTPException
 from taskbadger.blueprints.errors import is_api_request
 from taskbadger.blueprints.live import is_live_request
 from taskbadger.blueprints.problems import page_for, problem_page
-from taskbadger.process import current_process
+from taskbadger.process import current_process, process_of
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -29,6 +29,10 @@ _CHECKED_METHODS = ("POST", "PUT", "PATCH", "DELETE")
 _NO_SESSION = NullSession()
 _LIVE = ("/a/", "/public/")
 """Path prefixes of pages that poll."""
+_WITHOUT_FORMS = ("pings",)
+"""Blueprints that programs use, without a browser's cookies."""
+_ONE_CLICK = "digest_links.unsubscribe"
+"""What mail programs send without having opened the page (RFC 8058); the link is the proof."""
 
 csrf = CSRFProtect()
 
@@ -62,11 +66,15 @@ def cookie_path() -> str:
 def _check_token() -> None:
     if request.endpoint is None or is_api_request() or request.method not in _CHECKED_METHODS:
         return
+    if request.blueprint in _WITHOUT_FORMS:
+        return
+    if request.endpoint == _ONE_CLICK and request.form.get("List-Unsubscribe") == "One-Click":
+        return
     csrf.protect()
 
 
 def _on_csrf_error(error: CSRFError) -> Response:
-    detail = "The form has expired. Go back, reload the page and try again."
+    detail = "The form has expired. Go back, check what you typed and send it again."
     return problem_page(400, detail)
 
 
@@ -87,6 +95,8 @@ def register(app: Flask, api: Api) -> None:
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         WTF_CSRF_CHECK_DEFAULT=False,
+        # itsdangerous signs with the last, and accepts all.
+        WTF_CSRF_SECRET_KEY=process_of(app).settings.secret_keys,
         # A page may stay open for weeks; the token is valid as long as the browser's session.
         WTF_CSRF_TIME_LIMIT=None,
     )

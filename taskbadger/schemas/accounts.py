@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from marshmallow import fields
+from marshmallow import ValidationError, fields, validates_schema
 
 from taskbadger.clock import to_wire
+from taskbadger.domain.incidents import MAX_QUIET_AFTER, MIN_QUIET_AFTER
+from taskbadger.domain.retention import MAX_RETENTION_DAYS
 from taskbadger.domain.roles import ROLES
 from taskbadger.models.account import DEFAULT_SCOPES, SCOPES
 from taskbadger.schemas.fields import (
@@ -19,26 +21,49 @@ from taskbadger.schemas.fields import (
 )
 from taskbadger.schemas.pagination import RESULTS, PageOfList
 
-MAX_RETENTION_DAYS = 3650
-
 SLUG = {"description": "Used in URLs and API keys. It cannot be changed."}
-PUBLIC_PAGES = {"description": "Whether anyone with the link can see the public page of a task."}
+PUBLIC_PAGES = {
+    "description": "Whether anyone with the link can see the public page of a task, a name or a "
+    "monitor."
+}
 PUBLIC_DATA = {"description": "Whether public pages show the data of a task."}
 PUBLIC_TAGS = {"description": "Whether public pages show the tags of a task."}
 RETENTION = {
-    "description": "Days after which finished tasks are deleted; null to keep them forever."
+    "description": "Days after which tasks are deleted, from their end, or from the last change of"
+    " those that have not ended; null to keep them forever."
+}
+SUCCESS_RETENTION = {"description": "The same for successes; null for retention_days."}
+FAILURE_RETENTION = {
+    "description": "The same for tasks that ended in error; null for retention_days."
+}
+UNFINISHED_RETENTION = {
+    "description": "The same for tasks that have not ended; null for retention_days."
+}
+QUIET = {
+    "description": "Seconds after which an incident of a name closes if nothing else has failed:"
+    " 300 to 2592000."
 }
 KEY_PROJECT = {
     "description": "Slug of the project that the key is limited to; null for all projects."
 }
 KEY_SCOPES = {
-    "description": "ingest: change tasks and actions; read: read all; admin: both, plus management."
+    "description": "ingest: change tasks and actions; read: read all; ping: ping the monitors of "
+    "one project; admin: all, plus management."
 }
+
+UNKNOWN = Message("invalid", "Unknown field.")
 
 
 def show_moment(moment: Any) -> str | None:
     """Return a time as the API shows it; None for None."""
     return None if moment is None else to_wire(moment)
+
+
+class Days(WholeNumber):
+    """For how long tasks are kept; None for ever, or as long as the others."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(min_value=1, max_value=MAX_RETENTION_DAYS, allow_none=True, **kwargs)
 
 
 class PatchedProjectRequest(RequestSchema):
@@ -48,9 +73,19 @@ class PatchedProjectRequest(RequestSchema):
     public_pages = Flag(metadata=PUBLIC_PAGES)
     public_data = Flag(metadata=PUBLIC_DATA)
     public_tags = Flag(metadata=PUBLIC_TAGS)
-    retention_days = WholeNumber(
-        min_value=1, max_value=MAX_RETENTION_DAYS, allow_none=True, metadata=RETENTION
-    )
+    retention_days = Days(metadata=RETENTION)
+    retention_days_success = Days(metadata=SUCCESS_RETENTION)
+    retention_days_failure = Days(metadata=FAILURE_RETENTION)
+    retention_days_unfinished = Days(metadata=UNFINISHED_RETENTION)
+    quiet_after = WholeNumber(min_value=MIN_QUIET_AFTER, max_value=MAX_QUIET_AFTER, metadata=QUIET)
+
+    @validates_schema(pass_original=True)
+    def check_names(self, _data: Any, original: Any, **_: Any) -> None:
+        """Refuse unknown kinds of retention: to ignore one would keep, or delete, too much."""
+        unknown = [name for name in original if name not in self.fields]
+        wrong = {name: [UNKNOWN] for name in unknown if name.startswith("retention")}
+        if wrong:
+            raise ValidationError(wrong)
 
 
 class ProjectRequest(PatchedProjectRequest):
@@ -74,6 +109,16 @@ class Project(RequestSchema):
     public_data = Flag(required=True, metadata=PUBLIC_DATA)
     public_tags = Flag(required=True, metadata=PUBLIC_TAGS)
     retention_days = fields.Integer(required=True, allow_none=True, metadata=RETENTION)
+    retention_days_success = fields.Integer(
+        required=True, allow_none=True, metadata=SUCCESS_RETENTION
+    )
+    retention_days_failure = fields.Integer(
+        required=True, allow_none=True, metadata=FAILURE_RETENTION
+    )
+    retention_days_unfinished = fields.Integer(
+        required=True, allow_none=True, metadata=UNFINISHED_RETENTION
+    )
+    quiet_after = fields.Integer(required=True, metadata=QUIET)
     created = Moment(required=True, metadata={"description": "When the project was created."})
 
 
@@ -87,6 +132,10 @@ def show_project(project: Any, *, organization: str) -> dict[str, Any]:
         "public_data": project.public_data,
         "public_tags": project.public_tags,
         "retention_days": project.retention_days,
+        "retention_days_success": project.retention_days_success,
+        "retention_days_failure": project.retention_days_failure,
+        "retention_days_unfinished": project.retention_days_unfinished,
+        "quiet_after": project.quiet_after,
         "created": to_wire(project.created),
     }
 
@@ -160,6 +209,19 @@ class NewKey(Key):
 
     key = fields.String(
         required=True, metadata={"description": "The secret. It is shown only once."}
+    )
+    ping_url = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "Only with the scope ping: what the addresses of pings begin with; the "
+            "slug of a monitor follows."
+        },
+    )
+    dsn = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Only with the scope ping: the DSN for clients of Sentry."},
     )
 
 

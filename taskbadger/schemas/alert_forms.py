@@ -7,36 +7,70 @@ from typing import Any
 
 from marshmallow import Schema, fields, missing, pre_load, validate
 
+from taskbadger.domain.rates import MAX_WITHIN
+from taskbadger.models.action import EVERY, INCIDENT
 from taskbadger.schemas.channels import ChannelSlug
+from taskbadger.schemas.durations import TypedDuration
 from taskbadger.schemas.fields import RequestSchema, Text
-from taskbadger.schemas.global_actions import DryRunRequest, PatchedGlobalActionRequest
-from taskbadger.schemas.monitor_forms import seconds
+from taskbadger.schemas.global_actions import (
+    MAX_QUIET_SECONDS,
+    MAX_WAIT_SECONDS,
+    DryRunRequest,
+    PatchedGlobalActionRequest,
+)
+from taskbadger.schemas.monitor_forms import reminder_field
+from taskbadger.schemas.name_patterns import NamePatternForm, read_pattern
+from taskbadger.schemas.trigger_forms import read_trigger
 
 
-class GlobalActionForm(PatchedGlobalActionRequest):
-    """A global action as submitted; its channels are read separately."""
+class GlobalActionForm(NamePatternForm, PatchedGlobalActionRequest):
+    """A global action as submitted; its channels and its escalation are read separately.
+
+    Fields that the mode does not have are ignored.
+    """
+
+    quiet_period = TypedDuration(max_value=MAX_QUIET_SECONDS)
+    remind_after = reminder_field()
+    wait_for_retry = TypedDuration(max_value=MAX_WAIT_SECONDS)
+    within = TypedDuration(min_value=1, max_value=MAX_WITHIN, allow_none=True)
 
     @pre_load
     def shape(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
         """Return the API's request for the submitted fields."""
+        is_incident = data.get("mode") == INCIDENT
         return {
             "name": data.get("name", ""),
-            "trigger": data.get("trigger", ""),
+            "trigger": read_trigger(data),
             "project": data.get("project") or None,
-            "name_pattern": data.get("name_pattern", ""),
-            "quiet_period": seconds(data.get("quiet_period") or "0", data.get("quiet_unit", "")),
+            **read_pattern(data),
+            "quiet_period": data.get("quiet_period", "").strip() or "0",
+            "remind_after": (is_incident and data.get("remind_after", "").strip()) or "0",
             "enabled": "enabled" in data,
+            **_limits(data),
         }
 
 
-class DryRunForm(DryRunRequest):
+def _limits(data: dict[str, Any]) -> dict[str, Any]:
+    """Return what decides, beside the trigger, whether a message is sent."""
+    return {
+        "mode": data.get("mode", EVERY),
+        "wait_for_retry": data.get("wait_for_retry", "").strip() or "0",
+        "at_least": data.get("at_least", "").strip() or None,
+        "within": data.get("within", "").strip() or None,
+    }
+
+
+class DryRunForm(NamePatternForm, DryRunRequest):
     """A draft of a global action as submitted."""
+
+    wait_for_retry = TypedDuration(max_value=MAX_WAIT_SECONDS)
+    within = TypedDuration(min_value=1, max_value=MAX_WITHIN, allow_none=True)
 
     @pre_load
     def shape(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
         """Return the API's request for the submitted fields."""
-        kept = {name: data[name] for name in ("trigger", "name_pattern") if name in data}
-        return kept | {"project": data.get("project") or None}
+        shaped = {"trigger": read_trigger(data), "project": data.get("project") or None}
+        return shaped | read_pattern(data) | _limits(data)
 
 
 class ChannelForm(RequestSchema):
@@ -46,9 +80,14 @@ class ChannelForm(RequestSchema):
 
 
 class NewChannelForm(ChannelForm):
-    """The name of a new channel, and the slug by which actions refer to it."""
+    """The name of a new channel, and the slug by which actions refer to it; it may be empty."""
 
-    slug = ChannelSlug(required=True)
+    slug = ChannelSlug(load_default="")
+
+    @pre_load
+    def leave_out_empty(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """Take an empty slug for none."""
+        return {name: text for name, text in data.items() if name != "slug" or text.strip()}
 
 
 @dataclass(frozen=True, slots=True)

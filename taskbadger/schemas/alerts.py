@@ -2,6 +2,7 @@
 
 from marshmallow import fields
 
+from taskbadger.models.action import MODES
 from taskbadger.models.delivery import STATES
 from taskbadger.schemas.actions import INTEGRATION
 from taskbadger.schemas.fields import Choice, Moment, RequestSchema
@@ -20,7 +21,17 @@ class AlertDelivery(RequestSchema):
     state = Choice(
         STATES,
         required=True,
-        metadata={"description": "waiting, sending, delivered, dead (given up) or dismissed."},
+        metadata={
+            "description": "waiting, sending, delivered, dead (given up), dismissed or dropped."
+        },
+    )
+    held_by = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "What holds it back or did, such as a maintenance window, or why it "
+            "was dropped; null if nothing did."
+        },
     )
     attempts = fields.Integer(required=True, metadata={"description": "Number of attempts so far."})
     error = fields.String(
@@ -68,6 +79,15 @@ class Alert(RequestSchema):
         required=True,
         allow_none=True,
         metadata={"description": "Name of the global action; null for an action."},
+    )
+    mode = Choice(
+        MODES,
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "Whether the global action tells of every firing or of incidents; null "
+            "for an action."
+        },
     )
     trigger = fields.String(required=True, metadata={"description": "The trigger, as written."})
     integrations = fields.List(

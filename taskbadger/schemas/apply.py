@@ -2,11 +2,13 @@
 
 from marshmallow import RAISE
 
+from taskbadger.schemas.accounts import PatchedProjectRequest
 from taskbadger.schemas.actions import IntegrationField
 from taskbadger.schemas.channels import ChannelSettings, ChannelSlug, PatchedChannelRequest
 from taskbadger.schemas.fields import Text, invalid
 from taskbadger.schemas.global_actions import GlobalActionRequest
 from taskbadger.schemas.monitors import MonitorRequest
+from taskbadger.schemas.windows import WindowRequest
 
 
 class ChannelName(IntegrationField):
@@ -28,6 +30,12 @@ class ChannelEntry(PatchedChannelRequest):
     config = ChannelSettings(required=True)
 
 
+class ProjectEntry(PatchedProjectRequest):
+    """The settings of a project that exists."""
+
+    slug = Text(required=True, max_length=50, min_length=1)
+
+
 class GlobalActionEntry(GlobalActionRequest):
     """A global action."""
 
@@ -38,9 +46,17 @@ class MonitorEntry(MonitorRequest):
     project = Text(required=True, max_length=50, min_length=1)
 
 
+class WindowEntry(WindowRequest):
+    """A maintenance window. Its monitor is named like ``web/Nightly import``."""
+
+    monitor = Text(max_length=306, allow_none=True)
+
+
 SECTIONS = {
+    "projects": ProjectEntry(unknown=RAISE),
     "channels": ChannelEntry(unknown=RAISE),
     "global_actions": GlobalActionEntry(unknown=RAISE),
     "monitors": MonitorEntry(unknown=RAISE),
+    "windows": WindowEntry(unknown=RAISE),
 }
 """The lists that a file may have besides ``organization``, and the schema of their entries."""

@@ -23,6 +23,7 @@ CONFIG = {
 ENABLED = {
     "description": "Whether the channel sends messages. It is turned off after failing for 5 days."
 }
+MAX_SLUG = 29
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,27}[a-z0-9])?", re.ASCII)
 
 
@@ -30,7 +31,7 @@ class ChannelSlug(Text):
     """The slug of a channel: the second part of an integration."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(max_length=29, min_length=1, **kwargs)
+        super().__init__(max_length=MAX_SLUG, min_length=1, **kwargs)
 
     def check(self, text: str) -> str:
         text = super().check(text)

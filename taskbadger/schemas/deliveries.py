@@ -31,7 +31,18 @@ class Delivery(RequestSchema):
     state = Choice(
         STATES,
         required=True,
-        metadata={"description": "waiting, sending, delivered, dead (given up) or dismissed."},
+        metadata={
+            "description": "waiting, sending, delivered, dead (given up), dismissed, or dropped "
+            "(not sent, because there was no reason to any more)."
+        },
+    )
+    held_by = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "What held it back, such as a maintenance window, or why it was "
+            "dropped; null if nothing did."
+        },
     )
     tries = fields.Integer(
         required=True, metadata={"description": "Attempts since it was queued or last replayed."}
@@ -66,7 +77,7 @@ class Delivery(RequestSchema):
     finished = Moment(
         required=True,
         allow_none=True,
-        metadata={"description": "When it was delivered or given up; null before."},
+        metadata={"description": "When it was delivered, dropped or given up; null before."},
     )
 
 
@@ -109,7 +120,9 @@ class DeliveryDetail(Delivery):
     )
     held_back = fields.Integer(
         required=True,
-        metadata={"description": "Firings that a quiet period held back before this one."},
+        metadata={
+            "description": "Firings that a quiet period or a window held back before this one."
+        },
     )
     attempts = fields.List(
         fields.Nested(DeliveryAttempt),
@@ -146,6 +159,7 @@ def show_delivery(delivery: Any, firing: Any) -> dict[str, Any]:
         "integration": delivery.integration,
         "config": json.loads(delivery.config),
         "state": delivery.state,
+        "held_by": delivery.held_by,
         "tries": delivery.attempts,
         "next_attempt_at": show_moment(delivery.next_attempt_at),
         "error_class": delivery.error_class,

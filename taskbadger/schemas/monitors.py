@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from marshmallow import EXCLUDE, fields
 
 from taskbadger.clock import to_wire
-from taskbadger.domain.monitors import ANCHORS, HEALTH, STATUSES, TYPES
+from taskbadger.domain.monitors import ANCHORS, HEALTH, MAX_SLUG, STATUSES, TYPES, is_monitor_slug
 from taskbadger.domain.schedule import MAX_INTERVAL
 from taskbadger.domain.slots import SlotState
 from taskbadger.models import Incident as IncidentRow
@@ -23,6 +23,14 @@ from taskbadger.schemas.fields import (
     RequestSchema,
     Text,
     WholeNumber,
+    invalid,
+)
+from taskbadger.schemas.global_actions import (
+    ESCALATION,
+    MAX_REMIND_SECONDS,
+    REMIND,
+    Escalation,
+    EscalationStep,
 )
 from taskbadger.schemas.pagination import RESULTS, PageOfList
 
@@ -30,6 +38,16 @@ MAX_TARGETS = 10
 MAX_THRESHOLD = 720
 
 NAME = {"description": "Name of the monitor"}
+SLUG = {
+    "description": "What pings and files call the monitor: a-z, 0-9, - and _. Unique in the "
+    "project; made from the name by default.",
+    "example": "nightly-import",
+}
+TASK_NAME = {
+    "description": "Tasks of this name are runs of the monitor; null for those that name the "
+    "monitor in a header. Only one monitor of a project may have it.",
+    "example": "nightly import",
+}
 TYPE = {
     "description": "cron: runs at the times of a schedule; interval: runs some seconds after each "
     "other."
@@ -67,6 +85,19 @@ class MonitorAction(Target):
     """A channel that is notified when the monitor fails and when it recovers."""
 
 
+class MonitorSlug(Text):
+    """The slug of a monitor."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=MAX_SLUG, min_length=1, **kwargs)
+
+    def check(self, text: str) -> str:
+        text = super().check(text)
+        if not is_monitor_slug(text):
+            raise invalid("Use a-z, 0-9, - and _.")
+        return text
+
+
 class MonitorTargets(fields.List[Any]):
     """The channels that are notified."""
 
@@ -91,6 +122,8 @@ class PatchedMonitorRequest(RequestSchema):
     """Some fields of a monitor."""
 
     name = Text(max_length=255, min_length=1, metadata=NAME)
+    slug = MonitorSlug(metadata=SLUG)
+    task_name = Text(max_length=255, min_length=1, allow_none=True, metadata=TASK_NAME)
     type = Choice(
         TYPES,
         metadata=TYPE,
@@ -113,6 +146,8 @@ class PatchedMonitorRequest(RequestSchema):
     status = Choice(STATUSES, metadata=STATUS)
     muted_until = Moment(allow_none=True, metadata=MUTED_UNTIL)
     action = MonitorTargets(metadata=ACTION)
+    remind_after = WholeNumber(max_value=MAX_REMIND_SECONDS, metadata=REMIND)
+    escalation = Escalation(metadata=ESCALATION)
 
 
 class MonitorRequest(PatchedMonitorRequest):
@@ -135,6 +170,16 @@ class Monitor(RequestSchema):
     )
     project = fields.String(required=True, metadata={"description": "Slug of the project"})
     name = fields.String(required=True, metadata=NAME)
+    slug = fields.String(required=True, allow_none=True, metadata=SLUG)
+    ping_url = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "Where jobs ping the monitor: a secret, so only keys with the scope "
+            "ping or admin see it."
+        },
+    )
+    task_name = fields.String(required=True, allow_none=True, metadata=TASK_NAME)
     type = Choice(
         TYPES,
         required=True,
@@ -152,6 +197,8 @@ class Monitor(RequestSchema):
     status = Choice(STATUSES, required=True, metadata=STATUS)
     muted_until = Moment(required=True, allow_none=True, metadata=MUTED_UNTIL)
     action = fields.List(fields.Nested(MonitorAction), required=True, metadata=ACTION)
+    remind_after = fields.Integer(required=True, metadata=REMIND)
+    escalation = fields.List(fields.Nested(EscalationStep), required=True, metadata=ESCALATION)
     health = Choice(
         HEALTH,
         required=True,
@@ -250,7 +297,13 @@ class PaginatedMonitorIncidentList(PageOfList):
 
 
 def show_monitor(
-    monitor: MonitorRow, *, organization: str, project: str, status: str, health: str
+    monitor: MonitorRow,
+    *,
+    organization: str,
+    project: str,
+    status: str,
+    health: str,
+    ping_url: str | None,
 ) -> dict[str, Any]:
     """Return what *Monitor* describes."""
     muted = status == "muted"
@@ -259,6 +312,9 @@ def show_monitor(
         "organization": organization,
         "project": project,
         "name": monitor.name,
+        "slug": monitor.slug,
+        "ping_url": ping_url,
+        "task_name": monitor.task_name,
         "type": monitor.type,
         "schedule": monitor.schedule,
         "interval": monitor.interval,
@@ -272,6 +328,8 @@ def show_monitor(
         "status": status,
         "muted_until": _moment(monitor.muted_until) if muted else None,
         "action": json.loads(monitor.targets),
+        "remind_after": monitor.remind_after,
+        "escalation": json.loads(monitor.escalation),
         "health": health,
         "expected_at": _moment(monitor.expected_at),
         "created": to_wire(monitor.created),

@@ -2,6 +2,7 @@
 
 import re
 
+from taskbadger.domain.digests import FREQUENCIES
 from taskbadger.domain.roles import ROLES
 from taskbadger.schemas.fields import Choice, RequestSchema, Text, WholeNumber, invalid
 
@@ -60,10 +61,28 @@ class PasswordForm(RequestSchema):
     password = password_field()
 
 
+class DigestForm(RequestSchema):
+    """How often to send digests."""
+
+    digest = Choice(FREQUENCIES, required=True)
+
+
+class TimezoneForm(RequestSchema):
+    """Where a person is."""
+
+    timezone = Text(max_length=64, required=True)
+
+
 class NameForm(RequestSchema):
     """A new name."""
 
     name = Text(max_length=255, required=True)
+
+
+class ConfirmForm(RequestSchema):
+    """What somebody typed to confirm that something is to be deleted."""
+
+    confirm = Text(max_length=255, required=True)
 
 
 class RoleForm(RequestSchema):

@@ -17,6 +17,7 @@ from typing import Any
 from flask import Blueprint, Response, current_app, g, request
 from werkzeug.wrappers import Response as AnyResponse
 
+from taskbadger.blueprints.dashboard import drafts
 from taskbadger.blueprints.dashboard.formats import duration
 from taskbadger.blueprints.dashboard.redirects import to_sign_in
 from taskbadger.blueprints.dashboard.visit import find_visit
@@ -50,16 +51,29 @@ class Pages(Blueprint):
         self.url_value_preprocessor(_take_slug)
         self.app_url_defaults(_give_slug)
         self.before_request(self._admit)
+        self.drafts: set[str] = set()
+        """The endpoints whose forms are kept when the session has ended."""
         self.after_request(_keep_private)
+        self.after_request(_finish)
         self.register_error_handler(TaskBadgerError, _on_error)
 
     def page(
-        self, rule: str, *, role: str, methods: tuple[str, ...] | list[str] = ("GET",)
+        self,
+        rule: str,
+        *,
+        role: str,
+        methods: tuple[str, ...] | list[str] = ("GET",),
+        keeps_draft: bool = False,
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Add a view for those who have at least *role*, or for PUBLIC or SIGNED_IN."""
+        """Add a view for those who have at least *role*, or for PUBLIC or SIGNED_IN.
+
+        With *keeps_draft*, what is typed into its form survives the end of the session.
+        """
 
         def add(view: Callable[..., Any]) -> Callable[..., Any]:
             self.add_url_rule(rule, view_func=view, role=role, methods=list(methods))
+            if keeps_draft:
+                self.drafts.add(view.__name__)
             return view
 
         return add
@@ -92,6 +106,7 @@ class Pages(Blueprint):
         answer = self._check_role()
         if answer is None:
             _check_text()
+            drafts.take_draft()
         return answer
 
     def _check_role(self) -> AnyResponse | None:
@@ -101,7 +116,7 @@ class Pages(Blueprint):
             return None
         visit = find_visit()
         if visit is None:
-            return to_sign_in()
+            return to_sign_in(keeps_draft=endpoint in self.drafts)
         if role == SIGNED_IN:
             return None
         if visit.member is None:
@@ -128,6 +143,12 @@ def _give_slug(endpoint: str, values: dict[str, Any]) -> None:
         return
     if current_app.url_map.is_endpoint_expecting(endpoint, _SLUG):
         values[_SLUG] = g.organization_slug
+
+
+def _finish(response: Response) -> Response:
+    """Fill in what the visitor typed before signing in, and note who types now."""
+    drafts.note_person()
+    return drafts.fill_in(response)
 
 
 def _keep_private(response: Response) -> Response:

@@ -10,6 +10,7 @@ from flask import Flask
 
 from taskbadger.blueprints.dashboard.tasks.json_tree import make_tree
 from taskbadger.clock import utcnow
+from taskbadger.domain.patterns import in_words
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 UNITS = ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (1, "s"))
@@ -53,6 +54,12 @@ def absolute(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def time_of_day(moment: datetime) -> str:
+    """Return the time of day of *moment* in UTC; with seconds only where there are any."""
+    utc = moment.astimezone(UTC)
+    return utc.strftime("%H:%M:%S" if utc.second else "%H:%M")
+
+
 def machine(moment: datetime) -> str:
     """Return *moment* as a time element's ``datetime`` wants it."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -85,10 +92,13 @@ def elapsed(since: datetime) -> str:
 
 def about(seconds: float | None) -> str:
     """Return a run time from counts that are true within 5 %, in two digits; a dash for None."""
-    if seconds is None:
-        return NONE
+    return NONE if seconds is None else f"≈ {two_digits(seconds)}"
+
+
+def two_digits(seconds: float) -> str:
+    """Return a run time in two digits: ``3.8 min``."""
     _, size, name = next(unit for unit in RUN_TIME_UNITS if unit[0] is None or seconds < unit[0])
-    return f"≈ {float(f'{seconds / size:.2g}'):,g} {name}"
+    return f"{float(f'{seconds / size:.2g}'):,g} {name}"
 
 
 def count(number: int) -> str:
@@ -137,6 +147,17 @@ def points(values: list[float], width: int = 100, height: int = 20) -> str:
     )
 
 
+def failure_bars(failed: list[int], values: list[int]) -> list[tuple[str, str, str]]:
+    """Return bars for *failed* below the ``points`` of *values*: x, y and height of each."""
+    top, step = max(values, default=0) or 1, 100 / max(len(values) - 1, 1)
+    heights = [max(number / top * 18, 2) if number else 0 for number in failed]
+    return [
+        (f"{min(max(place * step - 2, 0), 96):.1f}", f"{19 - height:.1f}", f"{height:.1f}")
+        for place, height in enumerate(heights)
+        if height
+    ]
+
+
 # The first that occurs wins: Edge and Opera also say Chrome, and Chrome also says Safari.
 _BROWSERS = (
     ("Edg", "Edge"),
@@ -168,14 +189,18 @@ def register_formats(app: Flask) -> None:
     filters: dict[str, Callable[..., object]] = {
         "relative": relative_now,
         "absolute": absolute,
+        "time_of_day": time_of_day,
         "machine": machine,
         "duration": duration,
         "about": about,
+        "two_digits": two_digits,
         "visible": visible,
         "actor": actor,
         "elapsed": elapsed,
+        "name_pattern": in_words,
         "count": count,
         "points": points,
+        "failure_bars": failure_bars,
         "browser": browser,
         "from_unix": from_unix,
         "json_tree": make_tree,

@@ -7,9 +7,17 @@ from typing import Any
 from flask import request
 from marshmallow import Schema, ValidationError
 
+from taskbadger.domain.patterns import CONTAINS, IS, MATCHES, STARTS_WITH
 from taskbadger.errors import ValidationFailed
 from taskbadger.schemas.fields import field_errors
 
+NAME_KINDS = (
+    (IS, "is"),
+    (STARTS_WITH, "starts with"),
+    (CONTAINS, "contains"),
+    (MATCHES, "matches (RE2)"),
+)
+"""How names of tasks are compared with what is typed: values and words."""
 UNCHOSEN = "?"
 """The value of a choice that was not made. It is not a valid slug."""
 
@@ -20,7 +28,7 @@ class Form:
 
     typed: Mapping[str, str] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
-    """The loaded values, if all were valid."""
+    """The loaded values that were valid."""
     errors: dict[str, list[str]] = field(default_factory=dict)
     """Messages by field; those about the whole form are under the empty name."""
 
@@ -36,7 +44,7 @@ def read_form(schema: type[Schema]) -> Form:
     try:
         return Form(typed, data=schema().load(typed))
     except ValidationError as error:
-        form = Form(typed)
+        form = Form(typed, data=error.valid_data if isinstance(error.valid_data, dict) else {})
         form.add(ValidationFailed(list(field_errors(error.messages))))
         return form
 

@@ -13,7 +13,6 @@ from taskbadger.blueprints.dashboard.visit import (
     may,
 )
 from taskbadger.blueprints.live import is_live_request
-from taskbadger.clock import utcnow
 from taskbadger.domain import roles
 from taskbadger.services.people import members
 from taskbadger.services.people.sessions import Member
@@ -21,7 +20,10 @@ from taskbadger.services.stats.failing import Failing, count_failing
 
 _SECTIONS = (
     ("overview", "Overview", "", "o"),
+    ("incidents", "Incidents", "incidents/", "i"),
     ("tasks", "Tasks", "tasks/", "t"),
+    ("queues", "Queues", "queues/", "q"),
+    ("failures", "Failures", "failures/", "f"),
     ("names", "Names", "names/", ""),
     ("monitors", "Monitors", "monitors/", "m"),
     ("alerts", "Alerts", "alerts/", "a"),
@@ -46,7 +48,7 @@ def _page_context() -> dict[str, Any]:
 def read_failing() -> Failing:
     """Return how many things fail in this page's organization; read once per page."""
     if "failing" not in g:
-        g.failing = count_failing(current_member().organization_id, now=utcnow())
+        g.failing = count_failing(current_member().organization_id)
     found: Failing = g.failing
     return found
 
@@ -63,7 +65,7 @@ def home_frame(wanted: str) -> Frame | None:
     )
     home = chosen.organization
     member = Member(chosen.id, chosen.role, home.id, home.slug, home.name)
-    return make_frame(member, count_failing(home.id, now=utcnow()).total)
+    return make_frame(member, count_failing(home.id).total)
 
 
 def make_frame(member: Member, failing: int) -> Frame:

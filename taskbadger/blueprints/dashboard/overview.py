@@ -8,6 +8,7 @@ from typing import Any
 from flask import Response, request, url_for
 
 from taskbadger.blueprints.dashboard.access import blp
+from taskbadger.blueprints.dashboard.alerts.deliveries import cause_href
 from taskbadger.blueprints.dashboard.guide.how_to import how_to
 from taskbadger.blueprints.dashboard.shared import (
     last_change,
@@ -17,7 +18,8 @@ from taskbadger.blueprints.dashboard.shared import (
     share_longer,
     share_search,
 )
-from taskbadger.blueprints.dashboard.tasks.rows import TaskRow, make_row
+from taskbadger.blueprints.dashboard.silences import ActiveWindows, active_windows
+from taskbadger.blueprints.dashboard.tasks.rows import TaskRow, make_task_rows
 from taskbadger.blueprints.dashboard.visit import current_member
 from taskbadger.blueprints.live import Region, live_anchor
 from taskbadger.clock import utcnow
@@ -26,6 +28,8 @@ from taskbadger.domain.identity import ProjectRef
 from taskbadger.domain.search import GROUPS
 from taskbadger.errors import NotFound
 from taskbadger.models.task_rows import ListedTask
+from taskbadger.services import outage
+from taskbadger.services.outage import Silence
 from taskbadger.services.stats import figures as task_stats
 from taskbadger.services.stats import overview as surroundings
 from taskbadger.services.stats import runs
@@ -55,7 +59,7 @@ def overview() -> Response:
     view = _View(projects, span)
     return render_shared(
         "dashboard/overview.html",
-        f"{change}|{view.around}|{view.counted}|{view.minute}",
+        f"{change}|{view.silence}|{view.windows}|{view.around}|{view.counted}|{view.minute}",
         lambda: _context(view),
         view.regions(),
     )
@@ -76,6 +80,16 @@ class _View:
         )
         self._ids = tuple(project.id for project in projects)
         self.many_projects = len(projects) > 1
+
+    @cached_property
+    def silence(self) -> Silence:
+        """Whether no background worker runs."""
+        return share_longer("silence", lambda: outage.read_silence(now=self.now))
+
+    @cached_property
+    def windows(self) -> ActiveWindows:
+        """The maintenance windows that are active."""
+        return active_windows()
 
     @cached_property
     def figures(self) -> Figures:
@@ -100,14 +114,12 @@ class _View:
         return self._rows(failures.list_recent_failures(self.projects, ROWS))
 
     def _rows(self, found: Sequence[ListedTask]) -> list[TaskRow]:
-        slugs = {project.id: project.slug for project in self.projects}
-        return [make_row(row, slugs) for row in found]
+        return make_task_rows(found, {project.id: project.slug for project in self.projects})
 
     def _failing(self) -> dict[str, Any]:
         return {
             "failures": share_failing(),
-            "failing_monitors": self.around.monitors,
-            "failing_names": self.around.names,
+            "incidents": self.around.incidents,
             "many_projects": self.many_projects,
         }
 
@@ -135,12 +147,16 @@ class _View:
     def regions(self) -> dict[str, Region]:
         """Return the parts of the page that change by themselves."""
         return {
+            "silence": Region(lambda: {"silence": self.silence}),
+            "windows": Region(lambda: {"windows": self.windows}),
             "failing": Region(self._failing),
             "figures": Region(self._figures),
             "running": Region(self._running),
             "failed": Region(self._failed),
             "expected": Region(self._expected),
-            "dead": Region(lambda: {"dead": self.around.dead}),
+            "dead": Region(
+                lambda: {"dead": [(cause, cause_href(cause)) for cause in self.around.dead]}
+            ),
             # The series are the costly part of the page, and only change when runs are counted.
             "charts": Region(lambda: _charts(self), version=lambda: (self.counted, self.minute)),
         }
@@ -165,14 +181,14 @@ def _charts(view: _View) -> dict[str, Any]:
         "series": series,
         "throughput": throughput(series),
         "run_times": run_times(series),
-        "behind": _behind(view.now),
+        "behind": _behind(view),
     }
 
 
-def _behind(now: datetime) -> datetime | None:
+def _behind(view: _View) -> datetime | None:
     """Return since when the worker has not counted; None if that is recent."""
-    since = runs.counted_until()
-    return since if since is not None and since < now - BEHIND else None
+    since = runs.time_after(view.counted)
+    return since if since is not None and since < view.now - BEHIND else None
 
 
 _TONES = (("success", "ok"), ("error", "bad"), ("stale", "warn"), ("cancelled", "idle"))

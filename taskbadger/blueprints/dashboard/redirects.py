@@ -5,18 +5,24 @@ from urllib.parse import urlsplit
 from flask import flash, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
+from taskbadger.blueprints.dashboard import drafts
 from taskbadger.blueprints.dashboard.visit import COOKIE, find_visit, forget_cookie
 from taskbadger.blueprints.live import is_live_request
 
 
-def to_sign_in(path: str | None = None) -> AnyResponse:
-    """Redirect to the sign-in page, which leads to *path* afterwards, or back to this page."""
-    wanted = path or request.full_path.rstrip("?")
+def to_sign_in(path: str | None = None, *, keeps_draft: bool = False) -> AnyResponse:
+    """Redirect to the sign-in page, which leads to *path* afterwards, or back to this page.
+
+    With *keeps_draft*, the form that this request sends is filled in then.
+    """
+    wanted, draft = path or request.full_path.rstrip("?"), None
     if path is None and request.method not in ("GET", "HEAD"):
         wanted = _referring_path()
-    response = redirect(url_for("dashboard.sign_in", next=wanted or None), 303)
+        draft = drafts.keep_typed(wanted) if keeps_draft else None
+    response = redirect(url_for("dashboard.sign_in", next=draft or wanted or None), 303)
     if COOKIE in request.cookies and not is_live_request() and find_visit() is None:
-        flash("Your session has ended. Sign in to continue.", "warning")
+        kept = " What you typed is kept." if draft else ""
+        flash(f"Your session has ended. Sign in to continue.{kept}", "warning")
         forget_cookie(response)
     return response
 
@@ -26,7 +32,8 @@ def _referring_path() -> str:
     parts = urlsplit(request.referrer or "")
     if parts.netloc != request.host or not parts.path.startswith(request.script_root):
         return ""
-    return safe_path(parts.path.removeprefix(request.script_root))
+    path = parts.path.removeprefix(request.script_root)
+    return safe_path(f"{path}?{parts.query}" if parts.query else path)
 
 
 def safe_path(path: str | None) -> str:

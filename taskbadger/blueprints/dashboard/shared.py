@@ -32,6 +32,16 @@ def share_longer(name: Any, read: Callable[[], T]) -> T:
     return _share(current_process().counts, name, read)
 
 
+def share_figures(name: Any, read: Callable[[], T]) -> T:
+    """Return the result of *read*, which takes long; on open pages it may be a minute old."""
+    cache = current_process().figures
+    known: T | None = cache.get(name) if is_live_request() else None
+    if known is None:
+        known = read()
+        cache.put(name, known)
+    return known
+
+
 def share_search(name: Any, prepare: Callable[[], T]) -> T:
     """Return the result of *prepare*, a search; open pages share it for COUNT_SECONDS."""
     return _share(current_process().searches, name, prepare)

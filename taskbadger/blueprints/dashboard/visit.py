@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from taskbadger.blueprints.security import cookie_path, is_secure
 from taskbadger.clock import utcnow
-from taskbadger.domain import roles
+from taskbadger.domain import roles, zones
 from taskbadger.domain.identity import Actor
 from taskbadger.errors import NotFound
 from taskbadger.extensions import db, writing
@@ -19,6 +19,8 @@ from taskbadger.services.people import sessions
 from taskbadger.services.people.sessions import Member, Visit
 
 COOKIE = "taskbadger_session"
+ZONE_COOKIE = "own_zone"
+"""The browser's time zone, as clock.js notes it."""
 _COOKIE_LIFE = timedelta(days=400)
 """The longest that browsers keep a cookie; the server decides when the session ends."""
 
@@ -106,6 +108,14 @@ def known_member() -> Member | None:
     """Return the visitor's membership here; None also when this request did not look it up."""
     visit: Visit | None = g.get("visit")
     return visit.member if visit else None
+
+
+def visitor_zone() -> str:
+    """Return the time zone in which the visitor reads times: their browser's, or UTC."""
+    wanted = request.cookies.get(ZONE_COOKIE, "")
+    if request.cookies.get("zone") == "utc" or not zones.is_timezone(wanted):
+        return "UTC"
+    return wanted
 
 
 def own_project(slug: str) -> Project:

@@ -1,6 +1,6 @@
 // Keeps the times on a page current, in local time or UTC.
 import { remember } from "./preferences.js";
-import { absolute, elapsed, relative } from "./times.js";
+import { absolute, elapsed, relative, timeOfDay } from "./times.js";
 
 const html = document.documentElement;
 const TIMES_MS = 5000;
@@ -15,12 +15,17 @@ function refreshElapsed() {
   }
 }
 
+function textOf(dataset, date, now) {
+  if ("timeOfDay" in dataset) return timeOfDay(date);
+  return "absolute" in dataset ? absolute(date) : relative(date, now);
+}
+
 function refreshTimes() {
   const now = Date.now();
   for (const element of document.querySelectorAll("time[datetime]")) {
     const date = new Date(element.dateTime);
     const title = absolute(date);
-    const text = "absolute" in element.dataset ? title : relative(date, now);
+    const text = textOf(element.dataset, date, now);
     if (element.title !== title) element.title = title;
     if (element.textContent !== text) element.textContent = text;
   }
@@ -67,3 +72,6 @@ refresh();
 setInterval(refreshTimes, TIMES_MS);
 setInterval(refreshElapsed, ELAPSED_MS);
 document.addEventListener("live:updated", refresh);
+
+// For days in searches: the server reads it.
+remember("own_zone", Intl.DateTimeFormat().resolvedOptions().timeZone);

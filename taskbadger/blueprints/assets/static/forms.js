@@ -42,3 +42,9 @@ document.addEventListener("formdata", (event) => {
   if (event.target.method !== "get") return;
   for (const [name, value] of [...event.formData]) if (value === "") event.formData.delete(name);
 });
+
+// “Tomorrow 08:00” is meant in the visitor's own zone.
+document.addEventListener("formdata", (event) => {
+  if (!event.formData.has("zone")) return;
+  event.formData.set("zone", Intl.DateTimeFormat().resolvedOptions().timeZone);
+});

@@ -9,6 +9,8 @@ import "./strips.js";
 import "./menus.js";
 import "./selection.js";
 import "./forms.js";
+import "./typed.js";
+import "./slugs.js";
 
 // Charts load their library only where there are any.
 function loadCharts() {

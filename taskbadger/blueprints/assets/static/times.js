@@ -28,6 +28,15 @@ export function absolute(date) {
   return `${day} ${time} ${zone}`;
 }
 
+// With seconds only where there are any.
+export function timeOfDay(date) {
+  const isUtc = html.dataset.zone === "utc";
+  const parts = isUtc
+    ? [date.getUTCHours(), date.getUTCMinutes(), date.getUTCSeconds()]
+    : [date.getHours(), date.getMinutes(), date.getSeconds()];
+  return (parts[2] ? parts : parts.slice(0, 2)).map(pad).join(":");
+}
+
 // A running time in its two largest units: "42 s", "1 h 5 min".
 export function elapsed(since, now) {
   const seconds = Math.max(Math.floor((now - since) / 1000), 0);

@@ -11,6 +11,7 @@ from taskbadger.blueprints.dashboard.visit import current_user, find_visit
 from taskbadger.clock import utcnow
 from taskbadger.extensions import db
 from taskbadger.models import Invitation, User
+from taskbadger.process import current_process
 from taskbadger.schemas.people import AcceptForm
 from taskbadger.services.people import invitations, users
 
@@ -19,8 +20,14 @@ from taskbadger.services.people import invitations, users
 @blp.page("/invitation", role=PUBLIC)
 def invitation() -> Response | str:
     """Show the invitation."""
-    found = invitations.find(request.args.get("token", ""), now=utcnow())
+    found = _find()
     return _page(found, Form())
+
+
+def _find() -> Invitation:
+    """Return the invitation of the link; raises InvitationGone."""
+    keys = current_process().settings.secret_keys
+    return invitations.find(request.args.get("token", ""), now=utcnow(), secret_keys=keys)
 
 
 def _page(found: Invitation, form: Form) -> str:
@@ -36,7 +43,7 @@ def _page(found: Invitation, form: Form) -> str:
 @blp.page("/invitation", role=PUBLIC, methods=["POST"])
 def accept_invitation() -> Response:
     """Make the visitor a member."""
-    found = invitations.find(request.args.get("token", ""), now=utcnow())
+    found = _find()
     if find_visit() is not None:
         return _join(found, current_user())
     if users.find_user(found.email) is not None:

@@ -1,5 +1,7 @@
 """Signing in and out, the first owner, and a person's own account."""
 
+from collections.abc import Callable
+
 from flask import (
     flash,
     make_response,
@@ -11,6 +13,7 @@ from flask import (
 from flask import session as state
 from werkzeug.wrappers import Response as AnyResponse
 
+from taskbadger.blueprints.dashboard import drafts
 from taskbadger.blueprints.dashboard.access import PUBLIC, SIGNED_IN, blp
 from taskbadger.blueprints.dashboard.forms import Form, read_form
 from taskbadger.blueprints.dashboard.navigation import home_frame
@@ -26,10 +29,13 @@ from taskbadger.blueprints.dashboard.visit import (
     sign_in_cookie,
 )
 from taskbadger.clock import utcnow
+from taskbadger.domain.zones import list_timezones
 from taskbadger.errors import ValidationFailed
 from taskbadger.extensions import db
 from taskbadger.models import User
+from taskbadger.process import current_process
 from taskbadger.schemas.people import PasswordForm, SetUpForm, SignInForm
+from taskbadger.services.digests.settings import why_unreachable
 from taskbadger.services.organizations import organizations
 from taskbadger.services.organizations.projects import NewProject
 from taskbadger.services.people import attempts, members, passwords, sessions, users
@@ -94,6 +100,7 @@ def _check_password(email: str, password: str) -> User | None:
 def begin_session(response: AnyResponse, user: User) -> None:
     """Start a session of *user* with this response; the browser's old session ends."""
     sessions.end(request.cookies.get(COOKIE, ""))
+    drafts.end_drafts(user.id)
     state.clear()
     now = utcnow()
     sessions.purge(idle=idle_time(), now=now)
@@ -139,8 +146,8 @@ def set_up_owner() -> AnyResponse:
         raise users.AlreadySetUp()
     form = read_form(SetUpForm)
     password_hash = new_hash(form, form.typed.get("email", ""))
-    for field in ("organization_slug", "project_slug"):
-        _check_slug(form, field)
+    _check_slug(form, "organization_slug", organizations.checked_organization_slug)
+    _check_slug(form, "project_slug", organizations.checked_slug)
     if form.errors:
         return make_response(_set_up_page(form), 400)
     data = form.data
@@ -149,7 +156,11 @@ def set_up_owner() -> AnyResponse:
         name=data["name"],
         password_hash=password_hash,
         organization=NewProject(data["organization"], data["organization_slug"]),
-        project=NewProject(data["project"], data["project_slug"]),
+        project=NewProject(
+            data["project"],
+            data["project_slug"],
+            current_process().settings.default_retention,
+        ),
         now=utcnow(),
     )
     response = to_next("/")
@@ -158,11 +169,11 @@ def set_up_owner() -> AnyResponse:
     return response
 
 
-def _check_slug(form: Form, field: str) -> None:
+def _check_slug(form: Form, field: str, check: Callable[[str], str]) -> None:
     slug = form.typed.get(field, "").strip()
     try:
         if slug and field not in form.errors:
-            organizations.checked_slug(slug)
+            check(slug)
     except ValidationFailed as error:
         form.add(ValidationFailed.one(field, error.errors[0].detail))
 
@@ -183,24 +194,27 @@ def new_hash(form: Form, email: str) -> str:
 @blp.page("/account", role=SIGNED_IN)
 def account() -> str:
     """Show the password form and the browsers in which the user is signed in."""
-    return _account_page(Form())
+    return account_page(Form())
 
 
-def _account_page(form: Form) -> str:
+def account_page(form: Form) -> str:
+    """Return the page of the visitor's account; *form* is the one of its forms that was sent."""
     user = current_user()
     return render_template(
         "dashboard/account/account.html",
         form=form,
-        frame=home_frame(_origin()),
-        of=_origin() or None,
+        frame=home_frame(origin()),
+        of=origin() or None,
         user=user,
         memberships=members.list_memberships(user.id),
         sessions=sessions.list_for(user, idle=idle_time(), now=utcnow()),
         current=current_visit().session_id,
+        timezones=list_timezones(),
+        unreachable=why_unreachable(user.email),
     )
 
 
-def _origin() -> str:
+def origin() -> str:
     """Return the slug of the organization that the visitor came from."""
     return request.args.get("of", "")
 
@@ -215,10 +229,10 @@ def change_password() -> AnyResponse:
         form.errors = {"current": ["Wrong password."]}
     password_hash = new_hash(form, email)
     if form.errors:
-        return make_response(_account_page(form), 400)
+        return make_response(account_page(form), 400)
     user = current_user()
     users.change_password(user, password_hash, actor=current_actor(), now=utcnow())
-    response = redirect(url_for("dashboard.account", of=_origin() or None), 303)
+    response = redirect(url_for("dashboard.account", of=origin() or None), 303)
     begin_session(response, user)
     db.session.commit()
     flash("Your password has been changed. Other browsers have been signed out.", "success")
@@ -231,4 +245,4 @@ def end_session(session_id: int) -> AnyResponse:
     sessions.end_one(current_user(), session_id, actor=current_actor(), now=utcnow())
     db.session.commit()
     flash("That browser has been signed out.", "success")
-    return redirect(url_for("dashboard.account", of=_origin() or None), 303)
+    return redirect(url_for("dashboard.account", of=origin() or None), 303)

@@ -88,7 +88,9 @@ def new_channel(kind: str) -> str:
     return _edit_page(_kind(kind), None, Form())
 
 
-@blp.page(f"{BASE}/channels/new/<kind>/", role=roles.MANAGE_CHANNELS, methods=["POST"])
+@blp.page(
+    f"{BASE}/channels/new/<kind>/", role=roles.MANAGE_CHANNELS, methods=["POST"], keeps_draft=True
+)
 def create_channel(kind: str) -> Response:
     """Set a channel up."""
     known = _kind(kind)
@@ -113,12 +115,13 @@ def create_channel(kind: str) -> Response:
 def _create(known: Channel, form: Form) -> ChannelConfig | None:
     """Make the channel that *form* asks for; None, and the errors in the form, where that fails."""
     fields = config_fields(known.config_schema, known.secret_fields)
+    number, name = current_member().organization_id, form.data["name"]
     try:
         return channels.create_channel(
-            current_member().organization_id,
+            number,
             known.kind,
-            form.data["slug"],
-            form.data["name"],
+            form.data["slug"] or channels.free_slug(number, known.kind, name),
+            name,
             read_config(form.typed, fields),
             context=current_process().send_context,
             actor=current_actor(),
@@ -155,7 +158,12 @@ def edit_channel(integration: str) -> str:
     return _edit_page(_kind(channel.kind), channel, Form())
 
 
-@blp.page(f"{BASE}/channels/<integration>/", role=roles.MANAGE_CHANNELS, methods=["POST"])
+@blp.page(
+    f"{BASE}/channels/<integration>/",
+    role=roles.MANAGE_CHANNELS,
+    methods=["POST"],
+    keeps_draft=True,
+)
 def change_channel(integration: str) -> Response:
     """Change a channel; a secret that is left empty is kept."""
     if is_repeated():
@@ -214,6 +222,8 @@ def _edit_page(
         integration=channels.integration_of(channel) if channel else "",
         kind=known.kind,
         label=known.label,
+        guide=known.guide,
+        guide_url=known.guide_url,
         missing=known.missing(current_process().send_context),
         fields_of_kind=fields,
         saved=saved,

@@ -1,6 +1,7 @@
 """Alerts: what was sent, what waits, and what was given up, with another try."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,17 +20,22 @@ from taskbadger.clock import to_wire, utcnow
 from taskbadger.domain import roles
 from taskbadger.errors import Conflict
 from taskbadger.extensions import db
-from taskbadger.models.delivery import DEAD, SENDING, STATES, WAITING
+from taskbadger.models import Delivery
+from taskbadger.models.delivery import DEAD, DROPPED, SENDING, STATES, WAITING
 from taskbadger.schemas.fields import printable
 from taskbadger.services.delivery import channels, dead_letters, lists
 from taskbadger.services.pagination import Cursor, Page, read_cursor
 from taskbadger.services.stats import overview
+from taskbadger.services.stats.overview import DeadCause
 
 PAGE_SIZE = 50
 RETRYING = "retrying"
 """What the page calls a delivery that waits after a try that failed."""
-_WORDS = {DEAD: "undelivered"}
-_STATES = (STATES[0], RETRYING, *STATES[1:])
+FAILED_TEST = "failed-test"
+"""What the page calls a test of a channel that failed: no alert was lost."""
+_STORED = {RETRYING: "", FAILED_TEST: DEAD}
+_WORDS = {DEAD: "undelivered", DROPPED: "not sent", FAILED_TEST: "failed tests"}
+_STATES = (STATES[0], RETRYING, *STATES[1:], FAILED_TEST)
 STATE_WORDS = tuple((state, _WORDS.get(state, state)) for state in _STATES)
 SPANS = (
     ("", "any time"),
@@ -44,7 +50,7 @@ def delivery_list_page() -> FlaskResponse:
     """Show the deliveries, newest first."""
     text = request.args.get("cursor")
     cursor = read_cursor(text, parts=1) if text else None
-    asked, number, now = _asked(), current_member().organization_id, utcnow()
+    asked, number, now = read_asked(request.args), current_member().organization_id, utcnow()
     page = lists.list_deliveries(number, _filters(asked), cursor, PAGE_SIZE)
     holds = lists.holds_of(page.rows, now=now)
     version = [
@@ -53,21 +59,24 @@ def delivery_list_page() -> FlaskResponse:
             delivery.state,
             delivery.attempts,
             delivery.next_attempt_at,
+            delivery.held_by,
             holds.get(delivery.destination),
         )
         for delivery in page.rows
     ]
-    return render_alerts("deliveries.html", version, lambda: _list_context(asked, page, holds))
+    return render_alerts("deliveries.html", version, lambda: _list_context(asked, page, holds, now))
 
 
 def _list_context(
-    asked: dict[str, str], page: Page[Any], holds: dict[str, datetime]
+    asked: dict[str, str], page: Page[Delivery], holds: dict[str, datetime], now: datetime
 ) -> dict[str, Any]:
     rows = page.rows
+    waiting = [row for row in rows if row.state == WAITING]
     return {
         "rows": rows,
         "about": lists.about_of(rows),
-        "holds": holds,
+        "waiting": {row.id: lists.waiting_of(row, holds, now=now) for row in waiting},
+        "cause_href": cause_href,
         "asked": asked,
         "dead_here": _count_dead_here(asked),
         "states": [("", "all states"), *STATE_WORDS],
@@ -79,31 +88,52 @@ def _list_context(
     }
 
 
+def cause_href(delivery: Delivery | DeadCause) -> str:
+    """Return the list of what was given up for the same cause."""
+    asked: dict[str, Any] = {
+        "state": DEAD,
+        "channel": delivery.integration,
+        "error": delivery.error,
+    }
+    return url_for("dashboard.delivery_list_page", **asked)
+
+
 def _count_dead_here(asked: dict[str, str]) -> int:
-    """Return how many were given up of the channel that the list is narrowed to, if it is."""
+    """Return how many were given up of what the list is narrowed to, if it is."""
     if not asked["channel"]:
         return count_dead() if asked["state"] == DEAD else 0
-    return overview.count_dead(current_member().organization_id, asked["channel"])
+    number = current_member().organization_id
+    return overview.count_dead(number, asked["channel"], asked["error"])
 
 
-def _asked() -> dict[str, str]:
-    """Return the filters of the URL; what no list of the page offers does not count."""
-    state, hours = request.args.get("state", ""), request.args.get("hours", "")
-    channel = printable(request.args.get("channel", ""))
-    return {
+def read_asked(given: Mapping[str, str]) -> dict[str, str]:
+    """Return the filters of a URL or a form; what the page does not offer does not count."""
+    state, hours = given.get("state", ""), given.get("hours", "")
+    channel = printable(given.get("channel", ""))
+    found = {
         "state": state if state in _STATES else "",
         "channel": channel if len(channel) <= 50 else "",
         "hours": hours if hours in dict(SPANS) else "",
+        "error": "",
     }
+    if found["state"] == DEAD and found["channel"]:  # An index finds few.
+        # A form sends line breaks in its own way.
+        found["error"] = given.get("error", "").replace("\r\n", "\n").replace("\x00", "")
+    return found
 
 
 def _filters(asked: dict[str, str]) -> lists.Filters:
     """Return the filters as the service has them."""
-    retrying = asked["state"] == RETRYING
-    found = {"state": "" if retrying else asked["state"], "channel": asked["channel"]}
+    state = asked["state"]
+    found = {"state": _STORED.get(state, state), "channel": asked["channel"]}
     if asked["hours"]:
         found["since"] = to_wire(utcnow() - timedelta(hours=int(asked["hours"])))
-    return replace(lists.read_filters(found), retrying=retrying)
+    return replace(
+        lists.read_filters(found),
+        retrying=state == RETRYING,
+        tests={DEAD: False, FAILED_TEST: True}.get(state),
+        error=asked["error"],
+    )
 
 
 def _channels(chosen: str) -> list[tuple[str, str]]:
@@ -134,14 +164,17 @@ def delivery(id: str) -> FlaskResponse:
 
 def _context(organization_id: int, delivery_id: str) -> dict[str, Any]:
     found = lists.get_delivery(organization_id, delivery_id)
-    firings = lists.firings_of([found])
+    firings, now = lists.firings_of([found]), utcnow()
     message = Message.from_json(found.message)
     return {
         "delivery": found,
         "message": message,
         "text": plain(message),
         "firing": next(iter(firings.values()), None),
-        "held_until": lists.holds_of([found], now=utcnow()).get(found.destination),
+        "waiting": lists.waiting_of(found, lists.holds_of([found], now=now), now=now)
+        if found.state == WAITING
+        else None,
+        "cause_href": cause_href,
         "attempts": lists.list_attempts(delivery_id)[::-1],
         "to": json.loads(found.config).get("to", ""),
         "moving": found.state == SENDING,
@@ -178,29 +211,3 @@ def dismiss_delivery(id: str) -> Response:
 def _back(delivery_id: str, message: str, category: str) -> Response:
     flash(message, category)
     return redirect(url_for("dashboard.delivery", id=delivery_id), 303)
-
-
-@blp.page(f"{BASE}/deliveries/dismiss", role=roles.CHANGE_ALERTS, methods=["POST"])
-def dismiss_deliveries() -> Response:
-    """Dismiss all deliveries that were given up, of one channel or of all."""
-    organization_id, channel = current_member().organization_id, _asked_channel()
-    count = dead_letters.dismiss_all(organization_id, channel, actor=current_actor(), now=utcnow())
-    db.session.commit()
-    flash(f"{count} deliver{'y' if count == 1 else 'ies'} dismissed.", "success")
-    return redirect(url_for("dashboard.delivery_list_page", channel=channel or None), 303)
-
-
-@blp.page(f"{BASE}/deliveries/replay", role=roles.CHANGE_ALERTS, methods=["POST"])
-def replay_channel() -> Response:
-    """Try all deliveries of a channel again that were given up."""
-    organization_id, channel = current_member().organization_id, _asked_channel()
-    count = dead_letters.replay_channel(
-        organization_id, channel, actor=current_actor(), now=utcnow()
-    )
-    db.session.commit()
-    flash(f"{count} deliver{'y' if count == 1 else 'ies'} queued for another attempt.", "success")
-    return redirect(url_for("dashboard.delivery_list_page", channel=channel or None), 303)
-
-
-def _asked_channel() -> str:
-    return printable(request.form.get("channel", ""))[:50]

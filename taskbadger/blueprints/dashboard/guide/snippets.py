@@ -1,4 +1,4 @@
-"""How to send tasks, filled in: for Python, Celery, the command line, cron and curl.
+"""How to send tasks, filled in: one way for each language or tool.
 
 Each works when pasted unchanged: ``tests/acceptance/test_snippets.py`` does so. Interactive zsh
 runs ``#`` as a command, so a comment must be a line of its own without an unpaired quote.
@@ -6,6 +6,18 @@ runs ``#`` as a command, so a comment must be a line of its own without an unpai
 
 import json
 import shlex
+from typing import NamedTuple
+
+
+class Way(NamedTuple):
+    """A way to send tasks."""
+
+    slug: str
+    """Its fragment in the page's address."""
+    label: str
+    snippets: list[tuple[str, str]]
+    """Title and text of each."""
+
 
 # The library's own init() knows only the hosted service, hence _init().
 _PYTHON = """\
@@ -17,6 +29,21 @@ _init(host="{host}", token="{key}")
 task = create_task("import customers")
 task.processing(value=50)
 task.success(value=100)"""
+
+_TRACK = """\
+# In its own virtual environment: pip install taskbadger
+import taskbadger
+from taskbadger.sdk import _init
+
+_init(host="{host}", token="{key}")
+
+
+@taskbadger.track(name="import customers")
+def import_customers():
+    \"\"\"Your job. An exception makes it a failed task, with the traceback.\"\"\"
+
+
+import_customers()"""
 
 _CELERY_APPLICATION = """\
 # jobs.py, in its own virtual environment: pip install 'taskbadger[celery]' 'celery[redis]'
@@ -38,6 +65,34 @@ _CELERY_WORKER = """\
 celery -A jobs worker &
 python -c 'import jobs; jobs.add.delay(2, 3)'"""
 
+_PROCRASTINATE_APPLICATION = """\
+# jobs.py, in its own virtual environment:
+# pip install 'taskbadger[procrastinate]' 'psycopg[binary]'
+import procrastinate
+from taskbadger.sdk import _init
+from taskbadger.systems.procrastinate import ProcrastinateSystemIntegration
+
+# Connects as PGHOST, PGUSER, PGPASSWORD and PGDATABASE say.
+app = procrastinate.App(connector=procrastinate.PsycopgConnector())
+
+
+@app.task
+def add(x, y):
+    return x + y
+
+
+# In an existing application, this call is all you add, after its tasks.
+_init(host="{host}", token="{key}", systems=[ProcrastinateSystemIntegration(app)])"""
+
+_PROCRASTINATE_WORKER = """\
+export PYTHONPATH=.
+procrastinate --app jobs.app schema --apply
+python -c '
+import jobs
+with jobs.app.open():
+    jobs.add.defer(x=2, y=3)'
+procrastinate --app jobs.app worker"""
+
 # typer is held back because the SDK's command line does not start with 0.27.
 INSTALL_CLI = "pip install 'taskbadger[cli]' 'typer<0.27'"
 
@@ -46,6 +101,14 @@ _SHELL = """\
 export TASKBADGER_HOST={host}
 export TASKBADGER_API_KEY={key}
 taskbadger run 'disk space' -- 'df -h'"""
+
+_CRON = """\
+# crontab -e, and in its own virtual environment: {install_cli}
+# cron may need the full path, e.g. /home/me/jobs-env/bin/taskbadger.
+# Replace df -h with your job.
+TASKBADGER_HOST={host}
+TASKBADGER_API_KEY={key}
+30 2 * * * taskbadger run 'disk space' -- 'df -h'"""
 
 _TAKE_ID = r"""sed 's/^{"id": *"\([^"]*\)".*/\1/'"""
 
@@ -59,17 +122,33 @@ id=$(send "$tasks" -d '{{"name": "import customers", "status": "processing"}}' |
   {take_id})
 send -X PATCH "$tasks$id/" -d '{{"status": "success", "value": 100}}'"""
 
-_SNIPPETS = (
-    ("Python", _PYTHON),
-    ("Celery: report all tasks of an application", _CELERY_APPLICATION),
-    ("Celery: start a worker and run a task", _CELERY_WORKER),
-    ("Command line: run any command", _SHELL),
-    ("curl", _CURL),
+_WAYS = (
+    Way("python", "Python", [("Python", _PYTHON)]),
+    Way("track", "@track", [("Python: track a function", _TRACK)]),
+    Way(
+        "celery",
+        "Celery",
+        [
+            ("Celery: report all tasks of an application", _CELERY_APPLICATION),
+            ("Celery: start a worker and run a task", _CELERY_WORKER),
+        ],
+    ),
+    Way(
+        "procrastinate",
+        "Procrastinate",
+        [
+            ("Procrastinate: report all tasks of an application", _PROCRASTINATE_APPLICATION),
+            ("Procrastinate: run a task and start a worker", _PROCRASTINATE_WORKER),
+        ],
+    ),
+    Way("command-line", "Command line", [("Command line: run any command", _SHELL)]),
+    Way("cron", "cron", [("cron: run any command each night", _CRON)]),
+    Way("curl", "curl", [("curl", _CURL)]),
 )
 
 
-def make_snippets(*, host: str, organization: str, project: str, key: str) -> list[tuple[str, str]]:
-    """Return title and text of each snippet."""
+def make_snippets(*, host: str, organization: str, project: str, key: str) -> list[Way]:
+    """Return all ways, with their snippets filled in."""
     values = {
         "host": host,
         "organization": organization,
@@ -78,7 +157,10 @@ def make_snippets(*, host: str, organization: str, project: str, key: str) -> li
         "install_cli": INSTALL_CLI,
         "take_id": _TAKE_ID,
     }
-    return [(title, text.format(**values)) for title, text in _SNIPPETS]
+    return [
+        way._replace(snippets=[(title, text.format(**values)) for title, text in way.snippets])
+        for way in _WAYS
+    ]
 
 
 _MONITOR_PYTHON = """\

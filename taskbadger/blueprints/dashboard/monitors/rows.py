@@ -127,7 +127,10 @@ def rows_version(found: Sequence[Monitor], strip: int) -> str:
         )
         for monitor in found
     ]
-    failing = sorted(incident.id for incident in incidents.values())
+    failing = sorted(
+        (incident.id, incident.bad_slots, incident.acknowledged_by)
+        for incident in incidents.values()
+    )
     return f"{states}|{failing}|{lists.slots_version(ids, strip)}"
 
 

@@ -15,6 +15,7 @@ from taskbadger.blueprints.dashboard.visit import (
     current_organization,
     own_project,
 )
+from taskbadger.blueprints.keys import addresses
 from taskbadger.clock import utcnow
 from taskbadger.domain import roles
 from taskbadger.errors import NotFound, ValidationFailed
@@ -59,7 +60,7 @@ def _by_use(key: ApiKey) -> tuple[bool, int]:
     return is_over, -key.id
 
 
-@blp.page(f"{BASE}/keys/", role=roles.MANAGE_KEYS, methods=["POST"])
+@blp.page(f"{BASE}/keys/", role=roles.MANAGE_KEYS, methods=["POST"], keeps_draft=True)
 def create_key() -> Response:
     """Create a key and show it once."""
     if is_repeated():
@@ -79,7 +80,13 @@ def create_key() -> Response:
             key=secret,
         )
     return make_response(
-        render_template("dashboard/settings/key.html", key=key, secret=secret, snippets=snippets)
+        render_template(
+            "dashboard/settings/key.html",
+            key=key,
+            secret=secret,
+            snippets=snippets,
+            **addresses(key.project, secret, key.scopes.split(",")),
+        )
     )
 
 

@@ -21,6 +21,7 @@ from taskbadger.errors import ValidationFailed
 from taskbadger.extensions import db
 from taskbadger.process import current_process
 from taskbadger.schemas.people import InvitationForm, RoleForm
+from taskbadger.services import invitation_mails
 from taskbadger.services.people import invitations, members
 
 ALREADY_INVITED = (
@@ -46,12 +47,16 @@ def _list_page(form: Form) -> str:
         invitations=invitations.list_open(organization_id, now=utcnow()),
         current=current_membership(),
         grantable=grantable,
-        role_choices=[(name, name) for name in grantable],
         form=form,
     )
 
 
-@blp.page(f"{BASE}/members/<int:member_id>/role", role=roles.MANAGE_MEMBERS, methods=["POST"])
+@blp.page(
+    f"{BASE}/members/<int:member_id>/role",
+    role=roles.MANAGE_MEMBERS,
+    methods=["POST"],
+    keeps_draft=True,
+)
 def change_role(member_id: int) -> Response:
     """Change the role of a member."""
     member = members.find_member(current_member().organization_id, member_id)
@@ -85,7 +90,7 @@ def leave() -> Response:
     return redirect(url_for("dashboard.start"), 303)
 
 
-@blp.page(f"{BASE}/invitations/", role=roles.MANAGE_MEMBERS, methods=["POST"])
+@blp.page(f"{BASE}/invitations/", role=roles.MANAGE_MEMBERS, methods=["POST"], keeps_draft=True)
 def invite() -> Response:
     """Invite an address and show the link once."""
     if is_repeated():
@@ -94,13 +99,23 @@ def invite() -> Response:
     token = "" if form.errors else _invite(form)
     if not token:
         return make_response(_list_page(form), 400)
-    db.session.commit()
+    mailed = _mail(token)
     # The Host header may lie, and this link carries a secret: without the setting it is a path.
     path, setting = url_for("dashboard.invitation", token=token), current_process().base_url
     link = setting + path.removeprefix(request.script_root) if setting else path
     return make_response(
-        render_template("dashboard/settings/invitation.html", link=link, **form.data)
+        render_template("dashboard/settings/invitation.html", link=link, mailed=mailed, **form.data)
     )
+
+
+def _mail(token: str) -> str | None:
+    """Commit an invitation, with its mail if there can be one; return the delivery's id."""
+    settings, now, mailed = current_process().settings, utcnow(), None
+    if settings.SMTP_URL and settings.BASE_URL:
+        db.session.flush()
+        mailed = invitation_mails.queue(invitations.find(token, now=now), now=now)
+    db.session.commit()
+    return mailed
 
 
 def _invite(form: Form) -> str:

@@ -13,6 +13,7 @@ from taskbadger.blueprints.dashboard.visit import (
 )
 from taskbadger.clock import utcnow
 from taskbadger.domain import roles
+from taskbadger.domain.audit_kinds import INGESTION, KINDS, MAX_LENGTH
 from taskbadger.errors import NotFound
 from taskbadger.extensions import db
 from taskbadger.schemas.fields import printable
@@ -26,7 +27,9 @@ def organization() -> str:
     return render_template("dashboard/settings/organization.html", form=Form())
 
 
-@blp.page(f"{BASE}/organization/", role=roles.MANAGE_ORGANIZATION, methods=["POST"])
+@blp.page(
+    f"{BASE}/organization/", role=roles.MANAGE_ORGANIZATION, methods=["POST"], keeps_draft=True
+)
 def rename_organization() -> Response:
     """Rename the organization."""
     form = read_form(NameForm)
@@ -44,22 +47,33 @@ def rename_organization() -> Response:
 
 @blp.page(f"{BASE}/audit/", role=roles.READ_AUDIT_LOG)
 def audit_log() -> str:
-    """Show who changed what, newest first."""
+    """Show who changed what, newest first; changes of tasks by keys are folded."""
     before = request.args.get("before", type=int)
     if before is not None and not 0 < before < 2**63:
         raise NotFound()
     search = printable(request.args.get("q", "").strip())[:200]
+    kind = printable(request.args.get("kind", ""))[:MAX_LENGTH]
     number = current_member().organization_id
-    entries = audit.list_entries(number, before=before, search=search)
-    page, more = entries[: audit.PAGE_SIZE], len(entries) > audit.PAGE_SIZE
+    if search or kind:
+        page = audit.list_entries(number, before=before, search=search, kind=kind)
+    else:
+        page = audit.list_folded(number, before=before)
     return render_template(
         "dashboard/settings/audit.html",
-        entries=page,
+        rows=page.rows,
         search=search,
-        older=_log_href(search, page[-1].id) if more else None,
-        newest=_log_href(search) if before is not None else None,
+        kind=kind,
+        kinds=_kinds(kind),
+        unfold=lambda fold: _log_href("", INGESTION, fold.newest_id + 1),
+        older=_log_href(search, kind, page.before) if page.before is not None else None,
+        newest=_log_href(search, kind) if before is not None else None,
     )
 
 
-def _log_href(search: str, before: int | None = None) -> str:
-    return url_for("dashboard.audit_log", q=search or None, before=before)
+def _kinds(chosen: str) -> list[tuple[str, str]]:
+    own = [] if chosen in ("", *dict(KINDS)) else [(chosen, chosen)]
+    return [("", "all changes"), *KINDS, *own]
+
+
+def _log_href(search: str, kind: str, before: int | None = None) -> str:
+    return url_for("dashboard.audit_log", q=search or None, kind=kind or None, before=before)

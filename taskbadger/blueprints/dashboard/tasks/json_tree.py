@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from taskbadger.domain.numbers import Number
+from taskbadger.domain.web_links import web_link
 
 MAX_NODES = 1000
 MAX_CHARACTERS = 40_000
@@ -30,6 +31,11 @@ class Node:
     """How many members there are."""
     left_out: int = 0
     """How many members, or characters of a string, are not shown."""
+
+    @property
+    def link(self) -> str | None:
+        """The address that a string is; None for any other."""
+        return web_link(self.text) if self.kind == "string" and not self.left_out else None
 
 
 @dataclass(slots=True)

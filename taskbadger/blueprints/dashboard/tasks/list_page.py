@@ -17,13 +17,14 @@ from taskbadger.blueprints.dashboard.shared import (
     shared_row,
 )
 from taskbadger.blueprints.dashboard.tasks.query import Query, list_url, read_position
-from taskbadger.blueprints.dashboard.tasks.rows import TaskRow, make_row
+from taskbadger.blueprints.dashboard.tasks.rows import TaskRow, make_task_rows
 from taskbadger.blueprints.dashboard.visit import may
 from taskbadger.blueprints.live import Region, is_live_request, live_anchor
 from taskbadger.clock import utcnow
 from taskbadger.domain import roles
-from taskbadger.domain.search import GROUPS, with_status
-from taskbadger.domain.status import RUNNING
+from taskbadger.domain.search import GROUPS
+from taskbadger.domain.search_text import with_status
+from taskbadger.domain.status import PENDING, RUNNING
 from taskbadger.models.task_rows import ListedTask
 from taskbadger.services.pagination import Cursor
 from taskbadger.services.tasks.search.counts import Counts, count_by_status
@@ -33,6 +34,7 @@ from taskbadger.services.tasks.search.pages import (
     RowVersion,
 )
 from taskbadger.services.tasks.search.positions import (
+    OLDEST,
     at_and_below,
     count_above,
     cursor_at,
@@ -67,7 +69,12 @@ class ListPage:
         self.is_first = cursor is None
         self.anchor = read_position(live_anchor()) if self.is_first else None
         self.cursor = at_and_below(self.anchor) if self.anchor else cursor
-        self._name = (tuple(project.id for project in query.projects), query.text, minute)
+        self._name = (
+            tuple(project.id for project in query.projects),
+            query.text,
+            query.zone if minute else "",
+            minute,
+        )
         projects = [] if query.problems else query.projects
         self.search = share_search(
             ("search", self._name),
@@ -92,6 +99,13 @@ class ListPage:
         if not self.search.is_walk:
             return self.search.count_newer(self.anchor, NEWCOMERS)
         return min(self._above, NEWCOMERS)
+
+    @cached_property
+    def oldest(self) -> ListedTask | None:
+        """On a page of pending tasks, the one that has waited longest; None on any other."""
+        if self.query.filters.status != (PENDING,) or not self.search.is_walk:
+            return None
+        return next(iter(self.search.find(OLDEST, 1).rows), None)
 
     @cached_property
     def _newest(self) -> Sequence[RowVersion]:
@@ -134,6 +148,7 @@ class ListPage:
             "tabs": Region(
                 lambda: {"tabs": _tabs(self.query, self.counts)}, version=lambda: self.counts
             ),
+            "oldest": Region(lambda: {"oldest": self.oldest}),
             "newcomers": Region(
                 lambda: _newcomers(self),
                 version=lambda: (self.newcomers, self.counts, self._first),
@@ -176,7 +191,7 @@ def _newest_shown(page: ListPage) -> str:
 def _rows(page: ListPage) -> dict[str, Any]:
     found, query, is_first = page.found, page.query, page.is_first
     slugs = {project.id: project.slug for project in organization_projects()}
-    rows = [make_row(row, slugs) for row in found.rows]
+    rows = make_task_rows(found.rows, slugs)
     return {
         "rows": rows,
         "row_html": _row_renderer(query),
@@ -199,7 +214,7 @@ def _count(query: Query) -> Counts:
     filters = query.filters
     # Counts do not depend on the status filter. A relative time differs from search to search.
     moves_on = filters.moments or filters.without
-    asked = query.text if moves_on else repr(replace(filters, status=()))
+    asked = (query.text, query.zone) if moves_on else repr(replace(filters, status=()))
     name = ("counts", tuple(project.id for project in query.projects), asked)
     return share_longer(
         name,
@@ -236,7 +251,8 @@ def _row_renderer(query: Query) -> Callable[[TaskRow], Markup]:
         def make() -> Markup:
             return Markup(macro(row, base, query, pick, with_project))  # noqa: S704 - escaped by the template
 
-        key = (row.id, row.version, row.status, base, query.text, query.project, pick, with_project)
+        shown = (row.id, row.version, row.status, row.usually)
+        key = (shown, base, query.text, query.project, pick, with_project)
         return Markup(shared_row(key, make))  # noqa: S704 - escaped by the template
 
     return render

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from flask import Response, request, url_for
 
+from taskbadger.blueprints.dashboard import silences
 from taskbadger.blueprints.dashboard.access import blp
 from taskbadger.blueprints.dashboard.overview import run_times, throughput
 from taskbadger.blueprints.dashboard.shared import (
@@ -15,13 +17,19 @@ from taskbadger.blueprints.dashboard.shared import (
     render_shared,
     share,
 )
-from taskbadger.blueprints.dashboard.tasks.rows import make_row
+from taskbadger.blueprints.dashboard.sharing import share_name
+from taskbadger.blueprints.dashboard.tasks.failures import ALL, FailureRow, make_failure
+from taskbadger.blueprints.dashboard.tasks.rows import make_task_rows
 from taskbadger.clock import utcnow
 from taskbadger.domain import roles
 from taskbadger.domain.identity import ProjectRef
 from taskbadger.domain.run_times import BAR_NAMES
-from taskbadger.domain.search import with_term
+from taskbadger.domain.search_text import with_term
 from taskbadger.errors import NotFound
+from taskbadger.services.failures import kinds
+from taskbadger.services.failures.kinds import KindFilters
+from taskbadger.services.incidents import lists as incidents
+from taskbadger.services.monitors import bindings
 from taskbadger.services.stats import figures, runs
 from taskbadger.services.stats import names as service
 from taskbadger.services.stats.names import NameStats
@@ -29,6 +37,7 @@ from taskbadger.services.tasks.filters import Filters
 from taskbadger.services.tasks.search.pages import search_tasks
 
 RUNS = 10
+FAILURES = 5
 
 
 @blp.page("/a/<organization_slug>/names/", role=roles.READ)
@@ -118,29 +127,64 @@ def name(project_slug: str) -> Response:
     if not wanted or not projects:
         raise NotFound()
     counted = share("counted", runs.last_counted)
-    version = f"{last_change(projects)}|{counted}|{utcnow():%H}"
+    failures = share(("failures of", projects[0].id, wanted), lambda: _failures(projects, wanted))
+    failing = share(("failing", projects[0].id, wanted), lambda: _failing(projects[0], wanted))
+    windows = silences.of_name(projects[0].id, wanted)
+    bound = share(("bound", projects[0].id, wanted), lambda: _bound(projects[0], wanted))
+    shown = (utcnow().hour, counted, failures, failing, windows, bound)
     return render_shared(
-        "dashboard/tasks/name.html", version, lambda: _context(projects[0], wanted)
+        "dashboard/tasks/name.html",
+        f"{last_change(projects)}|{shown}",
+        lambda: {
+            **_context(projects[0], wanted, failures),
+            "windows": windows,
+            "monitor_id": next(iter(bound), None),
+        },
     )
 
 
-def _context(project: ProjectRef, wanted: str) -> dict[str, Any]:
-    now = utcnow()
+def _failures(projects: list[ProjectRef], wanted: str) -> list[FailureRow]:
+    """Return the kinds of failures of a name that happened last."""
+    filters = KindFilters(name=wanted)
+    page = kinds.list_kinds([project.id for project in projects], filters, None, FAILURES)
+    return [make_failure(kind) for kind in page.rows]
+
+
+def _failing(project: ProjectRef, wanted: str) -> tuple[object, ...]:
+    """Return what the page shows of the open incident of a name."""
+    found = incidents.find_open(project.id, wanted)
+    return () if found is None else (found.id, found.runs, found.acknowledged_by)
+
+
+def _bound(project: ProjectRef, wanted: str) -> tuple[UUID, ...]:
+    """Return the id of the monitor that is bound to a name, if there is one."""
+    return tuple(bindings.list_bound(project.id, [wanted]).values())
+
+
+def _context(project: ProjectRef, wanted: str, failures: list[FailureRow]) -> dict[str, Any]:
+    now, incident = utcnow(), incidents.find_open(project.id, wanted)
     found = search_tasks([project], Filters(name=(wanted,)), None, RUNS)
     stats = service.find_name(project, wanted, now=now)
-    if stats is None and not found.rows:
+    if stats is None and not found.rows and incident is None:
         raise NotFound()
     series = figures.read_series([project], "7d", now=now, name=wanted)
     return {
         "wanted": wanted,
+        "silence_choices": silences.CHOICES,
         "project": project,
+        "share": share_name(project, wanted),
+        "incident": incident,
         "stats": stats,
-        "runs": [make_row(row, {project.id: project.slug}) for row in found.rows],
+        "runs": make_task_rows(found.rows, {project.id: project.slug}),
         "series": series,
         "throughput": throughput(series),
         "run_times": run_times(series),
         "bars": list(BAR_NAMES),
         "days": service.DAYS,
+        "failures": failures,
+        "failures_href": url_for(
+            "dashboard.failure_list", state=ALL, project=project.slug, q=wanted[:255]
+        ),
         "list_href": url_for(
             "dashboard.task_list", q=with_term("", "name", wanted), project=project.slug
         ),

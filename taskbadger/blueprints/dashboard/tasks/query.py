@@ -4,13 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 from flask import url_for
 
 from taskbadger.blueprints.dashboard.shared import chosen_projects
+from taskbadger.blueprints.dashboard.visit import visitor_zone
 from taskbadger.clock import utcnow
 from taskbadger.domain.identity import ProjectRef
-from taskbadger.domain.search import Problem, with_term
+from taskbadger.domain.search import Problem
+from taskbadger.domain.search_text import with_term
 from taskbadger.errors import NotFound
 from taskbadger.services.pagination import Cursor, read_cursor
 from taskbadger.services.tasks.filters import Filters
@@ -30,6 +33,9 @@ class Query:
     projects: list[ProjectRef]
     filters: Filters
     problems: tuple[Problem, ...]
+    hints: tuple[str, ...]
+    zone: str
+    """The time zone of days in the search."""
 
     @property
     def arguments(self) -> dict[str, str]:
@@ -69,8 +75,9 @@ def read_query(values: Mapping[str, str]) -> Query:
     projects = chosen_projects(project)
     if project and not projects:
         raise NotFound()
-    filters, found = read_search(text, now=utcnow())
-    return Query(text, project, projects, filters, found.problems)
+    zone = visitor_zone()
+    filters, found = read_search(text, now=utcnow(), zone=ZoneInfo(zone))
+    return Query(text, project, projects, filters, found.problems, found.hints, zone)
 
 
 def read_position(text: str | None) -> Cursor | None:

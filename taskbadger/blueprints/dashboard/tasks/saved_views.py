@@ -12,7 +12,12 @@ from taskbadger.extensions import db
 from taskbadger.services.tasks import saved_views
 
 
-@blp.page("/a/<organization_slug>/tasks/views", role=roles.CHANGE_TASKS, methods=["POST"])
+@blp.page(
+    "/a/<organization_slug>/tasks/views",
+    role=roles.CHANGE_TASKS,
+    methods=["POST"],
+    keeps_draft=True,
+)
 def save_view() -> AnyResponse:
     """Keep the search under a name."""
     query = read_query(request.form)

@@ -1,7 +1,6 @@
 """The page of a task: its status, its history, and everything known about it."""
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,28 +11,37 @@ from flask import Response, flash, redirect, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from taskbadger.blueprints.api import base_url, json_response
+from taskbadger.blueprints.dashboard import silences
 from taskbadger.blueprints.dashboard.access import blp
-from taskbadger.blueprints.dashboard.formats import actor
+from taskbadger.blueprints.dashboard.formats import actor, two_digits
 from taskbadger.blueprints.dashboard.shared import organization_projects, render_shared
-from taskbadger.blueprints.dashboard.tasks.rows import TaskRow, make_row
+from taskbadger.blueprints.dashboard.sharing import share_task
+from taskbadger.blueprints.dashboard.tasks.children import tell_apart
+from taskbadger.blueprints.dashboard.tasks.error_panel import make_panel
+from taskbadger.blueprints.dashboard.tasks.event_list import list_events
+from taskbadger.blueprints.dashboard.tasks.failures import make_failure
+from taskbadger.blueprints.dashboard.tasks.rows import TaskRow, make_row, make_task_rows
 from taskbadger.blueprints.dashboard.visit import current_actor
 from taskbadger.blueprints.live import Region
 from taskbadger.clock import utcnow
-from taskbadger.domain import numbers, roles, search, secrets
+from taskbadger.domain import numbers, roles, secrets
 from taskbadger.domain.identity import ProjectRef
-from taskbadger.domain.status import RUNNING, TERMINAL, value_percent
+from taskbadger.domain.search_text import with_term
+from taskbadger.domain.status import ERROR, RUNNING, STALE, TERMINAL, value_percent
 from taskbadger.errors import NotFound
 from taskbadger.extensions import db
 from taskbadger.models.task_rows import EventRow, PageTask
 from taskbadger.services.alerts import explain
+from taskbadger.services.failures import kinds
 from taskbadger.services.stats import names
+from taskbadger.services.stats.usual import usual_run_times
 from taskbadger.services.tasks import history, versions, views, write
 from taskbadger.services.tasks.filters import Filters
 from taskbadger.services.tasks.search.pages import search_tasks
 
 MAX_EVENTS = 1000
+MAX_ATTEMPTS = 20
 MAX_CHILDREN = 50
-MAX_SHOWN_EVENTS = 50
 MAX_STEPS = 30
 MAX_TAGS = 8
 """Tags that are shown at once; the others are folded."""
@@ -70,10 +78,12 @@ def task(id: str) -> Response:
     project, version = _find(id)
     shown = _Shown(project, id)
     regions = {
+        "windows": Region(shown.windows),
         "task": Region(shown.story, version=lambda: version),
         "data": data_region(lambda: shown.row.data),
     }
-    return render_shared("dashboard/tasks/task.html", version, shown.context, regions)
+    page = f"{version}|{silences.version()}"
+    return render_shared("dashboard/tasks/task.html", page, shown.context, regions)
 
 
 def _find(task_id: str) -> tuple[ProjectRef, str]:
@@ -104,6 +114,14 @@ class _Shown:
     def __init__(self, project: ProjectRef, task_id: str) -> None:
         self.project, self.task_id = project, task_id
 
+    def windows(self) -> dict[str, Any]:
+        """Return the maintenance windows that cover the task."""
+        found = silences.active_windows()
+        if found.last is None:
+            return {"windows": found}
+        row = self.row
+        return {"windows": silences.of_task(self.project.id, row.name, row.monitor_id)}
+
     @cached_property
     def row(self) -> PageTask:
         """The task, read when it is needed."""
@@ -111,46 +129,44 @@ class _Shown:
 
     def context(self) -> dict[str, Any]:
         """Return what is outside of the regions."""
-        share = share_links(self.row) if self.row.public_pages else None
-        return {"task": self.row, "moving": self.row.status in RUNNING, "share": share}
+        row = self.row
+        share = share_task(row.id, row.name) if row.public_pages else None
+        return {"task": row, "moving": row.status in RUNNING, "share": share}
 
     def story(self) -> dict[str, Any]:
         """Return everything about the task except its data."""
         row, project = self.row, self.project
         latest = history.read_latest(row.id, MAX_EVENTS)
-        events = latest.events
+        events, shown = latest.events, list_events(latest.events)
         before, after = names.neighbours(row)
         tags = list(json.loads(row.tags).items())
         children = _children(project, row.id) if row.has_children else []
+        kind = kinds.kind_of_task(row.id) if row.status in (ERROR, STALE) else None
         return {
             "project": project,
+            "panel": make_panel(row, kind.cause if kind else ""),
+            "failure": make_failure(kind) if kind else None,
             "value_percent": value_percent(row.value, row.value_max),
             "tags": dict(tags[:MAX_TAGS]),
             "more_tags": dict(tags[MAX_TAGS:]),
             "timeline": make_timeline(latest),
             **run_figures(row),
-            "events": events[-MAX_SHOWN_EVENTS:][::-1],
-            "hidden_events": counted(max(len(events) - MAX_SHOWN_EVENTS, 0) + latest.earlier),
+            "run_note": _run_note(row),
+            "events": shown.entries,
+            "hidden_events": counted(shown.hidden + latest.earlier),
             "progress": progress_series(events),
-            "children": children[:MAX_CHILDREN],
+            "children": tell_apart(children[:MAX_CHILDREN]),
             "more_children": len(children) > MAX_CHILDREN,
+            "attempts": _attempts(project, row),
             "before": before,
             "after": after,
-            "alerts": explain.list_alerts(project, row),
+            "alerts": explain.list_alerts(project, row, now=utcnow()),
             "is_open": row.status not in TERMINAL,
             "tag_href": lambda name, value: _list_href("tag", name, value),
             "same_href": _list_href("name", row.name),
             "queue_href": _list_href("queue", row.queue),
             "children_href": _list_href("parent", row.id),
         }
-
-
-def share_links(row: PageTask) -> dict[str, str]:
-    """Return the public addresses of a task, and the badge as Markdown."""
-    page = f"{base_url()}/public/tasks/{row.id}/"
-    badge = f"{page}badge.svg"
-    name = re.sub(r"([\\\[\]])", r"\\\1", " ".join(row.name.split()))
-    return {"page": page, "badge": badge, "markdown": f"[![{name}]({badge})]({page})"}
 
 
 @blp.page("/a/<organization_slug>/tasks/<id>/data", role=roles.READ)
@@ -164,12 +180,21 @@ def task_data(id: str) -> Response:
 
 
 def _list_href(*term: str) -> str:
-    return url_for("dashboard.task_list", q=search.with_term("", *term))
+    return url_for("dashboard.task_list", q=with_term("", *term))
 
 
 def _children(project: ProjectRef, task_id: str) -> list[TaskRow]:
     found = search_tasks([project], Filters(parent=(task_id,)), None, MAX_CHILDREN + 1)
-    return [make_row(row, {project.id: project.slug}) for row in found.rows]
+    return make_task_rows(found.rows, {project.id: project.slug})
+
+
+def _attempts(project: ProjectRef, task: PageTask) -> list[TaskRow]:
+    """Return the attempts of the task's run, the latest first; none if it is the only one."""
+    if not views.has_other_attempts(task):
+        return []
+    same = Filters(external_id=(task.external_id,), name=(task.name,))
+    found = search_tasks([project], same, None, MAX_ATTEMPTS).rows
+    return [make_row(row, {project.id: project.slug}) for row in found]
 
 
 def make_timeline(latest: history.Latest) -> Timeline:
@@ -202,6 +227,17 @@ def run_figures(row: PageTask) -> dict[str, Any]:
         "took": run_time(row),
         "goes_on": row.start_time is not None and row.status in RUNNING,
     }
+
+
+def _run_note(row: PageTask) -> str:
+    """Return what is said beside the run time: how long runs of the name usually take."""
+    name = (row.project_id, row.name)
+    usual = usual_run_times({name}, now=utcnow()).get(name)
+    notes = [
+        "so far" if row.start_time and row.status in RUNNING else "",
+        f"usually {two_digits(usual)}" if usual is not None else "",
+    ]
+    return ", ".join(filter(None, notes))
 
 
 def run_time(row: PageTask) -> timedelta | None:

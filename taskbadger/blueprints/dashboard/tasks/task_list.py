@@ -26,6 +26,7 @@ from taskbadger.domain import roles
 from taskbadger.models import SavedView
 from taskbadger.services.pagination import InvalidCursor
 from taskbadger.services.tasks import saved_views
+from taskbadger.services.tasks.filters import reads_time
 
 _WORDS_KEPT = 100
 
@@ -45,12 +46,12 @@ def task_list() -> AnyResponse:
 
 def _show(query: Query) -> Response:
     # The result of a relative time changes by itself.
-    minute = utcnow().replace(second=0, microsecond=0) if query.filters.moments else None
+    minute = utcnow().replace(second=0, microsecond=0) if reads_time(query.filters) else None
     views = [(view.id, view.name, view.search, view.project) for view in _views()]
     page = ListPage(query, minute, read_position(request.args.get("cursor")))
     return render_shared(
         "dashboard/tasks/tasks.html",
-        f"{last_change(query.projects)}|{minute or ''}|{views}",
+        f"{last_change(query.projects)}|{f'{minute} {query.zone}' if minute else ''}|{views}",
         lambda: _context(page, views),
         page.regions(),
     )
@@ -66,6 +67,7 @@ def _context(page: ListPage, views: list[tuple[int, str, str, str]]) -> dict[str
         "query": page.query,
         "moving": page.is_moving,
         "marks": _marks(page.query),
+        "hints": page.query.hints,
     }
     return news if is_live_request() else {**news, **_surroundings(views)}
 

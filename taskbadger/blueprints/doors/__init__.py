@@ -1,0 +1,1 @@
+"""Doors: ways in for clients of other services, which need only change an address."""
