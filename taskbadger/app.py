@@ -14,12 +14,12 @@ from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import IntegerConverter, Map, MapAdapter, RequestRedirect
 
-from taskbadger import logs, time_limit
+from taskbadger import error_reports, http_figures, logs, time_limit, tracing
 from taskbadger.blueprints.api import init_api
 from taskbadger.blueprints.hosts import check_host, read_host
 from taskbadger.blueprints.problems import allow_header
 from taskbadger.errors import SettingsError
-from taskbadger.extensions import end_session, init_database, set_transactions
+from taskbadger.extensions import db, end_session, init_database, set_transactions
 from taskbadger.plugins import register_all
 from taskbadger.process import init_process
 from taskbadger.settings import Settings
@@ -38,6 +38,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     if app.debug:
         _check_debug()
     app.config.from_object(settings)
+    app.config["SECRET_KEY_FALLBACKS"] = list(settings.SECRET_KEY_OLD)
     app.config["MAX_CONTENT_LENGTH"] = settings.MAX_BODY_BYTES
     init_process(app, settings)
     app.url_map.merge_slashes = False
@@ -45,9 +46,13 @@ def create_app(settings: Settings | None = None) -> Flask:
     wrapped = _behind_proxies(app.wsgi_app, settings)
     app.wsgi_app = wrapped  # type: ignore[assignment, method-assign]  # Flask's documented way
     logs.init_logs(app, settings)
+    error_reports.init_error_reports(settings)
+    http_figures.init_http_figures(app)
     # After the session's own, which may still have to wait for the database.
     app.teardown_appcontext(lambda _error: time_limit.end())
     init_database(app)
+    with app.app_context():
+        tracing.init_tracing(app, settings, db.engine)
     # Before Flask-SQLAlchemy's own, whose error would replace an answer that is whole.
     app.teardown_appcontext(lambda _error: end_session())
     app.before_request(check_host)

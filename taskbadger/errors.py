@@ -11,6 +11,19 @@ class SettingsError(Exception):
     """A setting is missing or wrong. The text names the environment variable."""
 
 
+class NewerSchema(Exception):
+    """A newer program has changed the tables of the database. The text says what to do."""
+
+    def __init__(self, version: str, known: str) -> None:
+        super().__init__(
+            f"the database has version {version} of the tables, and this program knows {known} "
+            "and older ones. Install the newer program again, or go back as "
+            "docs/upgrading.md says"
+        )
+        self.version = version
+        self.known = known
+
+
 class ScheduleError(ValueError):
     """A schedule is not valid. The text names the field and says what it accepts."""
 
@@ -141,6 +154,13 @@ class ServiceUnavailable(TaskBadgerError):
     status = 503
     code = "service_unavailable"
     retry_after = 2
+
+
+class NotInstalled(TaskBadgerError):
+    """The server lacks a library for this."""
+
+    status = 501
+    code = "not_installed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ from itertools import islice
 from select import PIPE_BUF
 from typing import TextIO
 
+REQUEST_LOGGER = "taskbadger.request"
+"""Writes one record per request."""
 WRITE_SECONDS = 0.05
 """How late a line may be written."""
 MAX_WAITING = 10_000
@@ -35,19 +37,34 @@ class LineFormatter(logging.Formatter):
         # What `extra` adds comes last.
         more = islice(vars(record).items(), _STANDARD_COUNT, None)
         extra = {name: value for name, value in more if name not in _ADDED_LATER}
-        level = record.levelname.lower()
-        when = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
         trace = self.formatException(record.exc_info) if record.exc_info else ""
         if self.kind == "console":
-            values = " ".join(f"{name}={_printable(value)}" for name, value in extra.items())
-            event = _printable(record.getMessage())
-            line = f"{when} [{level:9}] {event:30} [{record.name}] {values}".rstrip()
+            line = _line_for_people(record, extra)
             return f"{line}\n{trace}" if trace else line
+        level = record.levelname.lower()
+        when = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
         facts = {"event": record.getMessage(), "level": level, "logger": record.name, **extra}
         facts["timestamp"] = when
         if trace:
             facts["exception"] = trace
         return _encode(facts)
+
+
+_OF_REQUESTS = ("method", "path", "status", "ms")
+
+
+def _line_for_people(record: logging.LogRecord, extra: dict[str, object]) -> str:
+    """Return a record as people read it on a terminal, with the time of day there."""
+    when = time.strftime("%H:%M:%S", time.localtime(record.created))
+    if record.name == REQUEST_LOGGER and "ms" in extra:
+        method, path, status, ms = (_printable(extra[key]) for key in _OF_REQUESTS)
+        return f"{when} {method} {path} {status} {ms} ms"
+    values = [f"{name}={_printable(value)}" for name, value in extra.items()]
+    words = [when, _printable(record.getMessage()), *values]
+    if record.levelno > logging.INFO:
+        words[1:1] = [record.levelname]
+        words.append(f"({record.name})")
+    return " ".join(words)
 
 
 def _printable(value: object) -> str:

@@ -18,13 +18,18 @@ VERSION_SECONDS = 2.0
 """How old the version of an open page may be: as often as such a page asks."""
 COUNT_SECONDS = 5.0
 """How old the numbers beside tabs may be on an open page."""
+FIGURE_SECONDS = 60.0
+"""How old figures over months may be on an open page."""
 PROVIDER_SECONDS = 600.0
 OUTAGE_SECONDS = 10.0
 """How often the reason of an outage is logged."""
 PAGE_SECONDS = 60.0
 ROW_SECONDS = 300.0
+METRICS_SECONDS = 10.0
+"""How old the figures of ``/metrics`` may be."""
 MAX_PAGE_BYTES = 16 * 1024 * 1024
 MAX_ROW_BYTES = 8 * 1024 * 1024
+MAX_METRICS_BYTES = 16 * 1024 * 1024
 _EXTENSION = "taskbadger"
 
 SendHint = Callable[[list[str]], None]
@@ -36,8 +41,6 @@ class ProcessState:
     """What one process knows, shared by its threads; tests may replace any part of it."""
 
     settings: Settings
-    migration_head: str | None = None
-    """The newest migration in the code; ``/readyz`` compares the database with it."""
     send_hint: SendHint | None = None
     """None where nobody listens."""
     keys: TimedCache[str, Access] = field(default_factory=lambda: TimedCache(KEY_SECONDS))
@@ -54,6 +57,10 @@ class ProcessState:
         default_factory=lambda: TimedCache(COUNT_SECONDS, max_entries=2_000)
     )
     """Numbers on open pages."""
+    figures: TimedCache[Any, Any] = field(
+        default_factory=lambda: TimedCache(FIGURE_SECONDS, max_entries=2_000)
+    )
+    """Figures over months on open pages."""
     searches: TimedCache[Any, Any] = field(
         default_factory=lambda: TimedCache(COUNT_SECONDS, max_entries=200)
     )
@@ -74,6 +81,10 @@ class ProcessState:
         default_factory=lambda: SharedTexts(MAX_ROW_BYTES, seconds=ROW_SECONDS)
     )
     """Rendered rows of tables on open pages."""
+    metrics: SharedTexts = field(
+        default_factory=lambda: SharedTexts(MAX_METRICS_BYTES, seconds=METRICS_SECONDS)
+    )
+    """Rendered answers to scrapes."""
 
     @property
     def base_url(self) -> str:
@@ -92,11 +103,12 @@ class ProcessState:
             self.projects,
             self.versions,
             self.counts,
+            self.figures,
             self.searches,
             self.identity_providers,
             self.logged_outages,
         )
-        for cache in (*timed, self.pages, self.rows):
+        for cache in (*timed, self.pages, self.rows, self.metrics):
             cache.clear()
 
 

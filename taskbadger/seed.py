@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import Table, insert, select
+from sqlalchemy import Table, insert
 from sqlalchemy.exc import IntegrityError
 
 from taskbadger.domain import ids, status
 from taskbadger.domain.identity import SERVER, Actor, ProjectRef
 from taskbadger.domain.status import STATUSES
 from taskbadger.extensions import db
-from taskbadger.models import Organization, Task, TaskEvent, TaskTag
+from taskbadger.models import Task, TaskEvent, TaskTag
+from taskbadger.process import current_process
 from taskbadger.schemas.tasks import write_tags
+from taskbadger.services.failures import backfill
 from taskbadger.services.organizations import keys, organizations, projects
 from taskbadger.services.people import members, passwords, users
 from taskbadger.services.tasks import write
@@ -64,7 +66,7 @@ def first_run(*, now: datetime) -> FirstRun | None:
     time creates them.
     """
     try:
-        if db.session.scalar(select(Organization.id).limit(1)) is not None:
+        if organizations.list_organizations() or not users.needs_set_up():
             return None
         made = _make_account(now)
         db.session.commit()
@@ -76,7 +78,14 @@ def first_run(*, now: datetime) -> FirstRun | None:
 
 def _make_account(now: datetime) -> FirstRun:
     organization = organizations.ensure_organization("demo", name="Demo", actor=SERVER, now=now)
-    project = projects.ensure_project(organization, "demo", name="Demo", actor=SERVER, now=now)
+    project = projects.ensure_project(
+        organization,
+        "demo",
+        name="Demo",
+        actor=SERVER,
+        now=now,
+        retention_days=current_process().settings.default_retention,
+    )
     _, key = keys.create_key(organization, project, name="first run", actor=SERVER, now=now)
     password = secrets.token_urlsafe(12)
     user = users.ensure_user(DEMO_EMAIL, now=now, name="Demo")
@@ -85,32 +94,22 @@ def _make_account(now: datetime) -> FirstRun:
     return FirstRun(key, password)
 
 
-def welcome(made: FirstRun | None, address: str) -> str:
-    """Return what ``serve`` prints: the account on the first run, otherwise only the URL."""
-    head = f"Task Badger is running at {address}/ (API docs: {address}/api/docs/)"
-    if made is None:
-        return head
-    return f"""
-{head}
-
-This is the first run. Your account (shown only this once):
-
-  organization, project   demo, demo
-  API key                 {made.key}
-  dashboard               {address}/
-    e-mail                {DEMO_EMAIL}
-    password              {made.password}
-
-To use the official SDK with this server (pip install taskbadger, in its own virtual
-environment), replace taskbadger.init(), which always uses the hosted service, with:
-
-  import taskbadger.sdk
-  taskbadger.sdk._init(host="{address}", token="{made.key}")
-
-To use its command line:
-
-  export TASKBADGER_HOST={address} TASKBADGER_API_KEY={made.key}
-"""
+def welcome(made: FirstRun | None, address: str, data: str) -> str:
+    """Return what ``serve`` prints: where the server and its *data* are, and a new account."""
+    lines = [
+        f"Task Badger is running at {address}/",
+        f"  API docs  {address}/api/docs/",
+        f"  data      {data}",
+    ]
+    if made is not None:
+        lines += [
+            "This is the first run. Your account, shown only this once:",
+            f"  e-mail    {DEMO_EMAIL}",
+            f"  password  {made.password}",
+            f"  API key   {made.key}",
+            f"  how to send tasks with the key: {address}/a/demo/how-to/",
+        ]
+    return "\n".join(lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +130,20 @@ def _progress(*values: int, every: float, last: str) -> list[tuple[float, dict[s
 
 
 _PROD, _TEST = {"env": "prod"}, {"env": "test"}
+_TRACE = """Traceback (most recent call last):
+  File "/srv/shop/backup.py", line 31, in run
+    dump(table)
+  File "/srv/shop/backup.py", line 57, in dump
+    file.write(rows)
+OSError: [Errno 28] No space left on device"""
 STORIES = (
     Story("Import customers", 50, {"tags": {**_PROD, "team": "sales"}, "data": {"rows": 1200}},
           _progress(20, 45, 70, 100, every=60, last="success")),
+    Story("Nightly backup", 2040, {"tags": _PROD, "queue": "nightly", "max_runtime": 3600,
+                                   "data": {"exception": _TRACE}},
+          _progress(25, 50, every=300, last="error")),
     Story("Nightly backup", 600, {"tags": _PROD, "queue": "nightly", "max_runtime": 3600},
           _progress(25, 50, 75, 100, every=240, last="success")),
-    Story("Nightly backup", 2040, {"tags": _PROD, "queue": "nightly", "max_runtime": 3600},
-          _progress(25, 50, every=300, last="error")),
     Story("Send newsletter", 4, {"tags": _PROD, "value_max": 5000, "data": {"list": "monthly"}},
           _progress(600, 1400, 2300, every=45, last="")),
     Story("Render video", 12, {"tags": {**_TEST, "codec": "av1"}, "queue": "render"},
@@ -196,6 +202,8 @@ def bulk(project: ProjectRef, count: int, *, now: datetime) -> None:
         db.session.execute(insert(_TAGS), [_tag(row) for row in batch])
         db.session.execute(insert(_EVENTS), [_event(row) for row in batch])
         db.session.commit()
+    backfill.start(project.id)
+    db.session.commit()
 
 
 def _rows(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -14,6 +15,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from taskbadger.domain.mail import InvalidAddress, parse_smtp_url, read_mailbox
+from taskbadger.domain.retention import MAX_RETENTION_DAYS
 from taskbadger.errors import SettingsError
 
 PREFIX = "TASKBADGER_"
@@ -27,17 +29,24 @@ _RANGES: dict[str, tuple[float, float]] = {
     "THREADS": (1, 1000),
     "MAX_BODY_BYTES": (1, 2**30),
     "RATE_LIMIT": (0, 10**9),
+    "PING_LIMIT": (0, 10**9),
     "PROXY_HOPS": (0, 10),
     "WORKER_THREADS": (1, 1000),
     "WORKER_POLL_SECONDS": (0.05, 3600),
     "WORKER_LEASE_SECONDS": (1, 86_400),
     "SESSION_HOURS": (1, 24 * 3650),
+    "METRICS_NAMES": (0, 100_000),
+    "DEFAULT_RETENTION_DAYS": (0, MAX_RETENTION_DAYS),
+    "AUDIT_RETENTION_DAYS": (0, MAX_RETENTION_DAYS),
 }
 """The least and the most of each setting that is a number."""
 WELL_KNOWN_SECRETS = frozenset({"changeme", "change-me", "secret", "dev", "development", "test"})
 
 # Read by the official SDK and its CLI, so never a setting of the server.
 SDK_VARIABLES = frozenset({"HOST", "ORG", "PROJECT", "API_KEY", "HTTP_TIMEOUT", "TASK_ID"})
+
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+"""What an Authorization header may contain (RFC 6750)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +55,9 @@ class Settings:
 
     SECRET_KEY: str
     """Signs sessions and tokens; at least 32 characters. Required, or in SECRET_KEY_FILE."""
+
+    SECRET_KEY_OLD: tuple[str, ...] = ()
+    """Earlier secret keys, the oldest first: what they have signed is still accepted."""
 
     DATABASE_URL: str = "sqlite:///instance/taskbadger.db"
     """``sqlite:///path`` (relative to the working directory) or ``postgresql://…``."""
@@ -72,6 +84,9 @@ class Settings:
     RATE_LIMIT: int = 0
     """Requests per minute and API key; 0 for no limit."""
 
+    PING_LIMIT: int = 60
+    """Pings per minute and monitor; 0 for no limit."""
+
     PROXY_HOPS: int = 0
     """Number of reverse proxies in front that set ``X-Forwarded-*``; 0 ignores these headers."""
 
@@ -81,8 +96,8 @@ class Settings:
     LOG_REQUESTS: bool = True
     """Log one line per request (at level ``INFO``)."""
 
-    LOG_FORMAT: str = "json"
-    """``json``, or ``console`` for reading on a terminal."""
+    LOG_FORMAT: str = "auto"
+    """``json``, ``console`` for people, or ``auto``: ``console`` on a terminal, else ``json``."""
 
     SMTP_URL: str = ""
     """Mail server: ``smtp://user:password@host:port``, ``smtps://…``, ``?starttls=true``."""
@@ -102,6 +117,10 @@ class Settings:
     WORKER_LEASE_SECONDS: float = 60.0
     """Seconds until a delivery whose worker crashed is retried; an attempt takes at most 20 s."""
 
+    HEARTBEAT_URL: str = ""
+    """An address that the background worker asks for every minute, so that a watchdog elsewhere
+    notices when this server is down. Empty: none."""
+
     OUTBOUND_ALLOW: tuple[str, ...] = ()
     """Private or reserved networks that webhooks may reach, e.g. ``127.0.0.0/8,fd00::/8``."""
 
@@ -111,6 +130,12 @@ class Settings:
     SESSION_HOURS: int = 24 * 14
     """Hours without a visit after which a dashboard session ends."""
 
+    DEFAULT_RETENTION_DAYS: int = 0
+    """Days for which new projects keep tasks; 0 for ever. Those that exist stay as they are."""
+
+    AUDIT_RETENTION_DAYS: int = 400
+    """Days for which entries of the audit log are kept; 0 for ever."""
+
     OIDC_ISSUER: str = ""
     """OpenID Connect: issuer URL. Empty: no single sign-on."""
 
@@ -119,6 +144,18 @@ class Settings:
 
     OIDC_CLIENT_SECRET: str = ""
     """OpenID Connect: client secret."""
+
+    METRICS_TOKEN: str = ""
+    """Bearer token that opens all of ``/metrics``; at least 32 characters. Empty: API keys only."""
+
+    METRICS_NAMES: int = 200
+    """Names of tasks, and queues, of one organization that have series of their own."""
+
+    SENTRY_DSN: str = ""
+    """Where errors are reported: a DSN of Sentry. Empty: nowhere."""
+
+    OTLP_ENDPOINT: str = ""
+    """Where traces are sent by OTLP over HTTP, e.g. ``http://localhost:4318``. Empty: nowhere."""
 
     PLUGINS: bool = True
     """Load installed plug-ins (entry points in the group ``taskbadger.plugins``)."""
@@ -130,12 +167,17 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse values that no server should run with; raises SettingsError."""
-        _check_secret(self.SECRET_KEY)
+        for name, secret in (
+            ("SECRET_KEY", self.SECRET_KEY),
+            *(("SECRET_KEY_OLD", old) for old in self.SECRET_KEY_OLD),
+        ):
+            _check_secret(name, secret)
         _check_choice("LOG_LEVEL", self.LOG_LEVEL, ("DEBUG", "INFO", "WARNING", "ERROR"))
-        _check_choice("LOG_FORMAT", self.LOG_FORMAT, ("json", "console"))
+        _check_choice("LOG_FORMAT", self.LOG_FORMAT, ("auto", "json", "console"))
         _check_choice("SQLITE_SYNCHRONOUS", self.SQLITE_SYNCHRONOUS, ("FULL", "NORMAL"))
         _check_database(self.DATABASE_URL)
         _check_base_url(self.BASE_URL)
+        _check_http("HEARTBEAT_URL", self.HEARTBEAT_URL)
         for name, (minimum, maximum) in _RANGES.items():
             _check_range(name, getattr(self, name), minimum, maximum)
         for network in self.OUTBOUND_ALLOW:
@@ -143,6 +185,19 @@ class Settings:
         _check_mail(self.SMTP_URL, self.MAIL_FROM)
         _check_broker(self.BROKER_URL)
         _check_single_sign_on(self)
+        _check_token("METRICS_TOKEN", self.METRICS_TOKEN)
+        _check_dsn(self.SENTRY_DSN)
+        _check_endpoint(self.OTLP_ENDPOINT)
+
+    @property
+    def secret_keys(self) -> tuple[str, ...]:
+        """All keys that may have signed something, the current one last."""
+        return (*self.SECRET_KEY_OLD, self.SECRET_KEY)
+
+    @property
+    def default_retention(self) -> int | None:
+        """For how many days new projects keep tasks; None for ever."""
+        return self.DEFAULT_RETENTION_DAYS or None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
@@ -211,11 +266,19 @@ def _convert(name: str, text: str, kind: Any) -> Any:
         raise SettingsError(f"{name}: {text!r} is not {_WORDS[kind]}") from error
 
 
-def _check_secret(secret: str) -> None:
+def _check_secret(name: str, secret: str) -> None:
     if len(secret) < SECRET_KEY_BYTES or secret.lower() in WELL_KNOWN_SECRETS:
-        raise SettingsError("TASKBADGER_SECRET_KEY must have at least 32 characters")
+        raise SettingsError(f"TASKBADGER_{name} must have at least 32 characters")
     if len(set(secret)) < 8:
-        raise SettingsError("TASKBADGER_SECRET_KEY is too easy to guess; generate a random one")
+        raise SettingsError(f"TASKBADGER_{name} is too easy to guess; generate a random one")
+
+
+def _check_token(name: str, token: str) -> None:
+    if not token:
+        return
+    _check_secret(name, token)
+    if not _TOKEN.fullmatch(token):
+        raise SettingsError(f"TASKBADGER_{name} may only have letters, digits and -._~+/=")
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -279,11 +342,32 @@ def _check_broker(url: str) -> None:
 def _check_single_sign_on(settings: Settings) -> None:
     if not settings.OIDC_ISSUER:
         return
-    parts = _split_url("TASKBADGER_OIDC_ISSUER", settings.OIDC_ISSUER)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SettingsError("TASKBADGER_OIDC_ISSUER must start with http:// or https://")
+    _check_http("OIDC_ISSUER", settings.OIDC_ISSUER)
     if not settings.OIDC_CLIENT_ID:
         raise SettingsError("TASKBADGER_OIDC_ISSUER needs TASKBADGER_OIDC_CLIENT_ID")
+
+
+def _check_http(name: str, url: str) -> None:
+    parts = _split_url(f"TASKBADGER_{name}", url)
+    if url and (parts.scheme not in ("http", "https") or not parts.hostname):
+        raise SettingsError(f"TASKBADGER_{name} must start with http:// or https://")
+
+
+def _check_dsn(dsn: str) -> None:
+    parts = _split_url("TASKBADGER_SENTRY_DSN", dsn)
+    project = parts.path.rpartition("/")[2]
+    is_whole = parts.scheme in ("http", "https") and parts.hostname and parts.username
+    if dsn and not (is_whole and project.isascii() and project.isdigit()):
+        raise SettingsError(
+            "TASKBADGER_SENTRY_DSN must be a DSN, as in https://KEY@sentry.example.com/1"
+        )
+
+
+def _check_endpoint(url: str) -> None:
+    _check_http("OTLP_ENDPOINT", url)
+    parts = urlsplit(url)
+    if parts.query or parts.fragment:
+        raise SettingsError("TASKBADGER_OTLP_ENDPOINT must have no query or fragment")
 
 
 def _check_network(text: str) -> None:

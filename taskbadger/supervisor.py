@@ -11,11 +11,12 @@ import logging
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any, Never
 
@@ -31,6 +32,8 @@ STEADY_SECONDS = 10.0
 """A child that ran this long is restarted at once; otherwise with exponential backoff."""
 MAX_BACKOFF_SECONDS = 30.0
 _PR_SET_PDEATHSIG = 1
+_FOR_US = ("NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
+"""Variables of systemd that are not for our children."""
 _HANDLED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
 
 
@@ -44,6 +47,8 @@ class Plan:
     log_level: str
     log_format: str
     """``json`` or ``console``."""
+    folder: str | None = None
+    """A folder of files that is deleted at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,10 @@ class Child:
             self.process.command,
             start_new_session=True,
             pass_fds=self.process.pass_fds,
-            env={**os.environ, **self.process.variables},
+            env={
+                **{name: value for name, value in os.environ.items() if name not in _FOR_US},
+                **self.process.variables,
+            },
             preexec_fn=_die_with(os.getpid()),  # Safe, because there are no threads.
         )
         started.returncode = 0  # The supervisor reaps it.
@@ -125,6 +133,8 @@ class Supervisor:
     def run(self) -> None:
         """Run until TERM or INT, then stop all children; a second signal kills them."""
         with _signals() as wait:
+            self._start_due()
+            tell_systemd("READY=1")
             while not self._stopping:
                 self._start_due()
                 self._react(wait(self._seconds_to_next_start()))
@@ -143,8 +153,10 @@ class Supervisor:
         self._reap()
         if signal.SIGHUP in numbers:
             log.info("reloading")
+            tell_systemd(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
             for child in self.children:
                 child.send(child.process.reload)
+            tell_systemd("READY=1")
         if numbers & {signal.SIGINT, signal.SIGTERM}:
             self._stopping = True
 
@@ -156,6 +168,7 @@ class Supervisor:
 
     def _stop(self, wait: Callable[[float | None], set[int]]) -> None:
         log.info("stopping")
+        tell_systemd("STOPPING=1")
         if self.listener is not None:
             os.close(self.listener)  # Refuse new connections at once.
         for child in self.children:
@@ -169,6 +182,25 @@ class Supervisor:
         for child in self.children:
             child.sweep(signal.SIGKILL)
         log.info("stopped")
+
+
+def delete_folder(path: str) -> None:
+    """Delete a folder of files; what cannot be deleted stays."""
+    with suppress(OSError):
+        for name in os.listdir(path):
+            os.unlink(os.path.join(path, name))
+        os.rmdir(path)
+
+
+def tell_systemd(state: str) -> None:
+    """Tell systemd about us, if it has asked for that: see sd_notify(3)."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = f"\0{address[1:]}"
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.sendto(state.encode(), address)
 
 
 def _dead_processes() -> Iterator[tuple[int, int]]:
@@ -249,6 +281,11 @@ def read_plan(descriptor: int) -> Plan:
     return Plan(processes, **values)
 
 
+def _is_for_people(record: logging.LogRecord) -> bool:
+    """Say whether people want a line: not what each start and each stop says of every process."""
+    return record.levelno > logging.INFO or record.msg not in ("started", "ended")
+
+
 def main(descriptor: str) -> None:
     """Run the supervisor by the plan that ``hand_over`` has written to *descriptor*."""
     plan = read_plan(int(descriptor))
@@ -256,7 +293,11 @@ def main(descriptor: str) -> None:
     handler.setFormatter(LineFormatter(plan.log_format))
     log.addHandler(handler)
     log.setLevel(plan.log_level)
+    if plan.log_format == "console":
+        log.addFilter(_is_for_people)
     Supervisor([Child(process) for process in plan.processes], plan.listener).run()
+    if plan.folder is not None:
+        delete_folder(plan.folder)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,12 @@ def end() -> None:
     _arrival.set(None)
 
 
+def elapsed() -> float:
+    """Return how many seconds ago the request of this context arrived."""
+    arrival = _arrival.get()
+    return 0.0 if arrival is None else time.monotonic() - arrival
+
+
 @contextmanager
 def unlimited() -> Iterator[None]:
     """Let each wait of a block take as long as it may."""

@@ -10,9 +10,12 @@ from flask.cli import FlaskGroup
 
 from taskbadger.app import create_app
 from taskbadger.cli.apply import apply_file
+from taskbadger.cli.backup import backup_command, restore_command
 from taskbadger.cli.commands import placeholder_settings, plain_errors
+from taskbadger.cli.doctor import doctor_command
 from taskbadger.cli.keys import key_commands
 from taskbadger.cli.openapi import openapi
+from taskbadger.cli.organizations import organization_commands, project_commands
 from taskbadger.cli.seed import seed_command
 from taskbadger.cli.serve import serve, worker
 from taskbadger.cli.users import user_commands
@@ -100,6 +103,11 @@ COMMANDS: tuple[click.Command, ...] = (
     worker,
     key_commands,
     user_commands,
+    organization_commands,
+    project_commands,
+    doctor_command,
+    backup_command,
+    restore_command,
     apply_file,
     openapi,
     seed_command,

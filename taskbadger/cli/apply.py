@@ -1,4 +1,4 @@
-"""``apply``: create, update and delete channels, global actions and monitors from a file."""
+"""``apply``: make projects, channels, global actions, monitors and windows match a file."""
 
 import os
 from typing import IO
@@ -25,7 +25,7 @@ from taskbadger.services.apply.file import read as read_apply_file
 )
 @with_appcontext
 def apply_file(file: IO[bytes], org: str | None, *, dry_run: bool, prune: bool) -> None:
-    """Apply a file of channels, global actions and monitors.
+    """Apply a file of channels, global actions, monitors and windows.
 
     Shows the changes and makes all or none of them. ${NAME} in the file is replaced by the
     environment variable.

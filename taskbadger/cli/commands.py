@@ -8,7 +8,8 @@ from typing import Any
 import click
 from sqlalchemy.exc import DBAPIError
 
-from taskbadger.errors import SettingsError, TaskBadgerError
+from taskbadger.backups import BackupError
+from taskbadger.errors import NewerSchema, SettingsError, TaskBadgerError
 from taskbadger.process import current_process
 from taskbadger.settings import Settings
 
@@ -18,7 +19,7 @@ def plain_errors() -> Iterator[None]:
     """Print errors that users can fix as one line, without a traceback."""
     try:
         yield
-    except (SettingsError, TaskBadgerError) as error:
+    except (SettingsError, NewerSchema, BackupError, TaskBadgerError) as error:
         raise click.ClickException(str(error)) from error
     except DBAPIError as error:
         raise click.ClickException(explain(error)) from error

@@ -6,12 +6,14 @@ import click
 from flask.cli import with_appcontext
 
 from taskbadger.cli.commands import Group
+from taskbadger.cli.lists import json_option, print_list
 from taskbadger.clock import to_wire, utcnow
 from taskbadger.domain.identity import SERVER
 from taskbadger.errors import NotFound
 from taskbadger.extensions import db
 from taskbadger.models import ApiKey, Organization, Project
 from taskbadger.models.account import DEFAULT_SCOPES
+from taskbadger.process import current_process
 from taskbadger.services.organizations import keys, organizations, projects
 
 
@@ -27,7 +29,7 @@ def key_commands() -> None:
     "--scopes",
     default=DEFAULT_SCOPES,
     show_default=True,
-    help="Comma-separated: ingest, read, admin.",
+    help="Comma-separated: ingest, read, ping, admin.",
 )
 @with_appcontext
 def create_key(target: str, name: str, scopes: str) -> None:
@@ -51,22 +53,35 @@ def ensure_target(target: str, now: datetime) -> tuple[Organization, Project | N
     organization = organizations.ensure_organization(slug, actor=SERVER, now=now)
     if not slash:
         return organization, None
-    project = projects.ensure_project(organization, project_slug, actor=SERVER, now=now)
+    project = projects.ensure_project(
+        organization,
+        project_slug,
+        actor=SERVER,
+        now=now,
+        retention_days=current_process().settings.default_retention,
+    )
     return organization, project
 
 
 @key_commands.command("list")
+@json_option
 @with_appcontext
-def list_keys() -> None:
+def list_keys(*, as_json: bool) -> None:
     """List all keys, without their secrets."""
-    row = "{:>5}  {:30} {:20} {:14} {:18} {:20} {}"
-    found = keys.list_keys()
-    click.echo(row.format("ID", "OPENS", "NAME", "BEGINS", "SCOPES", "LAST USED", "STATE"))
-    for key in found:
-        used = to_wire(key.last_used)[:19] + "Z" if key.last_used else "never"
-        click.echo(
-            row.format(key.id, _opens(key), key.name, key.prefix, key.scopes, used, _state(key))
-        )
+    rows = [
+        {
+            "id": key.id,
+            "opens": _opens(key),
+            "name": key.name,
+            "begins": key.prefix,
+            "scopes": key.scopes,
+            "last_used": to_wire(key.last_used)[:19] + "Z" if key.last_used else None,
+            "state": _state(key),
+        }
+        for key in keys.list_keys()
+    ]
+    columns = ("id", "opens", "name", "begins", "scopes", "last_used", "state")
+    print_list(rows, columns, as_json=as_json)
 
 
 def _opens(key: ApiKey) -> str:

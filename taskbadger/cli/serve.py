@@ -15,7 +15,7 @@ from taskbadger.app import is_loopback
 from taskbadger.cli.commands import Command, current_settings, explain
 from taskbadger.clock import utcnow
 from taskbadger.errors import SettingsError
-from taskbadger.extensions import check_access, db, is_outage
+from taskbadger.extensions import check_access, db, is_outage, schema_of
 from taskbadger.services.people import users
 from taskbadger.settings import unknown_variables
 from taskbadger.worker import embedded
@@ -51,11 +51,17 @@ def serve(
     no_migrate: bool,
     demo: bool,
 ) -> None:
-    """Run the web server and the background worker."""
+    """Run the web server and the background worker.
+
+    A socket that systemd passes takes the place of --bind.
+    """
     settings = current_settings()
+    listener = serving.inherited()
+    if listener is not None:
+        bind = serving.address_of(listener).removeprefix("http://")
     if current_app.debug and not is_loopback(serving.parse_bind(bind)[0]):
         raise SettingsError(f"debug mode is only allowed on a loopback address, not on {bind}")
-    listener = serving.listen(bind)
+    listener = listener or serving.listen(bind)
     _warn_of_unknown_variables()
     check_access()
     if no_migrate:
@@ -63,21 +69,29 @@ def serve(
     else:
         _upgrade()
     address = settings.BASE_URL or serving.address_of(listener)
-    click.echo(seed.welcome(seed.first_run(now=utcnow()) if demo else None, address))
-    if not no_migrate and users.needs_set_up():
-        click.echo("There are no users yet. Open the dashboard to become the owner.")
-    db.session.remove()
-    db.engine.dispose()
+    _welcome(address, demo=demo, is_ready=not no_migrate)
+    folder = serving.figures_folder()
     processes = [
         serving.gunicorn(
             listener,
             workers=workers or serving.default_workers(),
             threads=threads or settings.THREADS,
+            folder=folder,
         )
     ]
     if not no_worker:
         processes += serving.background(settings, address)
-    serving.supervise(processes, settings, listener)
+    serving.supervise(processes, settings, listener, folder)
+
+
+def _welcome(address: str, *, demo: bool, is_ready: bool) -> None:
+    """Print where everything is; *is_ready* says that the database has its tables."""
+    made = seed.first_run(now=utcnow()) if demo else None
+    click.echo(seed.welcome(made, address, serving.place_of(db.engine.url)))
+    if is_ready and users.needs_set_up():
+        click.echo("There are no users yet. Open the dashboard to become the owner.")
+    db.session.remove()
+    db.engine.dispose()
 
 
 def _warn_of_unknown_variables() -> None:
@@ -86,10 +100,10 @@ def _warn_of_unknown_variables() -> None:
 
 
 def _check_database() -> None:
-    """Raise SettingsError if the database is one that we cannot use; one that is away may be."""
+    """Raise an error if the database is one that we cannot use; one that is away may be."""
     try:
-        with db.engine.connect():
-            pass
+        with db.engine.connect() as connection:
+            schema_of(connection)
     except DBAPIError as error:
         if not is_outage(error):
             raise
@@ -114,14 +128,17 @@ def _upgrade() -> None:
 
 
 @click.command(cls=Command)
+@click.option("--no-beat", is_flag=True, help="With Celery: run no beat; another machine does.")
 @with_appcontext
-def worker() -> None:
+def worker(*, no_beat: bool) -> None:
     """Run the background worker alone; with TASKBADGER_BROKER_URL, Celery's worker and beat."""
     _warn_of_unknown_variables()
     settings = current_settings()
+    if no_beat and not settings.BROKER_URL:
+        raise SettingsError("--no-beat needs TASKBADGER_BROKER_URL: only Celery has a beat")
     check_access()
     _check_database()
     if settings.BROKER_URL:
-        serving.supervise(serving.background(settings), settings)
+        serving.supervise(serving.background(settings, has_beat=not no_beat), settings)
     else:
         embedded.run(cast(Any, current_app)._get_current_object())

@@ -1,25 +1,28 @@
-"""``users``: create, disable, enable and unlock dashboard users."""
+"""``users``: create, list, disable, enable, unlock and delete dashboard users."""
 
 import sys
 
 import click
 from flask.cli import with_appcontext
 
-from taskbadger.cli.commands import Group
-from taskbadger.clock import utcnow
+from taskbadger.cli.commands import Group, current_settings
+from taskbadger.cli.deleting import confirm, show_counts, yes_option
+from taskbadger.cli.lists import json_option, print_list
+from taskbadger.clock import to_wire, utcnow
 from taskbadger.domain.identity import SERVER
 from taskbadger.domain.mail import InvalidAddress, read_login
 from taskbadger.errors import NotFound, ValidationFailed
 from taskbadger.extensions import db
 from taskbadger.models import User
 from taskbadger.models.account import ROLES
+from taskbadger.services.deletion import counting
 from taskbadger.services.organizations import organizations
 from taskbadger.services.people import attempts, members, passwords, users
 
 
 @click.group("users", cls=Group)
 def user_commands() -> None:
-    """Create, disable, enable and unlock dashboard users."""
+    """Create, list, disable, enable, unlock and delete dashboard users."""
 
 
 @user_commands.command("create")
@@ -52,6 +55,23 @@ def create_user(email: str, org: str, role: str | None, *, password_stdin: bool)
     click.echo(f"{address} is {member.role} of {org}.")
 
 
+@user_commands.command("list")
+@json_option
+@with_appcontext
+def list_users(*, as_json: bool) -> None:
+    """List all users, with their roles in organizations."""
+    rows = [
+        {
+            "email": user.email,
+            "state": "disabled" if user.disabled else "active",
+            "roles": roles,
+            "created": to_wire(user.created),
+        }
+        for user, roles in users.list_users()
+    ]
+    print_list(rows, ("email", "state", "roles", "created"), as_json=as_json)
+
+
 @user_commands.command("disable")
 @click.argument("email")
 @with_appcontext
@@ -80,6 +100,22 @@ def unlock_user(email: str) -> None:
     users.unlock_user(_find_user(email), actor=SERVER, now=utcnow())
     db.session.commit()
     click.echo(f"{email} can sign in again.")
+
+
+@user_commands.command("delete")
+@click.argument("email")
+@yes_option
+@with_appcontext
+def delete_user(email: str, *, yes: bool) -> None:
+    """Delete a user, with their sessions and memberships. What they did keeps their name."""
+    user = _find_user(email)
+    show_counts(user.email, counting.count_user(user))
+    confirm(user.email, yes=yes)
+    user = _find_user(email)
+    keys = current_settings().secret_keys
+    users.delete_user(user, secret_keys=keys, actor=SERVER, now=utcnow())
+    db.session.commit()
+    click.echo(f"{email} has been deleted.")
 
 
 def _find_user(email: str) -> User:
