@@ -1,6 +1,8 @@
 """Applications on real databases, SQLite and PostgreSQL, emptied before each test."""
 
 import os
+import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ from sqlalchemy import Select, event, select
 from werkzeug.test import TestResponse
 
 from taskbadger.app import create_app
+from taskbadger.blueprints.dashboard.guide import demo
 from taskbadger.clock import utcnow
 from taskbadger.domain.identity import Actor, ProjectRef
 from taskbadger.extensions import db, writing
@@ -26,12 +29,16 @@ from taskbadger.models import AuditEntry
 from taskbadger.process import process_of
 from taskbadger.services.organizations import keys, organizations, projects
 from taskbadger.settings import Settings
+from taskbadger.worker import clock_jumps, steps
 
 for _name in [name for name in os.environ if name.startswith("TASKBADGER_")]:
     if not _name.startswith("TASKBADGER_TEST_"):
         del os.environ[_name]
 
-LONG = ("faults/", "test_serving.py", "browser/", "acceptance/", "test_web_worker.py", "worker/")
+LONG = (
+    *("faults/", "test_serving.py", "browser/", "acceptance/", "test_web_worker.py", "worker/"),
+    *("test_backups.py", "test_copying.py", "test_doctor.py"),
+)
 """What starts many processes begins first, so that no job has it left at the end."""
 
 
@@ -142,35 +149,82 @@ def new_database(
 
 
 @pytest.fixture(scope="session")
-def database_url(new_database: Callable[[], str]) -> str:
-    """The URL of the migrated database that the tests of one backend share."""
-    url = new_database()
-    app = create_app(settings(DATABASE_URL=url))
-    with app.app_context():
-        flask_migrate.upgrade()
-        db.engine.dispose()
-    return url
+def shared_apps() -> dict[str, Flask]:
+    """The applications of :func:`shared_app` by backend.
+
+    They stay when a file of tests is through with a backend: the next file comes back to it.
+    """
+    return {}
 
 
 @pytest.fixture(scope="session")
-def shared_app(database_url: str) -> Iterator[Flask]:
-    """The application that the tests of one backend share."""
-    app = create_app(settings(DATABASE_URL=database_url))
-    yield app
-    with app.app_context():
-        db.engine.dispose()
+def shared_app(
+    backend: str, new_database: Callable[[], str], shared_apps: dict[str, Flask]
+) -> Flask:
+    """The application, on a migrated database, that the tests of one backend share."""
+    if backend not in shared_apps:
+        app = create_app(settings(DATABASE_URL=new_database()))
+        with app.app_context():
+            flask_migrate.upgrade()
+        shared_apps[backend] = app
+    return shared_apps[backend]
+
+
+@pytest.fixture(scope="session")
+def database_url(shared_app: Flask) -> str:
+    """The URL of the database that the tests of one backend share."""
+    return process_of(shared_app).settings.DATABASE_URL
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_connections(shared_apps: dict[str, Flask]) -> Iterator[None]:
+    """Close what a module's threads opened: several test runs share a server that takes 100."""
+    yield
+    for app in shared_apps.values():
+        with app.app_context():
+            close_connections()
+
+
+def close_connections() -> None:
+    """Close those of the current application.
+
+    A connection that a thread gives back later would be dropped open, and fail some other test.
+    """
+    pool: Any = db.engine.pool
+    deadline = time.monotonic() + 10
+    while pool.checkedout():
+        assert time.monotonic() < deadline, "a connection is not given back"
+        time.sleep(0.01)
+    db.engine.dispose()
 
 
 @pytest.fixture
-def app(shared_app: Flask) -> Iterator[Flask]:
+def app(shared_app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
     """The application on an empty database, inside an application context."""
+    monkeypatch.setattr(demo, "STEP_SECONDS", 0.001)
     with shared_app.app_context():
         empty_database()
         process_of(shared_app).forget()
+        forget_jumps()
         with writing():
             yield shared_app
-        db.session.rollback()
+        end_demo_tasks()
         db.session.remove()
+
+
+def forget_jumps() -> None:
+    """Let the worker's steps see no jump of the clock between an earlier test and the next one."""
+    steps.database_now()
+    clock_jumps.jumps.settle(clock_jumps.jumps.seen)
+    db.session.rollback()
+
+
+def end_demo_tasks() -> None:
+    """Wait for the threads that play demo tasks: they would keep connections for later tests."""
+    db.session.rollback()
+    for thread in threading.enumerate():
+        if thread.name == demo.THREAD:
+            thread.join(30)
 
 
 @pytest.fixture
@@ -186,7 +240,7 @@ def make_app(app: Flask, database_url: str) -> Iterator[Callable[..., Flask]]:
     for other in made:
         with other.app_context():
             db.session.remove()
-            db.engine.dispose()
+            close_connections()
 
 
 def empty_database() -> None:
@@ -195,9 +249,24 @@ def empty_database() -> None:
     statements = [f'DELETE FROM "{table.name}"' for table in reversed(db.metadata.sorted_tables)]
     if db.engine.dialect.name == "postgresql":
         driver.execute("; ".join(statements))
+        # Other tests look at plans of tables that are small, and of which nothing is known.
+        used = driver.execute(
+            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname <> 'alembic_version'"
+            " AND relnamespace = 'public'::regnamespace"
+            " AND (reltuples >= 0 OR pg_relation_size(oid) > 65536 OR EXISTS (SELECT FROM pg_index"
+            " WHERE indrelid = pg_class.oid AND pg_relation_size(indexrelid) > 16384))"
+        ).fetchall()
+        if used:
+            names = ", ".join(f'"{name}"' for (name,) in used)
+            driver.execute(f"TRUNCATE {names} CASCADE")
     else:
         for statement in statements:
             driver.execute(statement)
+        analyzed = driver.execute("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_stat1'")
+        if analyzed.fetchone():
+            driver.execute("DELETE FROM sqlite_stat1")
+            db.session.commit()
+            db.engine.dispose()  # Connections remember what they have read of it.
     db.session.commit()
 
 
@@ -236,6 +305,15 @@ def make_key(organization: str = "acme", slug: str | None = "web", **options: An
     )
     db.session.commit()
     return shown
+
+
+def make_key_of(database_url: str) -> str:
+    """Return a new key of the project ``acme/web`` on a migrated database."""
+    with create_app(settings(DATABASE_URL=database_url)).app_context(), writing():
+        key = make_key()
+        db.session.remove()
+        db.engine.dispose()
+    return key
 
 
 @dataclass

@@ -88,6 +88,13 @@ class WebClient:
         return made
 
 
+def headers_of(answer: TestResponse) -> list[tuple[str, str]]:
+    """Return the headers, without those that differ from answer to answer."""
+    return sorted(
+        pair for pair in answer.headers.items() if pair[0] not in ("Date", "X-Request-ID")
+    )
+
+
 def browser_for(app: Flask, user: User | None = None) -> WebClient:
     """Return a browser of *app*, signed in as *user*."""
     client = app.test_client()

@@ -147,8 +147,12 @@ class Server:
 
 
 def serve(home: Path, *arguments: str, **variables: str) -> AbstractContextManager[Server]:
-    """Run ``serve`` on a free port in the directory *home* until the block ends."""
-    command = ("taskbadger_server", "serve", "--bind", "127.0.0.1:0", *arguments)
+    """Run ``serve`` on a free port in the directory *home* until the block ends.
+
+    It has one web worker unless *arguments* say otherwise: to start one takes seconds.
+    """
+    usual = ("--bind", "127.0.0.1:0", "--workers", "1")
+    command = ("taskbadger_server", "serve", *usual, *arguments)
     return run_module(home, command, variables)
 
 
@@ -164,10 +168,19 @@ def run_module(home: Path, command: Sequence[str], variables: dict[str, str]) ->
 
     With -P, modules are not looked for in *home*, as with an installed command.
     """
+    with run_process(home, (sys.executable, "-P", "-m", *command), variables) as server:
+        yield server
+
+
+@contextmanager
+def run_process(
+    home: Path, command: Sequence[str | Path], variables: dict[str, str]
+) -> Iterator[Server]:
+    """Run *command*, which serves, in the directory *home* until the block ends."""
     home.mkdir(exist_ok=True)
     with (home / "output").open("wb") as output, (home / "log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", *command],
+            command,
             cwd=home,
             env=environment(**variables),
             stdout=output,

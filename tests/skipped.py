@@ -1,9 +1,16 @@
 """A table of the tests that were skipped, and why, at the end of a run."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable
 
 import pytest
+
+
+def leave_to_faults(backend: str, long: str = "sqlite") -> None:
+    """Skip a trial that takes long on the database *long*, unless ``make faults`` runs all."""
+    if backend == long and not os.environ.get("TASKBADGER_TEST_EVERYTHING"):
+        pytest.skip("make faults tries it on this database, too")
 
 
 def rows(reports: Iterable[pytest.TestReport]) -> list[str]:

@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from conftest import make_key_of
 from processes import Server, serve, wait_until
-from test_serving import is_ready, new_key
+from test_serving import is_ready
 from test_web_worker import connect, creation, read_answer
 
 
@@ -35,7 +36,7 @@ def test_address_is_free_while_a_request_is_still_answered(
     url = f"sqlite:///{tmp_path}/test.db"
     with serve(tmp_path, "--workers", "1", "--no-worker", TASKBADGER_DATABASE_URL=url) as server:
         wait_until(lambda: is_ready(server), "a server")
-        request = creation(new_key(tmp_path, url), '{"name": "job"}')
+        request = creation(make_key_of(url), '{"name": "job"}')
         with connect(server) as client:
             client.sendall(request[:-1])
             assert is_ready(server)  # So the worker has accepted the connection before this one.

@@ -2,18 +2,23 @@
 
 import base64
 import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
 from click.testing import Result
-from conftest import SECRET_KEY, ApiClient, make_key, make_project
+from conftest import SECRET_KEY, ApiClient, audit_entries, make_key, make_project, settings
 from flask import Flask
 from people import PASSWORD, browser_for, make_member
-from processes import install_plugin, run_server
+from processes import environment, install_plugin, run_server
 from sqlalchemy import func, select
 
+from taskbadger import serving
 from taskbadger.cli import cli
 from taskbadger.clock import utcnow
 from taskbadger.domain.status import STATUSES
@@ -69,7 +74,7 @@ def test_users_unlock_ends_the_wait_after_too_many_attempts(
     assert done.output == "Ada@example.org can sign in again.\n"
 
 
-@pytest.mark.parametrize("command", ["disable", "enable", "unlock"])
+@pytest.mark.parametrize("command", ["disable", "enable", "unlock", "delete"])
 def test_users_that_are_not_there_are_named(app: Flask, command: str) -> None:
     done = run(app, "users", command, "nobody@example.org")
 
@@ -107,6 +112,22 @@ def test_keys_create_with_an_organization_makes_a_key_of_all_its_projects(app: F
     assert pages == [200, 200]
 
 
+def test_keys_create_makes_projects_that_keep_tasks_as_long_as_the_operator_says(
+    make_app: Callable[..., Flask],
+) -> None:
+    make_project("acme", "web")
+    app = make_app(DEFAULT_RETENTION_DAYS=90)
+    db.session.rollback()
+
+    with app.app_context():
+        for slug in ("web", "new"):
+            assert run(app, "keys", "create", f"acme/{slug}").exit_code == 0
+
+    lines = run(app, "projects", "list", "--json").stdout.splitlines()
+    found = {each["project"]: each["retention_days"] for each in map(json.loads, lines)}
+    assert found == {"acme/new": 90, "acme/web": None}
+
+
 def test_keys_create_leaves_what_is_there_as_it_is(app: Flask) -> None:
     make_project("acme", "web")
 
@@ -120,7 +141,11 @@ def test_keys_create_leaves_what_is_there_as_it_is(app: Flask) -> None:
     [
         (("Not A Slug/web",), "Error: “Not A Slug” is not a valid slug. Use 1 to 50 of a-z, 0-9"),
         (("acme/",), "Error: “” is not a valid slug"),
-        (("acme/web", "--scopes", "everything"), "Error: Valid scopes are ingest, read, admin."),
+        (("v3/web",), "Error: “v3” is reserved: it is a version of the API of Healthchecks."),
+        (
+            ("acme/web", "--scopes", "everything"),
+            "Error: Valid scopes are ingest, read, ping, admin.",
+        ),
     ],
 )
 def test_keys_create_refuses_nonsense_in_one_line(
@@ -144,7 +169,7 @@ def test_keys_list_shows_no_secret(app: Flask) -> None:
 
     lines = [line.split() for line in listed.splitlines()]
     assert lines[0] == ["ID", "OPENS", "NAME", "BEGINS", "SCOPES", "LAST", "USED", "STATE"]
-    assert lines[1][1:] == ["acme/web", "shown", "name", prefix, "ingest,read", "never", "active"]
+    assert lines[1][1:] == ["acme/web", "shown", "name", prefix, "ingest,read", "-", "active"]
     assert [lines[2][1], lines[2][-1]] == ["acme/*", "expired"]
     assert rest not in listed
 
@@ -332,14 +357,109 @@ def test_a_database_that_is_away_is_one_line(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_only_celery_has_a_beat(tmp_path: Path) -> None:
+    run_server("db", "upgrade", home=tmp_path)
+
+    done = run_server("worker", "--no-beat", home=tmp_path)
+
+    assert (done.returncode, done.stderr) == (
+        1,
+        "Error: --no-beat needs TASKBADGER_BROKER_URL: only Celery has a beat\n",
+    )
+
+
+@pytest.mark.parametrize("has_beat", [True, False])
+def test_a_broker_means_celery_with_a_beat_unless_it_runs_elsewhere(has_beat: bool) -> None:
+    found = serving.background(settings(BROKER_URL="redis://127.0.0.1:1/0"), has_beat=has_beat)
+
+    assert [process.name for process in found] == ["celery worker", "celery beat"][: 1 + has_beat]
+
+
+def test_lists_are_tables_or_json(app: Flask) -> None:
+    make_project("acme", "web")
+    make_project("acme", "night")
+    make_project("other", "main")
+    make_key()
+    make_member()
+    commands = (
+        ("organizations", "list"),
+        ("projects", "list", "--org", "acme"),
+        ("users", "list"),
+        ("keys", "list"),
+    )
+
+    tables = [run(app, *command).output.splitlines() for command in commands]
+    objects = [
+        [json.loads(line) for line in run(app, *command, "--json").output.splitlines()]
+        for command in commands
+    ]
+
+    found, of_acme, people, opened = objects
+    assert [(each["slug"], each["projects"]) for each in found] == [
+        ("acme", ["night", "web"]),
+        ("other", ["main"]),
+    ]
+    assert [each["project"] for each in of_acme] == ["acme/night", "acme/web"]
+    retentions = ["retention_days"]
+    retentions += [f"retention_days_{each}" for each in ("success", "failure", "unfinished")]
+    assert [*of_acme[0]] == ["project", "name", *retentions, "created"]
+    assert [(each["email"], each["state"], each["roles"]) for each in people] == [
+        ("ada@example.org", "active", ["acme: owner"])
+    ]
+    assert [(each["opens"], each["last_used"]) for each in opened] == [("acme/web", None)]
+    assert [len(table) for table in tables] == [3, 3, 2, 2]
+    assert tables[0][1].split()[:4] == ["acme", "acme", "night,", "web"]
+    assert tables[2][0].split() == ["EMAIL", "STATE", "ROLES", "CREATED"]
+
+
+def test_a_name_cannot_control_the_terminal(app: Flask) -> None:
+    make_project()
+
+    renamed = run(app, "organizations", "rename", "acme", "A\x1b[2J")
+    shown = run(app, "organizations", "list").output
+
+    assert renamed.exit_code == 0
+    assert "\x1b" not in shown
+    assert r"'A\x1b[2J'" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("nothing", "Name"), "Error: there is no organization nothing\n"),
+        (("acme", " "), "Error: A name has 1 to 255 characters.\n"),
+        (("acme", "x" * 256), "Error: A name has 1 to 255 characters.\n"),
+    ],
+)
+def test_only_organizations_are_renamed_and_only_to_names(
+    app: Flask, arguments: tuple[str, str], error: str
+) -> None:
+    make_project()
+
+    done = run(app, "organizations", "rename", *arguments)
+
+    assert (done.exit_code, done.output) == (1, error)
+    assert db.session.scalars(select(Organization.name)).all() == ["acme"]
+
+
+def test_renaming_is_audited(app: Flask) -> None:
+    make_project()
+
+    done = run(app, "organizations", "rename", "acme", "Acme GmbH")
+
+    assert done.output == "acme is called Acme GmbH.\n"
+    [entry] = db.session.scalars(audit_entries())
+    assert (entry.actor_type, entry.verb) == ("server", "organization.rename")
+
+
 @pytest.mark.parametrize("secret", ["", SECRET_KEY])
 def test_help_lists_all_commands_with_and_without_settings(tmp_path: Path, secret: str) -> None:
     done = run_server("--help", home=tmp_path, TASKBADGER_SECRET_KEY=secret)
 
     assert (done.returncode, done.stderr) == (0, "")
     assert listed(done) == [
-        *("apply", "db", "keys", "openapi", "routes", "run", "seed", "serve", "shell", "users"),
-        "worker",
+        *("apply", "backup", "db", "doctor", "keys", "openapi", "organizations"),
+        *("projects", "restore", "routes", "run", "seed", "serve", "shell", "users", "worker"),
     ]
     assert list(tmp_path.iterdir()) == []
 
@@ -420,3 +540,22 @@ def test_flask_run_refuses_debug_mode_for_others_than_this_machine(tmp_path: Pat
 
 def run_flask(*arguments: str, home: Path) -> CompletedProcess[str]:
     return run_server(*arguments, home=home, module=("flask", "--app", "wsgi"))
+
+
+def test_bash_completes_commands(tmp_path: Path) -> None:
+    """As docs/operating.md#commands has it; without settings."""
+    program = """
+        eval "$(_TASKBADGER_SERVER_COMPLETE=bash_source taskbadger-server)"
+        COMP_WORDS=(taskbadger-server projects "")
+        COMP_CWORD=2
+        _taskbadger_server_completion taskbadger-server
+        echo "${COMPREPLY[@]}"
+    """
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    variables = environment(PATH=path, TASKBADGER_SECRET_KEY="")
+
+    done = subprocess.run(
+        ["bash", "-c", program], cwd=tmp_path, env=variables, capture_output=True, check=False
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"delete list\n", b"")

@@ -1,5 +1,6 @@
 """``tools/install.sh`` on machines that lack something: one line says what to install."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -28,7 +29,9 @@ def write_command(path: Path, code: str) -> None:
     path.chmod(0o755)
 
 
-def install(checkout: Path, *, user_id: int = 1000, **commands: str) -> tuple[int, list[str]]:
+def install(
+    checkout: Path, *, extras: str = "", hashes: str = "", user_id: int = 1000, **commands: str
+) -> tuple[int, list[str]]:
     """Run the script where only *commands* are, given by their code; return what it says."""
     programs = checkout / "bin"
     programs.mkdir()
@@ -37,8 +40,8 @@ def install(checkout: Path, *, user_id: int = 1000, **commands: str) -> tuple[in
     for name, code in {"id": f"echo {user_id}", **commands}.items():
         write_command(programs / name.replace("_", "-"), code)
     done = subprocess.run(
-        ["sh", checkout / "tools/install.sh"],
-        env={"PATH": str(programs)},
+        ["sh", checkout / "tools/install.sh", extras],
+        env={"PATH": str(programs), "HASHES": hashes},
         capture_output=True,
         text=True,
         check=False,
@@ -110,3 +113,49 @@ def test_packages_that_cannot_be_had_end_with_one_line(checkout: Path) -> None:
             " it must reach its package index.",
         ],
     )
+
+
+RECORD = 'case "$*" in "-m pip --version") ;; *) echo "$*" >>pips; esac'
+PIP = "-m pip install --quiet --disable-pip-version-check"
+HASHED = f"{PIP} --require-hashes --requirement requirements-test.lock"
+CONSTRAINED = f"{PIP} --constraint requirements.lock --editable"
+
+
+@pytest.mark.parametrize(
+    ("extras", "hashes", "pips"),
+    [
+        ("", "", [f"{CONSTRAINED} ."]),
+        ("test", "", [HASHED, f"{CONSTRAINED} .[test]"]),
+        ("test,check", "", [HASHED, f"{CONSTRAINED} .[test,check]"]),
+        ("test", "no", [f"{CONSTRAINED} .[test]"]),
+    ],
+)
+def test_what_the_tests_need_is_compared_with_its_hashes(
+    checkout: Path, extras: str, hashes: str, pips: list[str]
+) -> None:
+    write_command(checkout / ".venv/bin/python", RECORD)
+
+    assert install(checkout, extras=extras, hashes=hashes)[0] == 0
+    assert (checkout / "pips").read_text().splitlines() == pips
+
+
+def test_files_with_other_hashes_end_with_the_way_to_do_without(checkout: Path) -> None:
+    write_command(checkout / ".venv/bin/python", OFFLINE)
+
+    status, said = install(checkout, extras="test")
+
+    assert (status, said[-1]) == (
+        1,
+        "The packages could not be installed. pip says why above; it must reach its package index."
+        " If the index has files of its own, whose hashes are others, HASHES=no installs the same"
+        " releases.",
+    )
+
+
+def test_the_newest_releases_are_tried_with_tests_that_exist() -> None:
+    named = re.findall(r"^    \"?(tests/[^\s\"\[]+)", (ROOT / "tools/newest.sh").read_text(), re.M)
+
+    assert len(named) > 5
+    for name in named:
+        path, _, test = name.partition("::")
+        assert f"def {test}" in (ROOT / path).read_text()

@@ -29,7 +29,7 @@ def test_every_request_is_answered_as_the_page_shows(app: Flask, project: Projec
         (status, _with_gaps(found, documented))
         for (status, found), (_, documented) in zip(answers, shown, strict=True)
     ] == shown
-    assert len(shown) == PAGE.count("```http") == 10
+    assert len(shown) == PAGE.count("```http") == 12
 
 
 def _send(admin: ApiClient, method: str, path: str, body: str) -> tuple[int, Any]:

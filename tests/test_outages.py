@@ -177,7 +177,7 @@ def test_a_database_that_is_away_is_a_503_until_it_is_back(
 
     for answer in answers:
         assert_unavailable(answer)
-    assert (ready.status_code, ready.json) == (200, {"status": "ready"})
+    assert (ready.status_code, ready.json) == (200, {"status": "ready", "worker": "stale"})
     assert (not_ready.status_code, not_ready.json, not_ready.headers["Retry-After"]) == (
         503,
         {"status": "the database cannot be reached"},

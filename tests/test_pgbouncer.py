@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from clusters import Cluster, pgbouncer, running_cluster
+from conftest import make_key_of
 from processes import Server, serve, wait_until
-from test_serving import is_ready, new_key
+from test_serving import is_ready
 
 TASKS = 180
 """Each is five requests."""
@@ -61,7 +62,7 @@ def use(server: Server, key: str, number: int) -> list[bool]:
 
 
 def test_every_request_is_answered_right(server: Server, direct: str, tmp_path: Path) -> None:
-    key = new_key(tmp_path, direct)
+    key = make_key_of(direct)
     with ThreadPoolExecutor(CLIENTS) as pool:
         answers = Counter(
             is_right

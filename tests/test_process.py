@@ -20,12 +20,12 @@ def test_channels_share_one_context(app: Flask) -> None:
 
 def test_forgetting_empties_every_cache() -> None:
     state = ProcessState(settings())
-    for timed in (state.versions, state.counts, state.searches):
+    for timed in (state.versions, state.counts, state.figures, state.searches):
         timed.put("name", 1)
     for texts in (state.pages, state.rows):
         texts.get("name", lambda: "text")
 
     state.forget()
 
-    timed_sizes = [len(one) for one in (state.versions, state.counts, state.searches)]
-    assert [*timed_sizes, len(state.pages), len(state.rows)] == [0, 0, 0, 0, 0]
+    timed = (state.versions, state.counts, state.figures, state.searches)
+    assert [len(each) for each in (*timed, state.pages, state.rows)] == [0, 0, 0, 0, 0, 0]

@@ -1,6 +1,7 @@
 """The account of the first run, demo data and bulk data."""
 
 from collections import Counter
+from collections.abc import Callable
 
 from conftest import audit_entries, make_project
 from flask import Flask
@@ -34,6 +35,15 @@ def test_first_run_creates_an_account_once(app: Flask) -> None:
     ]
 
 
+def test_demo_project_keeps_tasks_as_long_as_the_operator_says(
+    make_app: Callable[..., Flask],
+) -> None:
+    with make_app(DEFAULT_RETENTION_DAYS=90).app_context():
+        seed.first_run(now=NOW)
+
+    assert db.session.scalars(select(Project.retention_days)).all() == [90]
+
+
 def test_database_with_an_organization_gets_no_account(project: ProjectRef) -> None:
     assert seed.first_run(now=NOW) is None
 
@@ -41,11 +51,22 @@ def test_database_with_an_organization_gets_no_account(project: ProjectRef) -> N
 def test_welcome_shows_the_secrets_only_on_the_first_run() -> None:
     made = seed.FirstRun("tb_key", "pass word")
 
-    first, later = seed.welcome(made, "http://x"), seed.welcome(None, "http://x")
+    first = seed.welcome(made, "http://x", "/srv/tasks.db").splitlines()
+    later = seed.welcome(None, "http://x", "/srv/tasks.db").splitlines()
 
-    assert later == "Task Badger is running at http://x/ (API docs: http://x/api/docs/)"
-    assert later in first
-    assert ("tb_key" in first, "pass word" in first) == (True, True)
+    assert later == [
+        "Task Badger is running at http://x/",
+        "  API docs  http://x/api/docs/",
+        "  data      /srv/tasks.db",
+    ]
+    assert first == [
+        *later,
+        "This is the first run. Your account, shown only this once:",
+        "  e-mail    demo@example.com",
+        "  password  pass word",
+        "  API key   tb_key",
+        "  how to send tasks with the key: http://x/a/demo/how-to/",
+    ]
 
 
 def test_demo_has_a_task_for_each_story_and_children(project: ProjectRef) -> None:

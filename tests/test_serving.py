@@ -3,11 +3,15 @@
 import http.client
 import json
 import os
+import pty
+import re
+import select
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,6 +20,7 @@ from urllib.parse import urlsplit
 import psutil
 import psycopg
 import pytest
+from conftest import make_key_of
 from faults.attack import exchange
 from processes import (
     TIME_LIMIT,
@@ -27,6 +32,8 @@ from processes import (
     serve,
     wait_until,
 )
+from skipped import leave_to_faults
+from sqlalchemy import make_url
 
 from taskbadger import serving
 from taskbadger.errors import SettingsError
@@ -40,24 +47,32 @@ def database(new_database: NewDatabase) -> str:
     return new_database()
 
 
-def new_key(home: Path, database: str) -> str:
-    done = run_server("keys", "create", "acme/web", home=home, TASKBADGER_DATABASE_URL=database)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()[-1]
+def welcome(server: Server, database: str) -> list[str]:
+    """Return what ``serve`` prints at each start."""
+    return [
+        f"Task Badger is running at {server.address}/",
+        f"  API docs  {server.address}/api/docs/",
+        f"  data      {serving.place_of(make_url(database))}",
+    ]
+
+
+on_sqlite = pytest.mark.parametrize("backend", ["sqlite"], indirect=True, scope="session")
+"""For what processes do, whatever the database."""
 
 
 def is_ready(server: Server) -> bool:
-    return server.get("/readyz") == (200, b'{"status":"ready"}\n')
+    status, body = server.get("/readyz")
+    return status == 200 and json.loads(body)["status"] == "ready"
 
 
 def test_serve_migrates_an_empty_database_and_answers(tmp_path: Path, database: str) -> None:
     with serve(tmp_path, TASKBADGER_DATABASE_URL=database) as server:
         assert is_ready(server)
         said = (tmp_path / "output").read_text().splitlines()
-        key = new_key(tmp_path, database)
+        key = make_key_of(database)
 
         assert said == [
-            f"Task Badger is running at {server.address}/ (API docs: {server.address}/api/docs/)",
+            *welcome(server, database),
             "There are no users yet. Open the dashboard to become the owner.",
         ]
         assert server.get("/healthz") == (200, b'{"status":"ok"}\n')
@@ -121,6 +136,7 @@ def test_gunicorn_of_serve_takes_options_from_its_variable(tmp_path: Path) -> No
     assert (chosen["proc_name"], chosen["keepalive"], chosen["threads"]) == ("ours", "10", "3")
 
 
+@on_sqlite
 def test_term_stops_everything_and_exits_with_0(tmp_path: Path, database: str) -> None:
     with serve(tmp_path, TASKBADGER_DATABASE_URL=database) as server:
         assert is_ready(server)
@@ -202,13 +218,13 @@ def clients(server: Server, key: str, count: int) -> Iterator[tuple[list[str], l
 
 
 @pytest.mark.timeout(900)
-def test_reloads_under_load_fail_no_request(tmp_path: Path, database: str) -> None:
-    reloads = 10 if database.startswith("sqlite") else 3
+def test_reloads_under_load_fail_no_request(backend: str, tmp_path: Path, database: str) -> None:
+    leave_to_faults(backend)
     with serve(tmp_path, "--workers", "2", TASKBADGER_DATABASE_URL=database) as server:
         assert is_ready(server)
-        key = new_key(tmp_path, database)
+        key = make_key_of(database)
         with clients(server, key, 8) as (failures, statuses):
-            for reload in range(1, reloads + 1):
+            for reload in (1, 2, 3):
                 server.process.send_signal(signal.SIGHUP)
                 workers = 2 * (reload + 1)
                 wait_until(
@@ -241,7 +257,7 @@ def _workers(server: Server) -> list[int]:
 
 
 def test_killed_supervisor_leaves_no_orphan(tmp_path: Path) -> None:
-    with serve(tmp_path) as server:
+    with serve(tmp_path, "--workers", "2") as server:
         assert is_ready(server)
         family = wait_until(lambda: len(found := server.family()) >= 4 and found, "the family")
 
@@ -251,6 +267,7 @@ def test_killed_supervisor_leaves_no_orphan(tmp_path: Path) -> None:
         wait_until(lambda: not any(lives(member) for member in family), "the orphans to end")
 
 
+@on_sqlite
 def test_killed_gunicorn_is_replaced_and_connections_wait(tmp_path: Path, database: str) -> None:
     with serve(tmp_path, TASKBADGER_DATABASE_URL=database) as server:
         assert is_ready(server)
@@ -285,7 +302,7 @@ def test_several_servers_start_at_once_on_an_empty_database(tmp_path: Path, data
 
         assert [is_ready(server) for server in servers] == [True, True, True]
         shown = [server.output.read_text() for server in servers]
-        assert sum("This is the first run" in text for text in shown) == 1
+        assert sum("shown only this once" in text for text in shown) == 1
         assert [server.stop() for server in servers] == [0, 0, 0]
 
 
@@ -295,13 +312,62 @@ def test_the_first_run_shows_a_key_that_works_and_later_ones_none(tmp_path: Path
         first = server.output.read_text()
         key = next(line.split()[-1] for line in first.splitlines() if "API key" in line)
         assert server.get("/api/demo/demo/tasks/", key=key)[0] == 200
-        assert f'taskbadger.sdk._init(host="{server.address}", token="{key}")' in first
     with serve(tmp_path, "--demo") as server:
         assert is_ready(server)
 
-        assert server.output.read_text() == (
-            f"Task Badger is running at {server.address}/ (API docs: {server.address}/api/docs/)\n"
-        )
+        said = server.output.read_text().splitlines()
+        assert said == welcome(server, f"sqlite:///{tmp_path}/instance/taskbadger.db")
+
+
+def read_until(terminal: int, text: str) -> str:
+    """Return what a terminal shows, to the end of the line with the pattern *text*."""
+    shown = ""
+    while not re.search(rf"{text}[^\n]*\n", shown):
+        assert select.select([terminal], [], [], TIME_LIMIT)[0], shown
+        shown += os.read(terminal, 4096).decode()
+    return shown
+
+
+def test_on_a_terminal_serve_writes_short_lines(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-P", "-m", "taskbadger_server", "serve", "--bind", "127.0.0.1:0"]
+    server = subprocess.Popen(
+        command, cwd=tmp_path, env=environment(), stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    with server:
+        shown = read_until(ours, "worker started pid=")
+        address = re.search(r"http://[0-9.:]+", shown)
+        assert address is not None
+        assert urllib.request.urlopen(f"{address[0]}/readyz").status == 200
+        assert urllib.request.urlopen(f"{address[0]}/api/docs/").status == 200
+        shown += read_until(ours, "docs/ 200 ")
+        server.terminate()
+        shown += read_until(ours, ":.. stopped")
+    os.close(ours)
+
+    lines = re.sub(r"pid=\d+|[0-9.]+ ms", "…", shown).splitlines()
+    assert [line.partition(" ")[2] for line in lines[4:]] == [
+        "worker started …",
+        "GET /api/docs/ 200 …",
+        "stopping",
+        "worker stopped …",
+        "stopped",
+    ]
+    assert all(re.fullmatch(r"\d\d:\d\d:\d\d .+", line) for line in lines[4:])
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("sqlite:////srv/data/tasks.db", "/srv/data/tasks.db"),
+        ("postgresql://me:secret@db.example:5433/tasks", "PostgreSQL: tasks at db.example:5433"),
+        ("postgresql://me:secret@db.example", "PostgreSQL: the default database at db.example"),
+        ("postgresql:///tasks?host=/run/x&password=secret", "PostgreSQL: tasks at its socket"),
+    ],
+)
+def test_the_place_of_the_data_is_shown_without_the_password(url: str, place: str) -> None:
+    assert serving.place_of(make_url(url)) == place
 
 
 def test_serve_waits_for_a_database_that_is_still_starting(
@@ -376,7 +442,7 @@ PARTS = "multipart/form-data; boundary=x"
 
 def test_gunicorn_alone_refuses_malformed_chunks(tmp_path: Path) -> None:
     run_server("db", "upgrade", home=tmp_path)
-    key = new_key(tmp_path, f"sqlite:///{tmp_path}/instance/taskbadger.db")
+    key = make_key_of(f"sqlite:///{tmp_path}/instance/taskbadger.db")
     api = ("/api/acme/web/tasks/", "application/json", f"Authorization: Bearer {key}\r\n")
     places = {"API": api, "form": ("/sign-in", FORM, ""), "parts": ("/sign-in", PARTS, "")}
     wrong = {}
@@ -439,7 +505,7 @@ def test_workers_forked_with_open_connections_never_mix_their_answers(
     """Without the guard in extensions/engines.py, one worker reads what another one asked for."""
     settings = {"TASKBADGER_DATABASE_URL": database}
     run_server("db", "upgrade", home=tmp_path, **settings)
-    key = new_key(tmp_path, database)
+    key = make_key_of(database)
     (tmp_path / "forking.py").write_text(FORK_WITH_OPEN_CONNECTIONS)
     wrong: list[tuple[str, int, bytes]] = []
     options = ("--preload", "--workers", "4", "--threads", "2", "--config", "forking.py")

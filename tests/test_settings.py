@@ -22,6 +22,11 @@ def read(**variables: str) -> Settings:
     return Settings.from_env({"TASKBADGER_SECRET_KEY": SECRET, **named})
 
 
+def test_projects_keep_tasks_for_ever_unless_the_operator_says_otherwise() -> None:
+    assert read().default_retention is None
+    assert read(DEFAULT_RETENTION_DAYS="90").default_retention == 90
+
+
 def test_only_the_secret_key_is_required() -> None:
     assert read() == Settings(SECRET_KEY=SECRET)
 
@@ -31,6 +36,7 @@ def test_only_the_secret_key_is_required() -> None:
     [
         ("DATABASE_URL", " postgresql://db/tb ", "postgresql://db/tb"),
         ("RATE_LIMIT", "600", 600),
+        ("METRICS_TOKEN", SECRET, SECRET),
         ("DATABASE_TIMEOUT", "2.5", 2.5),
         ("LOG_REQUESTS", "false", False),
         ("LOG_REQUESTS", "1", True),
@@ -48,6 +54,19 @@ def test_variables_are_read_by_their_type(name: str, text: str, value: Any) -> N
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
+        ("METRICS_TOKEN", "short", "TASKBADGER_METRICS_TOKEN must have at least 32 characters"),
+        (
+            "METRICS_TOKEN",
+            "a" * 40,
+            "TASKBADGER_METRICS_TOKEN is too easy to guess; generate a random one",
+        ),
+        (
+            "METRICS_TOKEN",
+            f"{SECRET} {SECRET}",
+            "TASKBADGER_METRICS_TOKEN may only have letters, digits and -._~+/=",
+        ),
+        ("METRICS_NAMES", "-1", "TASKBADGER_METRICS_NAMES must be at least 0"),
+        ("METRICS_NAMES", "100001", "TASKBADGER_METRICS_NAMES must be at most 100000"),
         ("WORKER_POLL_SECONDS", "soon", "TASKBADGER_WORKER_POLL_SECONDS: 'soon' is not a number"),
         ("RATE_LIMIT", "1.5", "TASKBADGER_RATE_LIMIT: '1.5' is not a whole number"),
         ("RATE_LIMIT", "-1", "TASKBADGER_RATE_LIMIT must be at least 0"),
@@ -74,6 +93,23 @@ def test_variables_are_read_by_their_type(name: str, text: str, value: Any) -> N
             "TASKBADGER_OUTBOUND_ALLOW: 'localhost' does not appear to be an IPv4 or IPv6 network",
         ),
         ("THREADS", "1001", "TASKBADGER_THREADS must be at most 1000"),
+        (
+            "DEFAULT_RETENTION_DAYS",
+            "-1",
+            "TASKBADGER_DEFAULT_RETENTION_DAYS must be at least 0",
+        ),
+        (
+            "DEFAULT_RETENTION_DAYS",
+            "3651",
+            "TASKBADGER_DEFAULT_RETENTION_DAYS must be at most 3650",
+        ),
+        (
+            "DEFAULT_RETENTION_DAYS",
+            "a month",
+            "TASKBADGER_DEFAULT_RETENTION_DAYS: 'a month' is not a whole number",
+        ),
+        ("AUDIT_RETENTION_DAYS", "-1", "TASKBADGER_AUDIT_RETENTION_DAYS must be at least 0"),
+        ("AUDIT_RETENTION_DAYS", "3651", "TASKBADGER_AUDIT_RETENTION_DAYS must be at most 3650"),
         ("SESSION_HOURS", "1000000000000", "TASKBADGER_SESSION_HOURS must be at most 87600"),
         ("DATABASE_TIMEOUT", "nan", "TASKBADGER_DATABASE_TIMEOUT: 'nan' is not a number"),
         (
@@ -126,6 +162,32 @@ def test_variables_are_read_by_their_type(name: str, text: str, value: Any) -> N
             "TASKBADGER_BROKER_URL must be a URL, as in redis://host:6379/0 or amqp://host",
         ),
         ("BROKER_URL", "redis://me:hidden@x:port", "TASKBADGER_BROKER_URL is not a valid URL"),
+        *(
+            (
+                "SENTRY_DSN",
+                dsn,
+                "TASKBADGER_SENTRY_DSN must be a DSN, as in https://KEY@sentry.example.com/1",
+            )
+            for dsn in (
+                "sentry.example.com",
+                "https://sentry.example.com/1",
+                "https://hidden@sentry.example.com/",
+                "https://hidden@sentry.example.com/project",
+                "ftp://hidden@sentry.example.com/1",
+            )
+        ),
+        ("SENTRY_DSN", "https://hidden@x:port/1", "TASKBADGER_SENTRY_DSN is not a valid URL"),
+        (
+            "OTLP_ENDPOINT",
+            "localhost:4318",
+            "TASKBADGER_OTLP_ENDPOINT must start with http:// or https://",
+        ),
+        (
+            "OTLP_ENDPOINT",
+            "http://localhost:4318/?key=hidden",
+            "TASKBADGER_OTLP_ENDPOINT must have no query or fragment",
+        ),
+        ("OTLP_ENDPOINT", "http://x:port", "TASKBADGER_OTLP_ENDPOINT is not a valid URL"),
         (
             "OIDC_ISSUER",
             "login.example.com",

@@ -15,9 +15,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from conftest import make_key_of
 from processes import Server, serve, wait_until
 from receivers import authority
-from test_serving import is_ready, new_key
+from test_serving import is_ready
 
 from taskbadger.extensions import sqlite_module
 
@@ -156,7 +157,7 @@ def established(connections: list[Any]) -> list[Any]:
 def test_long_answers_that_nobody_reads_hold_no_thread_for_long(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/test.db"
     with running(tmp_path, url, IMPATIENT) as server:
-        key = new_key(tmp_path, url)
+        key = make_key_of(url)
         for _ in range(8):
             body = {"name": "job", "data": {"text": "x" * 900_000}}
             assert server.request("POST", TASKS, key=key, json_body=body)[0] == 201
@@ -232,7 +233,7 @@ def test_trailers_are_left_out(server: Server) -> None:
 
 
 def test_too_large_a_body_is_answered_before_it_came(server: Server) -> None:
-    key = new_key(server.log.parent, f"sqlite:///{server.log.parent}/test.db")
+    key = make_key_of(f"sqlite:///{server.log.parent}/test.db")
     head = (
         "POST /api/acme/web/tasks/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         f"Authorization: Bearer {key}\r\nContent-Length: 100000000\r\n\r\n"
@@ -248,7 +249,7 @@ def test_too_large_a_body_is_answered_before_it_came(server: Server) -> None:
 def test_too_large_a_body_is_refused_in_the_order_of_the_contract(
     server: Server, framing: str
 ) -> None:
-    key = new_key(server.log.parent, f"sqlite:///{server.log.parent}/test.db")
+    key = make_key_of(f"sqlite:///{server.log.parent}/test.db")
     body = b"x" * 1_100_000
     if "chunked" in framing:
         body = b"%x\r\n%b" % (2 * len(body), body)
@@ -458,7 +459,7 @@ def test_memory_of_requests_that_wait_for_a_thread_is_bounded(tmp_path: Path) ->
         running(tmp_path, url, config, TASKBADGER_MAX_BODY_BYTES="40000") as server,
         closing(sqlite_module().connect(tmp_path / "test.db", isolation_level=None)) as locked,
     ):
-        request = creation(new_key(tmp_path, url), body)
+        request = creation(make_key_of(url), body)
         locked.execute("BEGIN IMMEDIATE")
         clients = [connect(server) for _ in range(8)]
         for client in clients:
@@ -490,7 +491,7 @@ def test_one_large_body_fits_whatever_the_limit_of_all_is(tmp_path: Path) -> Non
 def test_batch_may_be_larger_than_other_bodies(tmp_path: Path) -> None:
     url, limit = f"sqlite:///{tmp_path}/test.db", 4 * 2**20
     with running(tmp_path, url) as server:
-        key = new_key(tmp_path, url)
+        key = make_key_of(url)
         for path, size, status in (
             (f"{TASKS}batch/", limit, 200),
             (f"{TASKS}batch/", limit + 1, 413),
@@ -524,7 +525,7 @@ def test_stop_sends_answers_to_their_end(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/test.db"
     body = json.dumps({"name": "x", "data": "x" * 900_000})
     with running(tmp_path, url) as server:
-        key = new_key(tmp_path, url)
+        key = make_key_of(url)
         assert [exchange_status(server, creation(key, body)) for _ in range(8)] == [201] * 8
         client = connect(server)
         head = f"GET {TASKS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\r\n"
@@ -545,7 +546,7 @@ def test_stop_sends_answers_to_their_end(tmp_path: Path) -> None:
 def test_health_is_answered_while_all_threads_wait_for_the_database(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/test.db"
     with running(tmp_path, url, TASKBADGER_DATABASE_TIMEOUT="6") as server:
-        key = new_key(tmp_path, url)
+        key = make_key_of(url)
         post = partial(server.request, "POST", TASKS, key=key, json_body={"name": "job"})
         module = sqlite_module()
         with closing(module.connect(tmp_path / "test.db", isolation_level=None)) as other:

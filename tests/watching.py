@@ -80,11 +80,10 @@ class Watch:
         db.session.commit()
 
     def run(self, time: str, status: str = "processing", **changes: Any) -> str:
-        """Create a task of the monitor; return its id."""
+        """Create a task of the monitor, by its id or by the name it is bound to; return its id."""
         data = {"name": "job", "status": status, **changes}
-        task = write.create_task(
-            self.project, data, now=at(time), actor=ACTOR, monitor_id=self.monitor.id
-        )
+        named = None if self.monitor.task_name else self.monitor.id
+        task = write.create_task(self.project, data, now=at(time), actor=ACTOR, monitor_id=named)
         db.session.commit()
         return str(task.id)
 

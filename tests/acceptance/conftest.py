@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 from acceptance import sdks
-from acceptance.live import LiveProject, LiveServer, serve
+from acceptance.live import LiveProject, LiveServer, ServerPool
 from acceptance.sdks import LATEST, Sdk, clean_environment, run_script
 
 STANDARD_REDIS = "redis://127.0.0.1:6379/0"
@@ -21,12 +21,22 @@ _install = lru_cache(sdks.install)
 
 
 @pytest.fixture(scope="session")
+def live_servers() -> Iterator[ServerPool]:
+    """The servers of :func:`live_server` by backend."""
+    servers = ServerPool()
+    yield servers
+    servers.close()
+
+
+@pytest.fixture(scope="session")
 def live_server(
-    new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[LiveServer]:
+    backend: str,
+    live_servers: ServerPool,
+    new_database: Callable[[], str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> LiveServer:
     """A gunicorn on an empty database; every test that uses it runs on both databases."""
-    with serve(new_database(), tmp_path_factory.mktemp("gunicorn")) as server:
-        yield server
+    return live_servers.get(backend, new_database, tmp_path_factory)
 
 
 @pytest.fixture

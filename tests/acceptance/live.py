@@ -1,8 +1,8 @@
 """A real gunicorn on a real database, and what a test needs to talk to it."""
 
 import itertools
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 import flask_migrate
 import httpx2
+import pytest
 from conftest import FIXTURES, settings
 from flask import Flask
 from processes import gunicorn
@@ -135,3 +136,25 @@ def serve(database_url: str, home: Path, **more: str) -> Iterator[LiveServer]:
         yield LiveServer(process.address, app, process.log)
     with app.app_context():
         db.engine.dispose()
+
+
+class ServerPool:
+    """Live servers, one for each backend, that run until the end of all tests."""
+
+    def __init__(self, **variables: str) -> None:
+        self._variables = variables
+        self._servers: dict[str, LiveServer] = {}
+        self._stack = ExitStack()
+
+    def get(
+        self, backend: str, new_database: Callable[[], str], folders: pytest.TempPathFactory
+    ) -> LiveServer:
+        """Return the server of a backend; the first call starts it."""
+        if backend not in self._servers:
+            serving = serve(new_database(), folders.mktemp("gunicorn"), **self._variables)
+            self._servers[backend] = self._stack.enter_context(serving)
+        return self._servers[backend]
+
+    def close(self) -> None:
+        """Stop all servers."""
+        self._stack.close()

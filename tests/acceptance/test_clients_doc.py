@@ -142,6 +142,7 @@ def test_every_section_with_blocks_is_tried() -> None:
         "Address and key",
         "Install the SDK",
         "Python",
+        "Your job must not depend on us",
         "Celery",
         "Procrastinate",
         "Command line",
@@ -153,6 +154,12 @@ def test_python_section_works(follow: Follow) -> None:
     export, _ = follow("Python", [("nightly export", "success"), ("clean up", "success")])
 
     assert (export["value"], export["value_max"], export["tags"]) == (3, 3, {"env": "prod"})
+
+
+def test_section_on_safe_calls_works(follow: Follow) -> None:
+    [task] = follow("Your job must not depend on us", [("import rows", "success")])
+
+    assert (task["value"], task["value_max"], task["stale_timeout"]) == (3, 3, 600)
 
 
 def test_celery_section_works(follow: Follow, redis_url: str, key_prefix: str) -> None:

@@ -1,4 +1,4 @@
-"""What a new user does: serve, then copy what it prints."""
+"""What a new user does: serve, then the README's first task with the key that it prints."""
 
 import csv
 import json
@@ -10,6 +10,7 @@ from pathlib import Path
 from acceptance.sdks import LATEST, Sdk, clean_environment
 from processes import serve
 
+ROOT = Path(__file__).parent.parent.parent
 OWN_SCRIPT = """
 import taskbadger
 task = taskbadger.create_task("my own job")
@@ -19,30 +20,40 @@ print(task.id)
 """
 
 
-def test_lines_that_serve_prints_lead_the_sdk_and_its_cli_here(
+def test_key_that_serve_prints_leads_the_sdk_and_its_cli_here(
     sdk: Callable[[str], Sdk], tmp_path: Path
 ) -> None:
     latest = sdk(LATEST)
     with serve(tmp_path / "server", "--demo") as server:
         assert server.get("/readyz")[0] == 200
         printed = server.output.read_text()
-        lines = re.findall(r"^ +(import taskbadger.*|taskbadger\.sdk.*)$", printed, re.MULTILINE)
-        [export] = re.findall(r"^ +(export .*)$", printed, re.MULTILINE)
+        [address] = re.findall(r"is running at (\S+)/$", printed, re.MULTILINE)
         [key] = re.findall(r"^ +API key +(\S+)$", printed, re.MULTILINE)
         script = tmp_path / "job.py"
-        script.write_text("\n".join(lines) + OWN_SCRIPT)
+        script.write_text(_readme_lines(address, key) + OWN_SCRIPT)
 
         ran = _run(tmp_path, str(latest.python), str(script))
-        command = f'{export}; "{latest.cli}" list --format csv'
+        variables = f"TASKBADGER_HOST={address} TASKBADGER_API_KEY={key}"
+        command = f'{variables} "{latest.cli}" list --format csv'
         listed = _run(tmp_path, "sh", "-euc", command)
 
         status, page = server.get("/api/demo/demo/tasks/", key=key)
+    assert f"how to send tasks with the key: {address}/a/demo/how-to/" in printed
     assert status == 200
     [task] = json.loads(page)["results"]
     assert (task["id"], task["name"]) == (ran.strip(), "my own job")
     assert (task["status"], task["value_percent"]) == ("success", 100)
-    assert len(lines) == 2
     assert [row[0] for row in csv.reader(listed.splitlines())] == ["Task ID", task["id"]]
+
+
+def _readme_lines(address: str, key: str) -> str:
+    """Return how the README sets the SDK up, filled in."""
+    readme = (ROOT / "README.md").read_text()
+    [lines] = re.findall(
+        r"^import taskbadger\n.*?^taskbadger\.sdk\._init\(.*?$", readme, re.M | re.S
+    )
+    filled = lines.replace("http://127.0.0.1:8000", address)
+    return str(filled.replace("THE-API-KEY-YOU-WERE-SHOWN", key))
 
 
 def _run(home: Path, *command: str) -> str:

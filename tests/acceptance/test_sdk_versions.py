@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from acceptance.live import LiveProject, LiveServer, with_times
-from acceptance.sdks import REQUIREMENTS, Sdk, run_script
+from acceptance.sdks import HEALTHCHECKS, REQUIREMENTS, Sdk, run_script
 
 
 def part(task: dict[str, Any], *names: str) -> tuple[Any, ...]:
@@ -15,7 +15,9 @@ def part(task: dict[str, Any], *names: str) -> tuple[Any, ...]:
 Ran = tuple[dict[str, Any], LiveProject]
 
 
-@pytest.fixture(scope="module", params=list(REQUIREMENTS))
+@pytest.fixture(
+    scope="module", params=[version for version in REQUIREMENTS if version != HEALTHCHECKS]
+)
 def ran(
     request: pytest.FixtureRequest,
     sdk: Callable[[str], Sdk],

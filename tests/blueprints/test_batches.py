@@ -9,8 +9,10 @@ from conftest import ApiClient, count_queries, make_key, make_project
 from flask import Flask
 from simultaneous import at_once
 from sqlalchemy import func, select
+from watching import Watch
 
 from taskbadger.domain import ids
+from taskbadger.domain.identity import ProjectRef
 from taskbadger.extensions import db
 from taskbadger.models import TaskEvent, TaskTag
 from taskbadger.services.tasks import batch as batches
@@ -305,7 +307,10 @@ def test_batch_has_one_method(api: ApiClient, method: str) -> None:
         assert (answer.status_code, answer.headers["Allow"]) == (405, "OPTIONS, POST")
 
 
-def test_statements_do_not_grow_with_the_batch(app: Flask, api: ApiClient) -> None:
+def test_statements_do_not_grow_with_the_batch(
+    app: Flask, api: ApiClient, project: ProjectRef
+) -> None:
+    Watch(project, fields={"task_name": "watched"})
     counts = []
     for size in (2, 50):
         results = batch(api, *[create(tags={"a": "b"}) for _ in range(size)])
@@ -320,6 +325,22 @@ def test_statements_do_not_grow_with_the_batch(app: Flask, api: ApiClient) -> No
             counts.append(len(statements))
 
     assert counts == [4, 4, 4, 4]
+
+
+@pytest.mark.parametrize(("name", "count"), [("nightly", 3), ("new", 3), ("watched", 4)])
+def test_renames_take_at_most_one_statement_more(
+    app: Flask, api: ApiClient, project: ProjectRef, name: str, count: int
+) -> None:
+    Watch(project, fields={"task_name": "watched"})
+    Watch(project, fields={"task_name": "nightly"})
+    made = [each["task"]["id"] for each in batch(api, *[create(name="nightly")] * 20)]
+    rename = [{"op": "update", "id": each, "task": {"name": name}} for each in made]
+    db.session.rollback()
+
+    with count_queries() as statements:
+        batch(api, *rename)
+
+    assert len(statements) == count
 
 
 # Limits and conflicts

@@ -394,7 +394,7 @@ def test_test_by_mail_needs_a_mail_server(app: Flask, admin: ApiClient) -> None:
 
     assert (shown["delivered"], shown["error"]) == (
         False,
-        "Set TASKBADGER_SMTP_URL to send e-mails.",
+        "This server has no mail server.",
     )
 
 

@@ -74,6 +74,7 @@ def test_delivery_is_listed_and_shown_with_its_attempts(
             "integration": "email",
             "config": {"to": "a@example.com"},
             "state": "dead",
+            "held_by": None,
             "tries": 2,
             "next_attempt_at": None,
             "error_class": "http_status",

@@ -23,8 +23,14 @@ SHOWN = {
     "channels": [{"integration": "email", "config": {"to": "a@example.com"}}],
     "enabled": True,
     "quiet_period": 0,
+    "mode": "every",
+    "remind_after": 0,
+    "escalation": [],
+    "at_least": None,
+    "within": None,
     "quiet_until": None,
     "held_back": 0,
+    "wait_for_retry": 0,
 }
 UNKNOWN = ("id", "created", "updated")
 
@@ -50,6 +56,17 @@ def test_change_touches_what_it_names(admin: ApiClient) -> None:
         "name_pattern": "^nightly-",
         "channels": [{"integration": "ntfy:phone"}],
         "quiet_period": 60,
+        "mode": "incident",
+        "remind_after": 600,
+        "escalation": [
+            {
+                "after": 900,
+                "channels": [{"integration": "email", "config": {"to": "b@example.com"}}],
+            }
+        ],
+        "at_least": 5,
+        "within": 3600,
+        "wait_for_retry": 60,
         "enabled": False,
     }
 
@@ -93,7 +110,10 @@ def test_global_action_fires_for_a_task_of_the_project(api: ApiClient, admin: Ap
             {"channels": "email"},
             ("channels", "invalid", "Expected a list of channels."),
         ),
-        ({"channels": []}, ("channels", "invalid", "Give 1 to 10 channels.")),
+        (
+            {"channels": []},
+            ("channels", "invalid", "Choose at least one e-mail address or channel."),
+        ),
         (
             {"channels": ["email"]},
             ("channels.0", "invalid", "Invalid data. Expected an object."),
@@ -218,10 +238,21 @@ def test_dry_run_tells_what_a_draft_would_have_fired(api: ApiClient, admin: ApiC
                     },
                 }
             ],
+            "notes": [],
         },
     )
     assert admin.get("/deliveries/").json["results"] == []
     assert audited() == []
+
+
+def test_dry_run_leaves_out_runs_that_were_tried_again(api: ApiClient, admin: ApiClient) -> None:
+    for _ in range(2):
+        api.create(status="error", external_id="celery-1")
+
+    def count(**draft: object) -> object:
+        return admin.post("/global-actions/dry-run/", {"trigger": "error", **draft}).json["count"]
+
+    assert (count(), count(wait_for_retry=60)) == (2, 1)
 
 
 def test_dry_run_takes_no_lock(admin: ApiClient) -> None:
@@ -240,6 +271,27 @@ def test_dry_run_takes_no_lock(admin: ApiClient) -> None:
         (
             {"trigger": "error", "days": 91},
             ("days", "max_value", "Ensure this value is less than or equal to 90."),
+        ),
+        (
+            {"trigger": "error", "wait_for_retry": 86_401},
+            ("wait_for_retry", "max_value", "Ensure this value is less than or equal to 86400."),
+        ),
+        (
+            {"trigger": "error", "at_least": 2},
+            (
+                "within",
+                "required",
+                "Give both, or neither: how many failures, and within how long.",
+            ),
+        ),
+        (
+            {"trigger": "success", "mode": "incident"},
+            (
+                "trigger",
+                "invalid",
+                "An incident begins with error, stale, max_runtime_exceeded only; "
+                "not with success.",
+            ),
         ),
         (
             {"trigger": "error", "project": "none"},

@@ -23,12 +23,16 @@ def test_secret_is_shown_once_and_kept_by_nobody(app: Flask, admin: ApiClient) -
         "scopes": ["ingest", "read"],
         "expires": None,
         "revoked": None,
+        "ping_url": None,
+        "dsn": None,
     }
     key = ApiClient(app.test_client(), made.json["key"])
     assert key.get("/tasks/").status_code == 200
     assert key.post("/tasks/", {"name": "job"}).status_code == 201
     shown = admin.get(f"/keys/{made.json['id']}/")
-    assert without(shown.json, "last_used") == without(made.json, "key", "last_used")
+    assert without(shown.json, "last_used") == without(
+        made.json, "key", "ping_url", "dsn", "last_used"
+    )
     assert made.json["key"] not in admin.get("/keys/").text + shown.text
     assert audited() == [("key", "terraform", "key.create", "ci")]
 

@@ -41,6 +41,9 @@ def test_cron_monitor_has_its_defaults(admin: ApiClient) -> None:
         "organization": "acme",
         "project": "web",
         "name": "hourly",
+        "slug": "hourly",
+        "ping_url": monitor["ping_url"],
+        "task_name": None,
         "type": "cron",
         "schedule": "0 * * * *",
         "interval": None,
@@ -54,6 +57,8 @@ def test_cron_monitor_has_its_defaults(admin: ApiClient) -> None:
         "status": "active",
         "muted_until": None,
         "action": [],
+        "remind_after": 0,
+        "escalation": [],
         "health": "new",
         "expected_at": monitor["expected_at"],
         "created": monitor["created"],
@@ -66,6 +71,8 @@ def test_cron_monitor_has_its_defaults(admin: ApiClient) -> None:
 def test_every_field_is_kept(admin: ApiClient) -> None:
     fields = {
         "name": "queue",
+        "slug": "the_queue-2",
+        "task_name": "import files",
         "type": "interval",
         "interval": 3600,
         "anchor": "end",
@@ -78,6 +85,8 @@ def test_every_field_is_kept(admin: ApiClient) -> None:
         "status": "muted",
         "muted_until": "2999-01-01T00:00:00.000000Z",
         "action": [TO_EMAIL],
+        "remind_after": 300,
+        "escalation": [{"after": 900, "channels": [TO_EMAIL]}],
     }
 
     monitor = created(admin, schedule=None, **fields)
@@ -89,8 +98,47 @@ def test_every_field_is_kept(admin: ApiClient) -> None:
 def test_monitor_can_be_read_back_by_who_may_read(admin: ApiClient, api: ApiClient) -> None:
     monitor = created(admin)
 
-    assert api.get(f"/monitors/{monitor['id']}/").json == monitor
-    assert api.get("/monitors/").json == {"next": None, "previous": None, "results": [monitor]}
+    shown = {**monitor, "ping_url": None}
+    assert api.get(f"/monitors/{monitor['id']}/").json == shown
+    assert api.get("/monitors/").json == {"next": None, "previous": None, "results": [shown]}
+
+
+def test_task_name_is_trimmed_and_given_back(admin: ApiClient) -> None:
+    monitor = created(admin, task_name="  job ")
+    path = f"/monitors/{monitor['id']}/"
+
+    freed = admin.patch(path, json={"task_name": None})
+
+    assert (monitor["task_name"], freed.json["task_name"]) == ("job", None)
+
+
+def test_task_name_of_another_monitor_is_refused(admin: ApiClient) -> None:
+    created(admin, task_name="job")
+
+    answer = admin.post("/monitors/", json={**HOURLY, "task_name": "job"})
+
+    assert (answer.status_code, answer.json["errors"]) == (
+        400,
+        [
+            {
+                "code": "invalid",
+                "detail": "Another monitor of this project has the task name “job”.",
+                "attr": "task_name",
+            }
+        ],
+    )
+
+
+def test_task_of_the_name_is_a_run(admin: ApiClient) -> None:
+    monitor = created(admin, task_name="job")
+
+    task = admin.create(name="job", status="success")
+
+    slots = admin.get(f"/monitors/{monitor['id']}/slots/").json["results"]
+    assert [(each["state"], each["task"]) for each in slots] == [
+        ("expected", None),
+        ("ok", task["id"]),
+    ]
 
 
 def test_patch_changes_what_it_names(admin: ApiClient) -> None:
@@ -250,8 +298,27 @@ REFUSED = [
         "Ensure this value is less than or equal to 720.",
         "failure_threshold",
     ),
+    (
+        {"remind_after": 299},
+        "min_value",
+        "Give 0, or 300 seconds or more.",
+        "remind_after",
+    ),
+    (
+        {"escalation": [{"after": 60, "channels": []}]},
+        "invalid",
+        "Choose at least one e-mail address or channel.",
+        "escalation.0.channels",
+    ),
     ({"recovery_threshold": None}, "null", "This field may not be null.", "recovery_threshold"),
     ({"name": " "}, "blank", "This field may not be blank.", "name"),
+    ({"task_name": " "}, "blank", "This field may not be blank.", "task_name"),
+    (
+        {"task_name": "x" * 256},
+        "max_length",
+        "Ensure this field has no more than 255 characters.",
+        "task_name",
+    ),
     ({"status": "off"}, "invalid_choice", '"off" is not a valid choice.', "status"),
     (
         {"muted_until": "2999-01-01T00:00:00Z"},
@@ -576,4 +643,46 @@ def test_task_of_no_monitor_pays_nothing_for_monitors(admin: ApiClient, api: Api
     with count_queries() as statements:
         api.patch(f"/tasks/{task['id']}/", json={"status": "success"})
 
-    assert [text for text in statements if "monitor " in text or "slot" in text] == []
+    others = [text for text in statements if "FROM task " not in text]
+    assert [text for text in others if "monitor " in text or "slot" in text] == []
+
+
+# Slugs
+
+
+def test_slugs_are_made_of_names(admin: ApiClient) -> None:
+    names = ("Nightly Größe!", "nightly grosse", "日本", "日本", "x" * 150)
+
+    made = [created(admin, name=name)["slug"] for name in names]
+
+    assert made == ["nightly-grosse", "nightly-grosse-2", "monitor", "monitor-2", "x" * 100]
+
+
+def test_slug_is_changed_and_free_again(admin: ApiClient) -> None:
+    one = created(admin, slug="a")
+    admin.patch(f"/monitors/{one['id']}/", json={"slug": "b"})
+
+    assert created(admin, slug="a")["slug"] == "a"
+    assert admin.get(f"/monitors/{one['id']}/").json["slug"] == "b"
+
+
+def test_slug_of_another_monitor_is_refused(admin: ApiClient) -> None:
+    created(admin, slug="a")
+    other = created(admin, slug="b", name="other")
+    detail = "Another monitor of this project has the slug “a”."
+
+    answers = [
+        admin.post("/monitors/", json={**HOURLY, "slug": "a"}),
+        admin.patch(f"/monitors/{other['id']}/", json={"slug": "a", "name": "changed"}),
+    ]
+
+    assert [answer.json for answer in answers] == [wrong(("slug", "invalid", detail))] * 2
+    assert admin.get(f"/monitors/{other['id']}/").json["name"] == "other"
+
+
+@pytest.mark.parametrize("slug", ["", "A", "ä", "a b", "a/b", "a" * 101, None, 1])
+def test_slug_with_other_signs_is_refused(admin: ApiClient, slug: Any) -> None:
+    answer = admin.post("/monitors/", json={**HOURLY, "slug": slug})
+
+    assert answer.status_code == 400
+    assert [error["attr"] for error in answer.json["errors"]] == ["slug"]

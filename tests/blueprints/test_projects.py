@@ -1,5 +1,7 @@
 """The endpoints of projects."""
 
+from collections.abc import Callable
+
 import pytest
 from answers import wrong
 from conftest import ApiClient, count_queries, make_project
@@ -14,6 +16,10 @@ WEB = {
     "public_data": False,
     "public_tags": False,
     "retention_days": None,
+    "retention_days_success": None,
+    "retention_days_failure": None,
+    "retention_days_unfinished": None,
+    "quiet_after": 86400,
 }
 
 
@@ -103,6 +109,91 @@ def test_wrong_project_is_refused(
 
 def _sorted(answer: dict[str, object]) -> dict[str, object]:
     return {**answer, "errors": sorted(answer["errors"], key=lambda one: one["attr"])}  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "error"),
+    [
+        (299, ("min_value", "Ensure this value is greater than or equal to 300.")),
+        (2592001, ("max_value", "Ensure this value is less than or equal to 2592000.")),
+        ("soon", ("invalid", "A valid integer is required.")),
+        (None, ("null", "This field may not be null.")),
+    ],
+)
+def test_incidents_close_after_five_minutes_to_thirty_days(
+    admin: ApiClient, seconds: object, error: tuple[str, str]
+) -> None:
+    refused = admin.patch("/projects/web/", {"quiet_after": seconds, "name": "new"})
+
+    assert (refused.status_code, refused.json) == (400, wrong(("quiet_after", *error)))
+    assert without(admin.get("/projects/web/").json, "created") == WEB
+    for number in (300, 2592000):
+        changed = admin.patch("/projects/web/", {"quiet_after": number})
+        assert without(changed.json, "created") == {**WEB, "quiet_after": number}
+
+
+RETENTIONS = (
+    "retention_days",
+    "retention_days_success",
+    "retention_days_failure",
+    "retention_days_unfinished",
+)
+
+
+@pytest.mark.parametrize(
+    ("days", "error"),
+    [
+        (0, ("min_value", "Ensure this value is greater than or equal to 1.")),
+        (-30, ("min_value", "Ensure this value is greater than or equal to 1.")),
+        (3651, ("max_value", "Ensure this value is less than or equal to 3650.")),
+        (10**30, ("max_value", "Ensure this value is less than or equal to 3650.")),
+        ("a month", ("invalid", "A valid integer is required.")),
+        (1.5, ("invalid", "A valid integer is required.")),
+        (True, ("invalid", "A valid integer is required.")),
+    ],
+)
+def test_wrong_retention_is_refused_and_nothing_changed(
+    admin: ApiClient, days: object, error: tuple[str, str]
+) -> None:
+    refused = admin.patch("/projects/web/", {"name": "new", **dict.fromkeys(RETENTIONS, days)})
+
+    problems = wrong(*((field, *error) for field in RETENTIONS))
+    assert (refused.status_code, _sorted(refused.json)) == (400, _sorted(problems))
+    assert without(admin.get("/projects/web/").json, "created") == WEB
+    assert audited() == []
+
+
+def test_retention_is_a_number_of_days_or_null(admin: ApiClient) -> None:
+    for field in RETENTIONS:
+        for number in (1, 3650, None):
+            changed = admin.patch("/projects/web/", {field: number})
+            assert without(changed.json, "created") == {**WEB, field: number}
+    assert audited() == [("key", "terraform", "project.change", "web")] * 12
+
+
+def test_unknown_kind_of_retention_is_refused_and_nothing_changed(admin: ApiClient) -> None:
+    body = {"retention_days_sucess": 7, "retention_days": 7, "color": "red"}
+
+    refused = admin.patch("/projects/web/", body)
+
+    problem = ("retention_days_sucess", "invalid", "Unknown field.")
+    assert (refused.status_code, refused.json) == (400, wrong(problem))
+    assert without(admin.get("/projects/web/").json, "created") == WEB
+    assert admin.post("/projects/", {**body, "slug": "a", "name": "A"}).status_code == 400
+
+
+def test_new_projects_keep_tasks_as_long_as_the_operator_says(
+    make_app: Callable[..., Flask], admin: ApiClient
+) -> None:
+    client = ApiClient(make_app(DEFAULT_RETENTION_DAYS=90).test_client(), admin.key, admin.base)
+
+    made = [
+        client.post("/projects/", {"slug": f"p{number}", "name": "New", **more}).json
+        for number, more in enumerate(({}, {"retention_days": 7}, {"retention_days": None}))
+    ]
+
+    assert [one["retention_days"] for one in made] == [90, 7, None]
+    assert client.get("/projects/web/").json["retention_days"] is None
 
 
 def test_project_of_another_organization_is_not_there(app: Flask, admin: ApiClient) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from conftest import make_project
 from flask import Flask
-from people import WebClient, browser_for
+from people import WebClient, browser_for, headers_of
 from sqlalchemy import update
 
 from taskbadger.clock import utcnow
@@ -93,7 +93,7 @@ def test_unknown_and_disabled_look_the_same(anyone: WebClient, project: ProjectR
         ]
         assert {one.status_code for one in answers} == {404}
         assert len({one.data for one in answers}) == 1
-        assert len({str(sorted(one.headers.items())) for one in answers}) == 1
+        assert len({str(headers_of(one)) for one in answers}) == 1
 
 
 def test_open_page_is_live_and_learns_when_it_is_closed(

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 from conftest import ApiClient, count_queries
 from flask import Flask
+from watching import Watch
 from werkzeug.test import TestResponse
 
+from taskbadger.domain.identity import ProjectRef
 from taskbadger.extensions import db
 
 EMAIL = {"trigger": "success", "integration": "email", "config": {"to": "a@example.com"}}
@@ -31,6 +33,14 @@ ENDPOINTS: dict[str, tuple[Call, int]] = {
     "task_partial_update": (call("PATCH", "/tasks/{task}/", json={"name": "new"}), 2),
     "task_partial_update of state": (
         call("PATCH", "/tasks/{task}/", json={"status": "post_processing"}),
+        4,
+    ),
+    "task_partial_update to a failure": (
+        call("PATCH", "/tasks/{task}/", json={"status": "error"}),
+        6,
+    ),
+    "task_create of a failure": (
+        call("POST", "/tasks/", json={"name": "job", "status": "error"}),
         4,
     ),
     "task_update": (call("PUT", "/tasks/{task}/", json={"name": "new"}), 2),
@@ -58,6 +68,24 @@ def fill(api: ApiClient, rows: int) -> tuple[str, str]:
         api.patch(path, json={"status": ["processing", "pending"][number % 2]})
     action = (api.get(f"{path}actions/").json or [])[0]
     return task["id"], str(action["id"])
+
+
+WRITES = [name for name in ENDPOINTS if name.startswith(("task_create", "task_partial_update"))]
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_monitor_of_another_name_costs_no_statement(
+    app: Flask, api: ApiClient, project: ProjectRef, name: str
+) -> None:
+    Watch(project, fields={"task_name": "watched"})
+    task, action = fill(api, 1)
+    send, expected = ENDPOINTS[name]
+    db.session.rollback()
+
+    with count_queries() as statements:
+        send(api, task, action)
+
+    assert len(statements) == expected, "\n\n".join(statements)
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)

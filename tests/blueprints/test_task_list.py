@@ -18,6 +18,8 @@ from taskbadger.domain import ids
 from taskbadger.domain.identity import ProjectRef
 from taskbadger.extensions import db
 from taskbadger.models import Task
+from taskbadger.services.failures import backfill
+from taskbadger.worker import sweeps
 
 EMPTY = {"next": None, "previous": None, "results": []}
 
@@ -273,6 +275,18 @@ def test_value_that_is_asked_for_often_counts_once(api: ApiClient) -> None:
     assert_wrong(api.get(f"/tasks/?{many}"), ("tag", "max_length", detail))
 
 
+def test_too_many_values_in_data_are_an_error_and_nothing_is_read(api: ApiClient) -> None:
+    made = api.create(data=dict.fromkeys("abcd", 1))
+
+    assert page(api, "/tasks/?data=a:1&data=b:1&data=c:1")["results"] == [made]
+    with count_queries() as statements:
+        answer = api.get("/tasks/?data=a:1&data=b:1&data=c:1&data=d:1")
+
+    detail = "Ensure this filter has no more than 3 different values."
+    assert_wrong(answer, ("data", "max_length", detail))
+    assert not any("json_each" in statement for statement in statements)
+
+
 def test_filter_by_parent(api: ApiClient, several: dict[str, dict[str, Any]]) -> None:
     a, b = several["a"]["id"], several["b"]["id"]
 
@@ -300,6 +314,23 @@ def test_filters_by_time_include_after_and_exclude_before(
     assert names(api, f"?created_after={quote(local)}") == ["c", D]
 
 
+def test_filter_by_failure_finds_the_tasks_of_a_kind(api: ApiClient) -> None:
+    api.create()
+    failed = [api.create(status="error", data={"error": "a"})["id"] for _ in range(3)]
+    other = api.create(status="error", data={"error": "b"})["id"]
+    kinds = {kind["title"]: kind["id"] for kind in api.get("/failures/").json["results"]}
+
+    def found(query: str) -> list[str]:
+        return [task["id"] for task in page(api, f"/tasks/?{query}")["results"]]
+
+    assert found(f"failure={kinds['a']}") == failed[::-1]
+    assert found(f"failure={kinds['a']}&page_size=2") == failed[:0:-1]
+    assert found(f"failure={kinds['a']},{kinds['b']}") == [other, *failed[::-1]]
+    assert found("failure=999") == []
+    answer = api.get("/tasks/?failure=x")
+    assert_wrong(answer, ("failure", "invalid", "“x” is not the ID of a failure."))
+
+
 def test_filtered_walk_keeps_its_filter(api: ApiClient) -> None:
     for number in range(9):
         api.create(name=f"t{number}", status=["pending", "error", "success"][number % 3])
@@ -323,6 +354,8 @@ PLUS = "In a URL, write %2B for +, which stands for a space there."
         ("status", "PENDING", "invalid_choice", '"PENDING" is not a valid choice.'),
         ("parent", "x", "invalid", "“x” is not a valid task ID."),
         ("monitor", "x", "invalid", "“x” is not a valid UUID."),
+        ("incident", "x", "invalid", "“x” is not the ID of an incident."),
+        ("incident", "-1", "invalid", "“-1” is not the ID of an incident."),
         ("tag", "env", "invalid", "Use name:value."),
         ("tag", ":x", "invalid", "Use name:value."),
         ("tag", "env:", "invalid", "Use name:value."),
@@ -422,13 +455,36 @@ def test_walk_reads_an_index_in_its_order(
         assert costly not in plan + "\n", plan
 
 
+@pytest.mark.usefixtures("many")
+@pytest.mark.parametrize("is_first", [True, False])
+def test_walk_of_a_failure_reads_its_index(
+    api: ApiClient, project: ProjectRef, backend: str, is_first: bool
+) -> None:
+    backfill.start(project.id)
+    db.session.commit()
+    assert not sweeps.count_old_failures()
+    db.session.execute(text("ANALYZE"))
+    db.session.commit()
+    kind = api.get("/failures/").json["results"][0]["id"]
+    url = f"/tasks/?failure={kind}&page_size=5"
+    plans: list[str] = []
+
+    with explained(backend, plans):
+        assert page(api, url if is_first else page(api, url)["next"])["results"]
+
+    plan = "\n".join(plans)
+    assert "ix_failure_kind_id_task_id" in plan
+    for costly in ("Sort", "Seq Scan", "TEMP B-TREE", "SCAN task\n"):
+        assert costly not in plan + "\n", plan
+
+
 @contextmanager
 def explained(backend: str, plans: list[str]) -> Iterator[None]:
     """Collect the plans of the statements that the block sends."""
     prefix = "EXPLAIN QUERY PLAN " if backend == "sqlite" else "EXPLAIN "
 
     def explain(_connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if "FROM task \n" in statement:
+        if "FROM task \n" in statement or "FROM task JOIN failure" in statement:
             if backend == "postgresql":
                 # For the last few rows a sort is cheap too; asked for is that none is needed.
                 cursor.execute("SET enable_sort = off; SET enable_bitmapscan = off")

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from answers import AUTHENTICATION_FAILED, NOT_AUTHENTICATED, NOT_FOUND, problem
+from blueprints.dashboard.routes import is_door_api
 from conftest import FIXTURES, ApiClient, make_key, make_project
 from flask import Flask
 from sqlalchemy import func, select
@@ -32,6 +33,8 @@ def endpoints(app: Flask, victim: dict[str, str], *, projects_only: bool) -> lis
     found = []
     for rule in app.url_map.iter_rules():
         if not rule.rule.startswith("/api/") or rule.rule.rstrip("/") in OPEN:
+            continue
+        if is_door_api(rule):  # The tests of each door have their own.
             continue
         if projects_only and "project_slug" not in rule.arguments:
             continue

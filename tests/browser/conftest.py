@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from browser.team import live_server, team  # noqa: F401 - fixtures
+from browser.team import live_server, team, team_servers  # noqa: F401 - fixtures
 from flask import Flask
 from playwright.sync_api import (
     Browser,
@@ -34,9 +34,25 @@ ARGUMENTS = [
     "--host-resolver-rules=MAP insecure.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
 SCREENSHOTS = HERE.parent.parent / "artifacts/screenshots"
-WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+WCAG = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+COLOURS = {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}
+RULES = {"light": WCAG, "dark": COLOURS}
+"""What to ask of each theme: themes differ in their colours only."""
 DESKTOP = {"width": 1280, "height": 860}
 PHONE = {"width": 375, "height": 812}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run tests on SQLite alone, except those that a module's ``ON_BOTH_DATABASES`` names.
+
+    How pages look, and what their scripts do, does not depend on the database.
+    """
+    on_both = getattr(metafunc.module, "ON_BOTH_DATABASES", ())
+    if "backend" in metafunc.fixturenames and metafunc.function.__name__ not in on_both:
+        metafunc.definition.add_marker(
+            pytest.mark.parametrize("backend", ["sqlite"], indirect=True, scope="session")
+        )
 
 
 def watch(context: BrowserContext, problems: list[str]) -> None:
@@ -160,7 +176,8 @@ def broken_rules(page: Page, theme: str) -> list[str]:
     page.evaluate(f"if (!window.axe) {{ {AXE} }}")
     use_theme(page, theme)
     found = page.evaluate(
-        "tags => axe.run(document, {runOnly: tags, resultTypes: ['violations']})", WCAG
+        "rules => axe.run(document, {runOnly: rules, resultTypes: ['violations']})",
+        RULES.get(theme, WCAG),
     )
     return [
         f"{theme}: {rule['id']}: {node['html'][:160]} {node['failureSummary']}"

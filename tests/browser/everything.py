@@ -1,28 +1,49 @@
 """An organization with a bit of everything that a page can show, and one with nothing."""
 
+import json
 import random
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from acceptance.live import LiveProject, LiveServer
-from conftest import FIXTURES
+from conftest import FIXTURES, SECRET_KEY
+from incidents import make_event, make_failure, make_incident, make_kind
 from people import invite, make_member, session_cookie
 from watching import close_due_slots
 
 from taskbadger.channels import SendContext
 from taskbadger.clock import utcnow
+from taskbadger.domain import digest_links
+from taskbadger.domain.digest_links import DigestLink
 from taskbadger.domain.identity import SERVER, Actor, ProjectRef
+from taskbadger.domain.incident_links import IncidentLink, write_token
 from taskbadger.extensions import db, writing
 from taskbadger.models import Delivery, DeliveryAttempt
+from taskbadger.process import current_process
 from taskbadger.services.alerts import global_actions
 from taskbadger.services.delivery import channels
+from taskbadger.services.digests import settings
+from taskbadger.services.failures import kinds
+from taskbadger.services.incidents import links
 from taskbadger.services.monitors import manage
 from taskbadger.services.organizations import audit, keys, organizations, projects
 from taskbadger.services.stats import runs
 from taskbadger.services.tasks import saved_views, write
+from taskbadger.services.windows import manage as windows
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+TRACE = """\
+Traceback (most recent call last):
+  File "/app/jobs/stock.py", line 31, in sync
+    rows = [read(line) for line in json.load(file)]
+  File "/usr/lib/python3.12/json/__init__.py", line 293, in load
+    return loads(fp.read(),
+  File "/usr/lib/python3.12/json/decoder.py", line 337, in decode
+    obj, end = self.raw_decode(s, idx=_w(s, 0).end())
+  File "/app/jobs/stock.py", line 12, in read
+    raise ValueError(f"no row {number} in {file}")
+ValueError: no row 17 in stock.csv"""
 MAIL = {"integration": "email", "config": {"to": "ops@example.com,dev@example.com"}}
 OUTCOMES = ("success", "success", "error", "", "success", "success", "processing")
 """What became of the monitor's runs, one an hour; an empty one did not come."""
@@ -39,7 +60,22 @@ class Everything:
     task: str
     monitor: str
     global_action: str
+    window: str
     delivery: str
+    failed: str
+    """A failed task with a trace."""
+    failure: str
+    """Its kind."""
+    incident: str
+    acknowledge: str
+    """A path such as messages have, and the same of an incident that is over."""
+    snooze: str
+    over: str
+    used: str
+    membership: int
+    """That of the owner, who gets digests."""
+    unsubscribe: str
+    """The token of a link in a digest of theirs."""
     for_newcomer: str
     """The token of an invitation of somebody without an account."""
     for_owner: str
@@ -97,7 +133,10 @@ def _fill(live: LiveProject, task: str) -> Everything:
     email = f"owner@{live.organization}.example"
     make_member(email, "owner", empty.slug)
     owner = make_member(email, "owner", live.organization)
+    membership = next(own for own in owner.memberships if own.organization_id == organization.id)
+    settings.change_digest(membership, "daily", actor=SERVER, now=now)
     _make_runs(ref)
+    _make_queues(ref)
     global_action = make_alerts(organization.id)
     _make_settings(organization)
     found = Everything(
@@ -107,7 +146,14 @@ def _fill(live: LiveProject, task: str) -> Everything:
         task=task,
         monitor=_make_monitors(ref),
         global_action=global_action,
+        window=_make_windows(organization.id),
         delivery="",
+        membership=membership.id,
+        unsubscribe=digest_links.write_token(
+            DigestLink(membership.organization_id, membership.user_id), SECRET_KEY
+        ),
+        **_make_failures(ref),
+        **_make_incidents(ref),
         for_newcomer=invite(organization, "newcomer@example.org"),
         for_owner=invite(
             organizations.ensure_organization("neighbour", actor=FIXTURES, now=now), email
@@ -134,9 +180,50 @@ def _make_runs(ref: ProjectRef) -> None:
         status = chance.choices(("success", "error", "cancelled"), (20, 2, 1))[0]
         write.update_task(ref, task.id, {"status": status}, now=end, actor=ACTOR)
     db.session.commit()
-    while (batch := runs.read_batch(now=utcnow())) is not None:
+    count_all()
+
+
+def count_all() -> None:
+    """Count the history, as the background worker does."""
+    while (batch := runs.read_batch(now=utcnow() + timedelta(hours=1))) is not None:
         runs.count_batch(batch, now=utcnow())
         db.session.commit()
+
+
+def _make_queues(ref: ProjectRef) -> None:
+    """Let queues be stuck, backing up, catching up and keeping up, and count that."""
+    now = utcnow()
+    for queue, waiting, ago in (("stuck", 3, 1500), ("growing", 40, 300), ("fresh", 2, 5)):
+        for _ in range(waiting):
+            put(ref, queue, at=now - timedelta(seconds=ago))
+    for number in range(30):
+        task = put(ref, "shrinking", at=now - timedelta(seconds=2400 + number))
+        if number < 20:
+            write.update_task(ref, task, {"status": "success"}, now=now, actor=ACTOR)
+    db.session.commit()
+    count_all()
+
+
+def put(ref: ProjectRef, queue: str, *, at: datetime) -> str:
+    """Put a task into a queue; return its id."""
+    fields = {"name": f"for {queue}", "queue": queue}
+    return write.create_task(ref, fields, now=at, actor=ACTOR).id
+
+
+def _make_failures(ref: ProjectRef) -> dict[str, str]:
+    """Make failures of several kinds; return the latest task of one of them, and the kind."""
+    now = utcnow()
+    failed = ""
+    for number, text in enumerate((TRACE, "timeout after 30 s", HOSTILE, TRACE, TRACE)):
+        at = now - timedelta(days=5 - number)
+        data = json.dumps({"exception": text})
+        tags = {"version": f"1.{number // 4}"}
+        fields = {"name": "import customers", "status": "error", "data": data, "tags": tags}
+        made = write.create_task(ref, fields, now=at, actor=ACTOR)
+        failed = made.id if text == TRACE else failed
+    kind = kinds.kind_of_task(failed)
+    assert kind is not None
+    return {"failed": failed, "failure": str(kind.id)}
 
 
 def make_alerts(organization_id: int) -> str:
@@ -166,6 +253,20 @@ def make_alerts(organization_id: int) -> str:
     return str(global_action.id)
 
 
+def _make_windows(organization_id: int) -> str:
+    """Make windows in each state; return the id of one that recurs."""
+    now, hour = utcnow(), timedelta(hours=1)
+    found: Any = [
+        {"name": HOSTILE, "name_pattern": "^never$", "starts": now - hour, "ends": now + hour},
+        {"name": "move to the new server", "starts": now + 24 * hour, "ends": now + 25 * hour},
+        {"name": "over", "starts": now - 2 * hour, "ends": now - hour},
+        {"name": "backup", "schedule": "0 2 * * 0", "duration": 5400, "timezone": "Europe/Paris"},
+    ]
+    made = [windows.create_window(organization_id, one, actor=SERVER, now=now) for one in found]
+    db.session.flush()
+    return str(made[-1].id)
+
+
 def _make_monitors(ref: ProjectRef) -> str:
     """Make monitors with a past; return the id of one that runs every hour."""
     last_hour = utcnow().replace(minute=0, second=0, microsecond=0)
@@ -189,6 +290,51 @@ def _make_monitors(ref: ProjectRef) -> str:
                 write.update_task(ref, run.id, {"status": status}, now=end, actor=ACTOR)
         close_due_slots(start + timedelta(minutes=30))
     return str(hourly.id)
+
+
+def _make_incidents(ref: ProjectRef) -> dict[str, str]:
+    """Make incidents of names; return the id of one that is open, and links as messages have."""
+    began = utcnow() - timedelta(hours=2)
+    number = make_incident(
+        ref,
+        "export customers",
+        opened_at=began,
+        runs=14,
+        acknowledged_at=utcnow(),
+        acknowledged_by="grace@example.org",
+        snoozed_at=utcnow(),
+    )
+    make_incident(ref, f"{HOSTILE}2", opened_at=began)
+    closed = make_incident(ref, "nightly report", opened_at=began, closed_at=utcnow(), runs=3)
+    for title in ("ConnectionError: no route to ‹address›", HOSTILE):
+        kind = make_kind(ref, title, "export customers", place="jobs/customers.py, load")
+        task = make_failure(ref, kind, number, "export customers", utcnow())
+    make_event(number, "opened", created=began, task_id=task)
+    make_event(number, "told", created=began, detail="slack:ops, webhook:ops")
+    make_event(number, "reminded", created=began, detail="slack:ops")
+    make_event(number, "acknowledged", created=utcnow(), actor="grace@example.org")
+    make_event(
+        number, "snoozed", created=utcnow(), actor="grace@example.org", detail="until it changes"
+    )
+    return {
+        "incident": str(number),
+        "acknowledge": _link(number, "acknowledge"),
+        "snooze": _link(number, "snooze"),
+        "over": _link(closed, "acknowledge"),
+        "used": _use(_link(number, "snooze", "ops@example.org")),
+    }
+
+
+def _use(path: str) -> str:
+    key = current_process().settings.SECRET_KEY
+    links.use_link(path.partition("=")[2], key, snooze_until=None, now=utcnow())
+    return path
+
+
+def _link(number: int, operation: str, person: str = "grace@example.org") -> str:
+    link = IncidentLink(operation, number, person, "d1")
+    token = write_token(link, current_process().settings.SECRET_KEY, now=utcnow())
+    return f"/public/incidents/?token={token}"
 
 
 def _make_settings(organization: Any) -> None:

@@ -115,7 +115,6 @@ def test_invited_person_joins(
     screenshot(guest, "problem")
 
 
-@pytest.mark.parametrize("backend", ["sqlite"], indirect=True, scope="session")
 def test_provider_signs_a_user_in_by_one_click(
     make_app: Callable[..., Flask], serve: Callable[[Flask], str], page: Page
 ) -> None:
@@ -136,7 +135,6 @@ def test_provider_signs_a_user_in_by_one_click(
         expect(page.locator("main")).to_contain_text("ada@example.org")
 
 
-@pytest.mark.parametrize("backend", ["sqlite"], indirect=True, scope="session")
 def test_visitor_over_http_learns_why_they_are_not_kept_signed_in(
     make_app: Callable[..., Flask],
     serve: Callable[[Flask], str],

@@ -316,7 +316,7 @@ def test_change_appears_without_a_reload_and_keeps_focus_and_ticks(page: Page, s
     expect(page.locator("[data-key=row-0] .badge")).to_have_text("success")
 
     assert page.evaluate("window.sameDocument") is True
-    expect(page.locator("[data-key=row-0] progress")).to_have_js_property("value", 100)
+    expect(page.locator("[data-key=row-0] progress")).to_have_count(0)
     expect(page.locator("[data-key=row-0] .row-link")).to_be_focused()
     expect(page.locator("[data-key=row-2] [data-select]")).to_be_checked()
     expect(page).to_have_title("Kitchen sink · Acme")
@@ -621,7 +621,7 @@ def test_times_read_the_same_from_the_server_and_in_the_browser(page: Page, sink
     now = datetime(2026, 11, 24, 12, tzinfo=UTC)
     sizes = (0, 0.9, 1, 59, 60, 119, 3599, 3600, 86_399, 86_400, 86_400 * 400)
     moments = [now - timedelta(seconds=sign * size) for size in sizes for sign in (1, -1)]
-    page.clock.install(time=now)
+    page.clock.install(time=now - timedelta(minutes=1))  # Clocks run until they are paused.
     page.clock.pause_at(now)
     page.goto(sink.url)
 

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-import pytest
 from browser.team import Team
 from conftest import FIXTURES
 from playwright.sync_api import Page, Route, expect
@@ -18,8 +17,6 @@ from taskbadger.services.monitors import manage
 from taskbadger.services.organizations import organizations, projects
 from taskbadger.services.tasks import write
 
-# How pages look does not depend on the database.
-pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True, scope="session")
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 OUTCOMES = ("success", "success", "error", "", "success", "success", "processing")
 MAIL = [{"integration": "email", "config": {"to": "ops@example.com"}}]
@@ -76,7 +73,7 @@ def test_monitor_is_made_by_clicking_and_explained_while_typing(
     held: list[Route] = []
     page.route("**/monitors/preview?**", lambda route: held.append(route))
     with page.expect_request("**/monitors/preview?**"):
-        page.get_by_label("Name").fill("nightly")
+        page.get_by_label("Name", exact=True).fill("nightly")
     expect(preview).to_have_attribute("aria-busy", "true")
     held[0].abort()
     expect(preview).to_have_text("No preview is available.")
@@ -84,24 +81,27 @@ def test_monitor_is_made_by_clicking_and_explained_while_typing(
     page.unroute("**/monitors/preview?**")
     expect(page.get_by_label("Time zone")).to_have_value("Europe/Berlin")
 
-    page.get_by_label("Name").fill("nightly backup")
+    page.get_by_label("Name", exact=True).fill("nightly backup")
     page.get_by_label("Schedule", exact=True).press_sequentially("30 2 * *")
     expect(preview).to_contain_text("day-of-week: the field is missing")
     page.get_by_label("Schedule", exact=True).press_sequentially(" 1-5")
     page.get_by_label("Time zone").fill("Europe/Paris")
     expect(preview).to_contain_text("At 02:30 on Monday through Friday in Europe/Paris")
     expect(preview.locator("li")).to_have_count(5)
+    page.get_by_label("Alert if not started within").fill("10 min")
+    expect(preview.locator("li").first).to_contain_text(
+        re.compile(r"02:30:00 GMT\+[12], late after 02:40")
+    )
     expect(preview).to_contain_text("The clocks go")
     preview.evaluate("element => element.setAttribute('aria-busy', 'true')")
     expect(preview).to_have_css("white-space", "normal")
-    page.get_by_label("E-mail addresses").fill("ops@example.com")
+    page.get_by_label("E-mail addresses").first.fill("ops@example.com")
     page.evaluate("scrollTo(0, 0)")  # The bar covers what is scrolled below it.
     axe(page)
     screenshot(page, "monitor-edit")
     page.get_by_label("At a fixed interval").check()
     expect(page.get_by_label("Schedule", exact=True)).to_be_hidden()
-    page.get_by_label("Every").fill("2")
-    page.get_by_label("Unit").select_option("hours")
+    page.get_by_label("Every", exact=True).fill("2 h")
     expect(preview).to_contain_text("Every 2 hours after the last run's start")
     page.get_by_label("On a schedule (cron)").check()
     page.get_by_role("button", name="Create monitor").click()
@@ -115,12 +115,29 @@ def test_monitor_is_made_by_clicking_and_explained_while_typing(
 def test_run_appears_on_the_open_page(team: Team) -> None:
     number = fill(team)
     page = team.open(f"monitors/{number}/")
-    expect(page.locator("#runs tr[data-row]")).to_have_count(6)
+    expect(page.locator("#slots tr[data-row]")).to_have_count(8)
 
     headers = {"X-TASKBADGER-MONITOR": number}
     team.project.request("POST", "/tasks/", json={"name": "one more"}, headers=headers)
 
-    expect(page.locator("#runs")).to_contain_text("one more")
+    expect(page.locator("#slots")).to_contain_text("one more")
+
+
+def test_clock_of_the_monitor_shows_on_hover_and_on_focus(team: Team) -> None:
+    page = team.open(f"monitors/{fill(team)}/", timezone_id="Europe/Berlin")
+    first = page.locator("#slots tr[data-row]").last
+    mine, there = first.locator(".zoned").first.locator("> *").all()
+
+    expect(there).to_have_text(re.compile("E[SD]T$"))
+    expect(mine).to_have_css("opacity", "1")
+    expect(there).to_have_css("opacity", "0")
+    first.locator(".zoned").first.hover()
+    expect(mine).to_have_css("opacity", "0")
+    expect(there).to_have_css("opacity", "1")
+    page.mouse.move(0, 0)
+    expect(there).to_have_css("opacity", "0")
+    first.locator("[data-row-link]").focus()
+    expect(there).to_have_css("opacity", "1")
 
 
 def test_monitor_is_paused_muted_and_deleted_by_clicking(team: Team) -> None:

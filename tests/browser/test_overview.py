@@ -76,6 +76,7 @@ def test_overview_meets_wcag_and_is_pictured(
     page.get_by_role("link", name="7 days").click()
     expect(page.locator(".uplot")).to_have_count(2)
     expect(page.get_by_role("heading", name="History")).to_be_in_viewport()
+    page.evaluate("scrollTo(0, 0)")  # The bar covers what is scrolled below it.
     axe(page)
 
 
@@ -137,6 +138,28 @@ def test_line_turns_green_when_the_first_task_arrives(
     expect(page.locator("h1")).to_have_text("Overview")
 
 
+def test_ways_to_send_tasks_are_tabs_with_addresses(
+    team: Team, axe: Callable[[Page], None], screenshot: Callable[..., None]
+) -> None:
+    page = team.open("how-to/")
+    ways, shown = page.get_by_label("Ways to send tasks"), page.locator(".way:visible")
+    expect(shown).to_have_attribute("id", "python")
+    page.get_by_role("button", name="Create a key").click()
+    key = page.locator(".code", has_text="Key").first.locator("code").inner_text()
+
+    ways.get_by_role("link", name="Celery", exact=True).focus()
+    page.keyboard.press("Enter")
+
+    expect(shown).to_have_attribute("id", "celery")
+    expect(shown).to_contain_text(key)
+    axe(page)
+    screenshot(page, "how-to")
+    page.go_back()
+    expect(shown).to_have_attribute("id", "python")
+    plain = team.open("how-to/#cron", java_script_enabled=False)
+    expect(plain.locator(".way:visible")).to_have_attribute("id", "cron")
+
+
 def test_demo_task_moves_before_the_visitors_eyes(team: Team) -> None:
     page = team.open("how-to/")
     page.get_by_role("button", name="Send a demo task").click()
@@ -191,3 +214,6 @@ def test_undelivered_alerts_are_readable_beside_a_long_channel(team: Team) -> No
     width = page.locator("#dead td.wrap").evaluate("cell => cell.getBoundingClientRect().width")
 
     assert width > 200
+    page.get_by_role("button", name="Send again").click()
+    page.get_by_role("dialog").get_by_role("button", name="Send again").click()
+    expect(page.get_by_text("Its channel was deleted")).to_be_visible()

@@ -11,6 +11,7 @@ from acceptance.sdks import clean_environment, install
 from browser.team import Team
 from playwright.sync_api import expect
 
+ON_BOTH_DATABASES = {"test_sdk_moves_the_bar_until_its_key_is_revoked"}
 LATEST = "2.6.0"
 DRIVER = """
 import sys

@@ -1,6 +1,7 @@
 """The settings pages in a real browser, with whatever people may have typed into them."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from urllib.parse import urljoin
 
 import pytest
@@ -8,6 +9,7 @@ from conftest import FIXTURES
 from flask import Flask
 from people import make_member, session_cookie
 from playwright.sync_api import Page, expect
+from sqlalchemy import select
 
 from taskbadger.blueprints.dashboard.visit import COOKIE
 from taskbadger.clock import utcnow
@@ -15,10 +17,9 @@ from taskbadger.domain.identity import SERVER, Actor
 from taskbadger.extensions import db
 from taskbadger.models import Organization
 from taskbadger.services.organizations import audit, keys, organizations, projects
+from taskbadger.services.tasks import write
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
-# How pages look does not depend on the database.
-pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True, scope="session")
 
 
 @pytest.fixture
@@ -95,3 +96,52 @@ def test_owner_makes_an_owner_and_leaves(page: Page, url: str) -> None:
     page.get_by_role("button", name="Continue").click()
 
     expect(page.get_by_role("heading", name="No organization yet")).to_be_visible()
+
+
+def test_project_says_when_its_incidents_close(
+    page: Page,
+    url: str,
+    axe: Callable[[Page], None],
+    screenshot: Callable[..., None],
+    expected_problems: list[str],
+) -> None:
+    expected_problems.append("status of 400")
+    enter(page, url)
+    page.goto(f"{url}projects/web/")
+    page.get_by_label("Close incidents after").fill("2 min")
+    page.get_by_role("button", name="Save").click()
+
+    expect(page.get_by_text("At least 5 min.")).to_be_visible()
+    axe(page)
+    screenshot(page, "settings-project-wrong")
+    page.set_viewport_size({"width": 390, "height": 844})
+    screenshot(page, "settings-project-wrong-phone")
+    page.get_by_label("Close incidents after").fill("1h30")
+    page.get_by_role("button", name="Save").click()
+
+    expect(page.get_by_text("Saved.")).to_be_visible()
+    expect(page.get_by_label("Close incidents after")).to_have_value("1 h 30 min")
+
+
+def test_shorter_retention_is_shown_and_confirmed(
+    page: Page, url: str, axe: Callable[[Page], None], screenshot: Callable[..., None]
+) -> None:
+    organization = db.session.scalars(select(Organization)).one()
+    web = projects.find_project(organization.id, "web")
+    place, old = projects.project_ref(web, organization), utcnow() - timedelta(days=40)
+    for status in ("success", "success", "error"):
+        write.create_task(place, {"name": "job", "status": status}, now=old, actor=FIXTURES)
+    db.session.commit()
+    enter(page, url)
+    page.goto(f"{url}projects/web/")
+    expect(page.get_by_role("row", name="Successful tasks")).to_contain_text("2")
+
+    page.get_by_label("All tasks").fill("30")
+    page.get_by_role("button", name="Save").click()
+
+    expect(page.get_by_text("Saving this deletes 3 tasks soon")).to_be_visible()
+    axe(page)
+    screenshot(page, "retention")
+    page.get_by_role("button", name="Save and delete 3 tasks").click()
+    expect(page.get_by_text("Saved.")).to_be_visible()
+    expect(page.get_by_label("All tasks")).to_have_value("30")

@@ -1,5 +1,6 @@
 """Apprise: off until the operator lists schemes, and then nothing but those."""
 
+import dataclasses
 import importlib.util
 from datetime import UTC, datetime
 from typing import Any
@@ -33,7 +34,7 @@ def problem(config: dict[str, Any], context: SendContext = ON) -> object:
 
 
 def test_apprise_is_off_by_default() -> None:
-    off = "Set TASKBADGER_APPRISE_SCHEMES to the URL schemes that Apprise may use."
+    off = "Apprise is turned off on this server. Its operator can allow it."
 
     assert problem({"url": "json://localhost"}, SendContext()) == {"url": [off]}
     assert Apprise().missing(SendContext()) == off
@@ -45,7 +46,10 @@ def test_apprise_is_off_by_default() -> None:
 def test_apprise_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
 
-    assert Apprise().missing(ON) == "Install the extra: taskbadger-server[apprise]."
+    assert (
+        Apprise().missing(ON)
+        == "Apprise is not installed on this server. Its operator can install it."
+    )
 
 
 @pytest.mark.parametrize(
@@ -88,6 +92,19 @@ def test_message_goes_through_apprise() -> None:
         "import: error",
         "Where: demo\nWhen: 2026-11-23 19:10:00 UTC\nhttps://tasks.example.com/",
     )
+
+
+def test_message_about_an_incident_has_its_links() -> None:
+    links = {"acknowledge": "https://t.example/1", "snooze": "https://t.example/2"}
+    with HttpReceiver() as http:
+        config = load_config(Apprise(), {"url": f"json://127.0.0.1:{http.port}/x"}, ON)
+        Apprise().send(dataclasses.replace(MESSAGE, links=links), config, {}, ON)
+
+    assert http.requests[0].json()["message"].splitlines()[-3:] == [
+        "https://tasks.example.com/",
+        "Acknowledge: https://t.example/1",
+        "Snooze: https://t.example/2",
+    ]
 
 
 def test_second_url_behind_an_allowed_one_is_not_called() -> None:

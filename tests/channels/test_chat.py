@@ -3,6 +3,7 @@
 import dataclasses
 import html
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -48,9 +49,38 @@ RECOVERED = Message(
     kind="monitor_recovered",
     created=CREATED,
     organization="demo",
-    title="backup: recovered",
+    title="backup recovered after 1 h, 2 failed or missed runs",
     monitor={"id": "m1", "name": "backup"},
     incident={"id": 7, "opened": "2026-11-23T18:10:00Z", "closed": "2026-11-23T19:10:00Z"},
+)
+LINKS = {
+    "acknowledge": "https://tasks.example.com/public/incidents/?token=a&x=1",
+    "snooze": "https://tasks.example.com/public/incidents/?token=s",
+}
+FAILING = Message(
+    id="3",
+    kind="task.failing",
+    created=CREATED,
+    organization="demo",
+    project="shop",
+    title="import is failing: ValueError: no (3 runs since 18:10 UTC)",
+    incident={
+        "id": 7,
+        "project": "shop",
+        "name": "import",
+        "monitor": None,
+        "opened": "2026-11-23T18:10:00Z",
+        "closed": None,
+        "runs": 3,
+        "failures": [4],
+        "acknowledged": None,
+        "acknowledged_by": None,
+        "snoozed": None,
+        "snoozed_until": None,
+    },
+    failure={"id": 4, "title": "ValueError: no"},
+    url="https://tasks.example.com/a/demo/incidents/7/",
+    links=LINKS,
 )
 HOSTILE = "<!channel> <@U1> @everyone **b** [x](http://evil.example) <b>&amp; `c` _d_ #e"
 TOKEN = "123456:ABCdefGHIjklMNOpqrs"
@@ -98,6 +128,9 @@ def endless() -> Message:
         title=long,
         task={**(MESSAGE.task or {}), "name": long, "queue": long, "external_id": long},
         reasons=tuple({"text": long} for _ in range(20)),
+        incident={**(FAILING.incident or {}), "name": long, "acknowledged_by": long},
+        failure={"id": 4, "title": long},
+        links={name: f"{url}{'x' * 400}" for name, url in LINKS.items()},
     )
 
 
@@ -299,7 +332,10 @@ def test_telegram_sees_no_tags_in_hostile_text() -> None:
 
 
 def test_telegram_limit_is_kept() -> None:
-    assert len(sent(Telegram(), endless()).json()["text"]) <= 4096
+    text = sent(Telegram(), endless()).json()["text"]
+
+    # What counts is the text without its tags.
+    assert len(html.unescape(re.sub(r"<[^>]*>", "", text))) <= 4096
 
 
 @pytest.mark.parametrize(
@@ -352,10 +388,11 @@ def test_ntfy_without_a_token_sends_none() -> None:
     assert "authorization" not in request.headers
     assert {**request.json(), "message": ""} == {
         "topic": "t",
-        "title": "backup: recovered",
+        "title": "backup recovered after 1 h, 2 failed or missed runs",
         "message": "",
         "priority": 3,
         "tags": ["white_check_mark"],
+        "sequence_id": "taskbadger-demo-incident-7",
     }
 
 
@@ -399,7 +436,11 @@ def test_pagerduty_gets_a_trigger() -> None:
 
 
 def test_pagerduty_resolves_the_alert_that_the_incident_opened() -> None:
-    failing = dataclasses.replace(RECOVERED, kind="monitor_failing", title="backup: failing")
+    failing = dataclasses.replace(
+        RECOVERED,
+        kind="monitor_failing",
+        title="backup is failing (1 failed or missed run since 18:10 UTC)",
+    )
 
     opened, closed = (sent(PagerDuty(), message).json() for message in (failing, RECOVERED))
 
@@ -435,6 +476,120 @@ def test_pagerduty_limits_are_kept() -> None:
 
     assert len(body["payload"]["summary"]) <= 1024
     assert len(body["payload"]["component"]) <= 255
+
+
+# Incidents
+
+
+def test_slack_offers_to_acknowledge_and_to_snooze_and_names_the_incident() -> None:
+    blocks = sent(Slack(), FAILING).json()["blocks"]
+
+    assert "*Incident:* 7" in blocks[1]["text"]["text"]
+    assert blocks[2] == {
+        "type": "actions",
+        "elements": [
+            {
+                "type": "button",
+                "text": {"type": "plain_text", "text": label},
+                "url": url,
+                "action_id": label.lower(),
+            }
+            for label, url in (
+                ("Open", "https://tasks.example.com/a/demo/incidents/7/"),
+                ("Acknowledge", LINKS["acknowledge"]),
+                ("Snooze", LINKS["snooze"]),
+            )
+        ],
+    }
+
+
+def test_teams_offers_to_acknowledge_and_to_snooze() -> None:
+    card = sent(Teams(), FAILING).json()["attachments"][0]["content"]
+
+    assert card["actions"] == [
+        {
+            "type": "Action.OpenUrl",
+            "title": "Open",
+            "url": "https://tasks.example.com/a/demo/incidents/7/",
+        },
+        {"type": "Action.OpenUrl", "title": "Acknowledge", "url": LINKS["acknowledge"]},
+        {"type": "Action.OpenUrl", "title": "Snooze", "url": LINKS["snooze"]},
+    ]
+
+
+def test_discord_offers_to_acknowledge_and_to_snooze() -> None:
+    [embed] = sent(Discord(), FAILING).json()["embeds"]
+
+    assert embed["description"] == (
+        f"[Acknowledge]({LINKS['acknowledge']}) · [Snooze]({LINKS['snooze']})"
+    )
+
+
+def test_telegram_offers_to_acknowledge_and_to_snooze() -> None:
+    lines = sent(Telegram(), FAILING).json()["text"].splitlines()
+
+    assert lines[-1] == (
+        '<a href="https://tasks.example.com/a/demo/incidents/7/">Open</a> · '
+        f'<a href="{html.escape(LINKS["acknowledge"])}">Acknowledge</a> · '
+        f'<a href="{LINKS["snooze"]}">Snooze</a>'
+    )
+
+
+def test_ntfy_offers_to_acknowledge_and_to_snooze() -> None:
+    body = sent(Ntfy(), FAILING).json()
+
+    assert body["actions"] == [
+        {"action": "view", "label": "Acknowledge", "url": LINKS["acknowledge"]},
+        {"action": "view", "label": "Snooze", "url": LINKS["snooze"]},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("organization", "sequence"),
+    [
+        ("demo", "taskbadger-demo-incident-7"),
+        ("o" * 80, "o" * 53 + "-incident-7"),
+    ],
+)
+def test_ntfy_shows_one_notification_for_an_incident(organization: str, sequence: str) -> None:
+    recovered = dataclasses.replace(FAILING, kind="task.recovered", links=None)
+    told = [
+        sent(Ntfy(), dataclasses.replace(message, organization=organization)).json()
+        for message in (FAILING, recovered)
+    ]
+
+    assert [body["sequence_id"] for body in told] == [sequence, sequence]
+    assert "actions" not in told[1]
+
+
+def test_pagerduty_offers_to_acknowledge_and_to_snooze() -> None:
+    body = sent(PagerDuty(), dataclasses.replace(FAILING, trigger="error,stale")).json()
+
+    assert body["links"] == [
+        {"href": "https://tasks.example.com/a/demo/incidents/7/", "text": "Open"},
+        {"href": LINKS["acknowledge"], "text": "Acknowledge"},
+        {"href": LINKS["snooze"], "text": "Snooze"},
+    ]
+    assert (body["payload"]["component"], body["payload"]["class"]) == ("import", "task.failing")
+
+
+@pytest.mark.parametrize("is_monitor", [False, True], ids=["name", "monitor"])
+def test_pagerduty_has_one_alert_for_an_incident_and_resolves_it(is_monitor: bool) -> None:
+    kinds = ["task.failing", "task.new_failure", "task.reminder", "task.recovered"]
+    if is_monitor:
+        kinds = ["monitor_failing", "task.reminder", "monitor_recovered"]
+    monitor = {"id": "m1", "name": "backup"} if is_monitor else None
+
+    events = [
+        sent(PagerDuty(), dataclasses.replace(FAILING, kind=kind, monitor=monitor)).json()
+        for kind in kinds
+    ]
+
+    assert [event["event_action"] for event in events] == [
+        *("trigger" for _ in kinds[1:]),
+        "resolve",
+    ]
+    assert {event["dedup_key"] for event in events} == {"taskbadger/demo/incident/7"}
 
 
 # All of them

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hmac
+import re
 import socket
 import threading
 import time
@@ -17,6 +18,7 @@ from marshmallow import ValidationError
 
 from taskbadger.channels import DeliveryError, Message, SendContext, load_config, smtp
 from taskbadger.channels.email import Email, compose
+from taskbadger.domain.incident_links import read_token
 from taskbadger.domain.mail import parse_smtp_url
 from tests import receivers
 from tests.receivers import HttpReceiver, SilentListener, SmtpReceiver, authority, closed_port
@@ -129,7 +131,7 @@ def test_mail_gives_times_in_the_zone_of_the_monitor_too() -> None:
         kind="monitor_failing",
         created=CREATED,
         organization="demo",
-        title="backup: failing",
+        title="backup is failing (1 failed or missed run since 18:10 UTC)",
         monitor={"name": "backup", "schedule": "0 3 * * *", "timezone": "Asia/Kathmandu"},
         incident={"opened": "2026-11-23T12:00:00Z", "closed": None, "bad_slots": 2},
     )
@@ -519,7 +521,7 @@ def test_without_a_mail_server_mail_waits_for_the_operator() -> None:
     error = failure("")
 
     assert (error.detail, outline(error)["class"], error.permanent) == (
-        "Set TASKBADGER_SMTP_URL to send e-mails.",
+        "This server has no mail server.",
         "not_configured",
         False,
     )
@@ -561,3 +563,123 @@ def test_destination_is_the_domains() -> None:
     to = {"to": "a@example.org,b@example.com,c@example.org"}
 
     assert Email().destination({}, to) == "email:example.com,example.org"
+
+
+# Incidents
+
+FAILING = Message(
+    id="0198f1c2-failing",
+    kind="task.failing",
+    created=CREATED,
+    organization="demo",
+    project="shop",
+    title="import is failing: ValueError: no (3 runs since 18:10 UTC)",
+    incident={
+        "id": 7,
+        "name": "import",
+        "opened": "2026-11-23T18:10:00Z",
+        "closed": None,
+        "runs": 3,
+        "acknowledged": None,
+    },
+    url="https://tasks.example.com/a/demo/incidents/7/",
+)
+TO = "a@example.com, b@example.com"
+SIGNING: dict[str, Any] = {
+    "base_url": "https://tasks.example.com",
+    "secret_key": "k" * 32,
+    "clock": lambda: CREATED,
+}
+
+
+def people_of(mail: Any) -> list[str]:
+    """Return what the links of a mail allow, and to whom."""
+    tokens = re.findall(r"^\w+: \S+\?token=(\S+)$", mail.text, re.MULTILINE)
+    links = [read_token(token, "k" * 32).link for token in tokens]
+    return [f"{link.operation} {link.incident_id} {link.person}" for link in links]
+
+
+def test_each_recipient_gets_links_that_name_them() -> None:
+    with SmtpReceiver() as server:
+        Email().send(FAILING, {}, {"to": TO}, context(server.url, **SIGNING))
+
+    assert [(mail.recipients, people_of(mail)) for mail in server.mails] == [
+        (["a@example.com"], ["acknowledge 7 a@example.com", "snooze 7 a@example.com"]),
+        (["b@example.com"], ["acknowledge 7 b@example.com", "snooze 7 b@example.com"]),
+    ]
+    assert {str(mail.message["To"]) for mail in server.mails} == {TO}
+    assert {str(mail.message["Message-ID"]) for mail in server.mails} == {
+        "<0198f1c2-failing@tasks.example.com>"
+    }
+    for mail in server.mails:
+        assert re.findall(r">(\w+)</a>", mail.html) == ["Open", "Acknowledge", "Snooze"]
+
+
+def test_all_mails_about_an_incident_belong_to_one_thread() -> None:
+    kinds = ["task.failing", "task.new_failure", "task.reminder", "task.recovered"]
+    kinds += ["monitor_failing", "monitor_recovered"]
+    mails = [
+        compose(
+            dataclasses.replace(FAILING, id=f"d{number}", kind=kind),
+            ["a@example.com"],
+            "badger@tasks.example.com",
+        )
+        for number, kind in enumerate(kinds)
+    ]
+
+    assert {(mail["In-Reply-To"], mail["References"]) for mail in mails} == {
+        ("<incident-7.demo@tasks.example.com>", "<incident-7.demo@tasks.example.com>")
+    }
+    assert len({mail["Message-ID"] for mail in mails}) == len(kinds)
+
+
+def test_nobody_gets_links_twice_because_another_was_deferred() -> None:
+    with SmtpReceiver(recipients={"b@example.com": "451 later"}) as server:
+        to = "a@example.com,b@example.com,c@example.com"
+        with pytest.raises(DeliveryError) as caught:
+            Email().send(FAILING, {}, {"to": to}, context(server.url, **SIGNING))
+        server.recipients.clear()
+        left = caught.value.remaining
+        assert left == {"to": "b@example.com"}
+        Email().send(FAILING, {}, left, context(server.url, **SIGNING))
+
+    assert [mail.recipients for mail in server.mails] == [
+        ["a@example.com"],
+        ["c@example.com"],
+        ["b@example.com"],
+    ]
+    assert caught.value.detail == (
+        "The mail server refused b@example.com (451); the others received it."
+    )
+
+
+@pytest.mark.parametrize(
+    ("reply", "permanent", "sent", "remaining"),
+    [
+        ("451 later", False, "a", "b@example.com,c@example.com"),
+        ("552 mailbox full", True, "ac", "b@example.com"),
+    ],
+)
+def test_recipients_after_the_one_whose_mail_was_refused_get_theirs(
+    monkeypatch: pytest.MonkeyPatch, reply: str, permanent: bool, sent: str, remaining: str
+) -> None:
+    transmit, count = smtp._transmit, 0
+
+    def refuse_second(session: Any, mail: Any, sender: str, **options: Any) -> dict[str, int]:
+        nonlocal count
+        count += 1
+        server.data = reply if count == 2 else "250 OK"
+        return transmit(session, mail, sender, **options)
+
+    monkeypatch.setattr(smtp, "_transmit", refuse_second)
+    to = "a@example.com,b@example.com,c@example.com"
+    with SmtpReceiver() as server, pytest.raises(DeliveryError) as caught:
+        Email().send(FAILING, {}, {"to": to}, context(server.url, **SIGNING))
+
+    assert outline(caught.value) == {
+        "class": "smtp_status",
+        "permanent": permanent,
+        "status": int(reply[:3]),
+        "remaining": {"to": remaining},
+    }
+    assert [mail.recipients[0][0] for mail in server.mails] == list(sent)

@@ -121,11 +121,16 @@ def test_context_follows_the_settings() -> None:
         SMTP_URL="smtp://mail",
         MAIL_FROM="me@example.com",
         APPRISE_SCHEMES=("json",),
+        BASE_URL="https://tasks.example.com/badger/",
     )
 
     context = SendContext.from_settings(settings)
 
     assert [str(network) for network in context.http.allow] == ["10.0.0.0/8"]
+    assert (context.base_url, context.secret_key) == (
+        "https://tasks.example.com/badger",
+        "0123456789abcdef0123456789abcdef",
+    )
     assert (context.smtp_url, context.mail_from, context.apprise_schemes) == (
         "smtp://mail",
         "me@example.com",

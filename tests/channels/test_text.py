@@ -47,9 +47,197 @@ def test_title_of_a_task(task: dict[str, Any], trigger: str | None, title: str) 
     assert text.task_title(task, trigger) == title
 
 
-def test_title_of_a_monitor() -> None:
-    assert text.monitor_title("backup", "monitor_failing") == "backup: failing"
-    assert text.monitor_title("backup", "monitor_recovered") == "backup: recovered"
+def test_title_of_a_failed_task_says_why() -> None:
+    task = {"name": "a", "status": "error", "value_percent": 62}
+
+    assert text.task_title(task, "error", "ValueError: no") == "a: error at 62 %: ValueError: no"
+    assert text.task_title(task, "error", "x" * 300) == f"a: error at 62 %: {'x' * 199}…"
+
+
+OPEN = {
+    "id": 9,
+    "name": "import",
+    "opened": "2026-11-23T16:05:00Z",
+    "closed": None,
+    "runs": 3,
+    "acknowledged_by": None,
+}
+CLOSED = {**OPEN, "closed": "2026-11-23T18:10:20Z", "runs": 14}
+ON_IT = {**OPEN, "acknowledged_by": "anna@example.com"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "incident", "more", "title"),
+    [
+        (
+            "task.failing",
+            OPEN,
+            {"failure": "ValueError: no"},
+            "import is failing: ValueError: no (3 runs since 16:05 UTC)",
+        ),
+        ("task.failing", {**OPEN, "runs": 1}, {}, "import is failing (1 run since 16:05 UTC)"),
+        (
+            "task.failing",
+            {**OPEN, "opened": "2026-11-21T02:14:00Z", "runs": 1200},
+            {},
+            "import is failing (1,200 runs since 2026-11-21 02:14 UTC)",
+        ),
+        (
+            "task.new_failure",
+            ON_IT,
+            {"failure": "KeyError: ‹text›"},
+            "import fails in a new way: KeyError: ‹text› (3 runs since 16:05 UTC); "
+            "anna@example.com is on it",
+        ),
+        ("task.reminder", OPEN, {}, "import is still failing (3 runs since 16:05 UTC)"),
+        (
+            "monitor_failing",
+            OPEN,
+            {},
+            "import is failing (3 failed or missed runs since 16:05 UTC)",
+        ),
+        (
+            "monitor_failing",
+            ON_IT,
+            {"failure": "disk full"},
+            "import is failing: disk full (3 failed or missed runs since 16:05 UTC); "
+            "anna@example.com is on it",
+        ),
+        (
+            "monitor_recovered",
+            CLOSED,
+            {},
+            "import recovered after 2 h 5 min, 14 failed or missed runs",
+        ),
+        (
+            "task.reminder",
+            OPEN,
+            {"failure": "ValueError: no", "unacknowledged_for": 900},
+            "import is still failing, and nobody has acknowledged it for 15 min: "
+            "ValueError: no (3 runs since 16:05 UTC)",
+        ),
+        ("task.recovered", CLOSED, {}, "import recovered after 2 h 5 min, 14 failed runs"),
+        (
+            "task.recovered",
+            {**CLOSED, "runs": 1},
+            {},
+            "import recovered after 2 h 5 min, 1 failed run",
+        ),
+        (
+            "task.recovered",
+            CLOSED,
+            {"quiet_for": 86400},
+            "import: no failure for 24 h, after 14 failed runs in 2 h 5 min",
+        ),
+        (
+            "task.recovered",
+            CLOSED,
+            {"quiet_for": 5400},
+            "import: no failure for 1 h 30 min, after 14 failed runs in 2 h 5 min",
+        ),
+    ],
+)
+def test_title_of_an_incident_says_what_happened(
+    kind: str, incident: dict[str, Any], more: dict[str, Any], title: str
+) -> None:
+    assert text.incident_title(kind, "import", incident, now=CREATED, **more) == title
+
+
+def test_facts_of_a_name_that_is_failing() -> None:
+    failing = message(
+        kind="task.failing", incident=ON_IT, failure={"id": 4, "title": "ValueError: no"}
+    )
+
+    assert text.facts(failing) == [
+        ("Where", "demo"),
+        ("Task", "import"),
+        ("Failure", "ValueError: no"),
+        ("Failing since", "2026-11-23 16:05:00 UTC"),
+        ("Failed runs", "3"),
+        ("Acknowledged by", "anna@example.com"),
+        ("Incident", "9"),
+        ("When", "2026-11-23 19:10:00 UTC"),
+    ]
+
+
+def test_facts_begin_with_the_error_and_name_the_rule() -> None:
+    failing = message(
+        kind="task.failing",
+        incident={"id": 9},
+        failure={"id": 4, "title": "ValueError: no row ‹number›"},
+        error="ValueError: no row 7",
+        action={"global_action": 3, "name": "imports"},
+        task={"name": "import", "status": "error", "tags": {"customer": "42", "env": "prod"}},
+    )
+
+    assert text.facts(failing) == [
+        ("Error", "ValueError: no row 7"),
+        ("Where", "demo"),
+        ("Alert rule", "imports"),
+        ("Task", "import"),
+        ("Status", "error"),
+        ("Tags", "customer: 42, env: prod"),
+        ("Incident", "9"),
+        ("When", "2026-11-23 19:10:00 UTC"),
+    ]
+
+
+def test_of_many_tags_the_first_are_shown() -> None:
+    task = {"name": "a", "status": "error", "tags": {f"t{n}": "x" for n in range(12)}}
+    shown = dict(text.facts(message(task=task)))["Tags"]
+
+    assert shown == ", ".join([*(f"t{n}: x" for n in range(10)), "and 2 more"])
+
+
+def test_title_shows_the_beginning_of_a_long_error() -> None:
+    title = text.incident_title("task.failing", "import", OPEN, now=CREATED, failure="x" * 300)
+
+    assert title == f"import is failing: {'x' * 199}… (3 runs since 16:05 UTC)"
+
+
+def test_name_is_not_repeated_beside_the_task() -> None:
+    task = {"name": "import", "status": "error"}
+    labels = [label for label, _ in text.facts(message(task=task, incident=OPEN))]
+
+    assert labels == [
+        "Where",
+        "Task",
+        "Status",
+        "Failing since",
+        "Failed runs",
+        "Incident",
+        "When",
+    ]
+
+
+def test_one_of_something_is_singular() -> None:
+    counts = [text.counted(number, "run") for number in (0, 1, 1200)]
+
+    assert counts == ["0 runs", "1 run", "1,200 runs"]
+
+
+def test_what_can_be_opened_is_named() -> None:
+    signed = {"acknowledge": "https://t.example/1", "snooze": "https://t.example/2"}
+
+    assert text.links(message()) == []
+    assert text.links(message(url="https://t.example/", links=signed)) == [
+        ("Open", "https://t.example/"),
+        ("Acknowledge", "https://t.example/1"),
+        ("Snooze", "https://t.example/2"),
+    ]
+    assert text.links(message(links={"snooze": "https://t.example/2"})) == [
+        ("Snooze", "https://t.example/2")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("incident", "thread"),
+    [(OPEN, "incident-9"), (None, None), ({"opened": "2026-11-23T16:05:00Z"}, None)],
+)
+def test_messages_of_an_incident_have_a_thread(
+    incident: dict[str, Any] | None, thread: str | None
+) -> None:
+    assert text.thread(message(incident=incident)) == thread
 
 
 @pytest.mark.parametrize(
@@ -64,6 +252,10 @@ def test_title_of_a_monitor() -> None:
         ({"kind": "monitor_failing"}, "bad"),
         ({"kind": "monitor_recovered"}, "good"),
         ({"kind": "channel_disabled"}, "bad"),
+        ({"kind": "task.failing", "task": {"status": "error"}}, "bad"),
+        ({"kind": "task.new_failure"}, "bad"),
+        ({"kind": "task.reminder"}, "bad"),
+        ({"kind": "task.recovered", "task": {"status": "error"}}, "good"),
     ],
 )
 def test_mood(changes: dict[str, Any], mood: str) -> None:
@@ -165,6 +357,7 @@ def test_facts_of_a_monitor_that_recovered() -> None:
         ("Failing since", "2026-11-23 03:01:00 UTC (04:01:00 Europe/Berlin)"),
         ("Duration", "3 h 30 min"),
         ("Missed or failed runs", "3"),
+        ("Incident", "7"),
         ("When", "2026-11-23 19:10:00 UTC (20:10:00 Europe/Berlin)"),
     ]
 
@@ -180,6 +373,7 @@ def test_facts_of_a_monitor_that_is_failing() -> None:
         ("Monitor", "backup"),
         ("Schedule", "every 1 h 30 min"),
         ("Failing since", "2026-11-23 03:01:00 UTC"),
+        ("Incident", "7"),
     ]
 
 
@@ -233,6 +427,12 @@ def test_reason_in_words(reason: dict[str, Any], line: str) -> None:
 def test_trigger_is_the_reason_when_there_is_no_other() -> None:
     assert text.reason_lines(message(trigger="25%")) == ["The trigger 25% was reached."]
     assert text.reason_lines(message()) == []
+
+
+@pytest.mark.parametrize("kind", [kind for kind in MESSAGE_KINDS if kind.startswith("task.")])
+def test_trigger_is_no_reason_for_a_message_about_an_incident(kind: str) -> None:
+    assert text.reason_lines(message(kind=kind, trigger="error,stale")) == []
+    assert text.reason_lines(message(kind=kind, reasons=({"text": "Late."},))) == ["Late."]
 
 
 def test_test_message_says_that_it_is_one() -> None:
@@ -302,6 +502,8 @@ def test_cut_text_fits_in_bytes(value: str, limit: int) -> None:
         url=st.none() | st.text(),
         monitor=st.none() | st.dictionaries(st.text(), st.floats(allow_nan=False)),
         incident=st.none() | st.dictionaries(st.text(), st.text()),
+        failure=st.none() | st.dictionaries(st.text(), st.integers() | st.text()),
+        links=st.none() | st.dictionaries(st.text(), st.text()),
     )
 )
 def test_message_survives_being_kept_as_json(original: Message) -> None:

@@ -32,6 +32,7 @@ MESSAGE = Message(
     reasons=({"point": "error", "kind": "status", "reached": "error"},),
     held_back=2,
     url="https://tasks.example.com/a/demo/tasks/t1/",
+    error="ValueError: no row 7",
 )
 
 
@@ -75,8 +76,30 @@ def test_body_holds_everything_that_is_known() -> None:
             "held_back": 2,
             "monitor": None,
             "incident": None,
+            "failure": None,
+            "error": "ValueError: no row 7",
+            "links": None,
         },
     }
+
+
+@pytest.mark.parametrize(
+    "kind", ["task.failing", "task.new_failure", "task.recovered", "task.reminder"]
+)
+def test_messages_about_incidents_are_events_of_their_own(kind: str) -> None:
+    incident = {"id": 7, "name": "import", "opened": "2026-11-23T18:10:00Z", "closed": None}
+    failure = {"id": 4, "title": "ValueError: no"}
+    links = {"acknowledge": "https://t.example/1", "snooze": "https://t.example/2"}
+    with HttpReceiver() as http:
+        about = {"kind": kind, "incident": incident, "failure": failure, "links": links}
+        send(http.url, dataclasses.replace(MESSAGE, **about))
+
+    [request] = http.requests
+    body = request.json()
+    assert (body["type"], {name: body["data"][name] for name in about if name != "kind"}) == (
+        kind,
+        {"incident": incident, "failure": failure, "links": links},
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from traces import FOREIGN, GO, GROUP, HANDLING, JAVA, NODE, RETRY, RUBY, SYNTAX, TRACE
 
@@ -20,12 +20,21 @@ from taskbadger.domain.fingerprints import (
     MAX_TEXT,
     MAX_TITLE,
     FailureKind,
+    error_text,
     failure_kind,
+    headline,
 )
 
 CORPUS = [
     json.loads(line) for line in (ROOT / "tests/data/failures.jsonl").read_text().splitlines()
 ]
+
+
+TRACE_OF_ONE = """\
+Traceback (most recent call last):
+  File "/app/run.py", line 3, in load
+    raise ValueError("no row 17")
+ValueError: no row 17"""
 
 
 def kind_of(cause: str = "error", **data: Any) -> FailureKind:
@@ -96,6 +105,23 @@ def test_first_field_that_says_something_wins(data: dict[str, Any], title: str) 
 )
 def test_cause_is_the_kind_without_details(cause: str, data: str | None, title: str) -> None:
     assert failure_kind(data, cause).title == title
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("refused for url: /v1?api_key=sk-live", "refused for url: ‹path›"),
+        ("login failed, password: swordfish", "login failed, password: ••••••"),
+        (TRACE + "password: swordfish", "password: ••••••"),
+        ("sent Authorization: Bearer abcdef", "sent Authorization: Bearer ••••••"),
+        ("cannot reach postgres://u:p(w@h", "cannot reach ‹url›"),
+    ],
+)
+def test_kind_shows_no_secrets_and_does_not_depend_on_them(text: str, title: str) -> None:
+    kind = kind_of(exception=text)
+
+    assert kind.title == title
+    assert kind_of(exception=text.replace("abcdef", "ghi").replace("swordfish", "tuna")) == kind
 
 
 def test_kind_depends_on_the_place_and_not_on_what_varies() -> None:
@@ -176,7 +202,12 @@ def check(data: str, cause: str) -> None:
 
 
 @settings(deadline=None)
-@given(st.dictionaries(st.sampled_from(FIELDS), VALUES) | VALUES, st.integers(0), st.booleans())
+@example(value={"stderr": [" "]}, cut=0, late=False)
+@given(
+    value=st.dictionaries(st.sampled_from(FIELDS), VALUES) | VALUES,
+    cut=st.integers(0),
+    late=st.booleans(),
+)
 def test_any_json_has_a_kind(value: Any, cut: int, late: bool) -> None:
     data = json.dumps(value)
 
@@ -211,6 +242,7 @@ def seconds(text: str) -> float:
     data = json.dumps({"stderr": text}, ensure_ascii=False)
     took = []
     for _ in range(5):
+        failure_kind(None)  # The last text is remembered.
         began = time.perf_counter()
         failure_kind(data)
         took.append(time.perf_counter() - began)
@@ -229,3 +261,66 @@ def test_text_beyond_the_limit_costs_no_more() -> None:
     text = (TRACE + FOREIGN * 2000 + "ValueError: 5\n")[:MAX_TEXT]
 
     assert seconds(text * 50) < 5 * seconds(text) + 0.005
+
+
+def test_last_data_is_read_once_for_all_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+
+    def loads(text: str, **options: Any) -> Any:
+        read.append(text)
+        return json.JSONDecoder(**options).decode(text)
+
+    first, second = (json.dumps({"error": f"ValueError: row {n}"}) for n in (1, 2))
+    with monkeypatch.context() as patched:
+        patched.setattr(json, "loads", loads)
+        found = [
+            (failure_kind(data).title, headline(data), error_text(data, "stale"))
+            for data in (first, second, first)
+        ]
+
+    assert found == [
+        ("ValueError: row ‹number›", f"ValueError: row {n}", (f"ValueError: row {n}", ""))
+        for n in (1, 2, 1)
+    ]
+    # Another cause looks at other fields.
+    assert read == [first, first, second, second, first, first]
+
+
+# The text for people
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"exception": "ValueError: no row 17"}, ("ValueError: no row 17", "")),
+        ({"error": "first line\nsecond"}, ("first line", "first line\nsecond")),
+        (
+            {"error": "no row 17", "stack": f"{TRACE_OF_ONE}\n"},
+            ("no row 17", TRACE_OF_ONE),
+        ),
+        ({"exception": TRACE_OF_ONE}, ("ValueError: no row 17", TRACE_OF_ONE)),
+        ({"return_code": 3}, ("exit code 3", "")),
+        ({"error": "postgres://u:pw@db/x"}, ("postgres://u:••••••@db/x", "")),
+        ({"error": "a\ud800b\0c"}, ("a?b�c", "")),
+        ({"rows": 5}, None),
+        ({}, None),
+    ],
+)
+def test_text_for_people_is_as_it_was_sent(
+    fields: dict[str, object], expected: tuple[str, str] | None
+) -> None:
+    assert error_text(json.dumps(fields)) == expected
+
+
+def test_task_that_is_late_has_no_text_in_its_message() -> None:
+    assert error_text(json.dumps({"message": "half done"}), "stale") is None
+    assert error_text(json.dumps({"error": "x"}), "stale") == ("x", "")
+
+
+def test_long_text_is_cut_and_never_fails() -> None:
+    found = error_text(json.dumps({"exception": "x" * 1_000_000}))
+
+    assert found is not None
+    assert (len(found.headline), len(found.text) <= MAX_TEXT) == (500, True)
+    for data in (None, "", "[", '"x', "[" * 100_000, '{"error": {"message": ["a"]}}'):
+        error_text(data)

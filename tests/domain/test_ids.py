@@ -116,3 +116,16 @@ def test_no_text_is_a_second_spelling_of_an_id(text: str) -> None:
     number = ids.to_bytes(text)
 
     assert number is None or ids.from_bytes(number) == text
+
+
+def test_sort_key_sorts_as_databases_do() -> None:
+    values = [bytes([number]) * 16 for number in (0, 25, 26, 51, 52, 61, 62, 63, 64, 200, 255)]
+    made = [ids.from_bytes(value) for value in values]
+
+    assert sorted(made, key=ids.sort_key) == made
+    assert sorted(made) != made
+
+
+@given(MOMENTS)
+def test_time_of_an_id_is_the_moment_it_was_made(moment: datetime) -> None:
+    assert abs(ids.time_of(ids.new_id(moment)) - moment) <= timedelta(microseconds=1)

@@ -66,3 +66,18 @@ def test_no_text_breaks_the_reader(text: str) -> None:
     token = keys.parse_token(text)
 
     assert token is None or token.secret
+
+
+def test_public_key_of_a_dsn_is_its_secret_in_letters_and_digits() -> None:
+    for _ in range(200):
+        secret = keys.new_secret()
+        public = keys.public_key(secret)
+        assert re.fullmatch(r"[0-9a-f]{60}", public)
+        assert keys.secret_of(public) == keys.secret_of(secret) == secret
+        assert keys.masked(f"/api/1/cron/job/{public}/") == f"/api/1/cron/job/{secret[:12]}.***/"
+        assert keys.masked(f"/ping/{secret}/job") == f"/ping/{secret[:12]}.***/job"
+
+
+@pytest.mark.parametrize("text", ["", "x", "0" * 32, "0" * 59, "0" * 61, "F" * 60, "ä" * 60])
+def test_anything_else_is_no_public_key(text: str) -> None:
+    assert keys.secret_of(text) is None

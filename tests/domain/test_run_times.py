@@ -9,8 +9,11 @@ from taskbadger.domain.run_times import (
     bin_of,
     count_by_bar,
     merged,
+    p95_change,
     percentile,
+    read_stored,
     seconds_of,
+    stored,
 )
 
 
@@ -36,9 +39,40 @@ def test_nothing_has_no_percentile() -> None:
     assert percentile({}, 0.5) is None
 
 
+def test_histogram_is_stored_as_short_json() -> None:
+    histogram = {0: 3, 97: 12}
+
+    assert stored(histogram) == '{"0":3,"97":12}'
+    assert read_stored(stored(histogram)) == histogram
+    assert read_stored("{}") == {}
+
+
 def test_bars_add_up() -> None:
     runs = [0.05, 0.5, 0.6, 5, 30, 300, 1800, 7200, 90_000]
     histogram = merged({bin_of(run): 1} for run in runs)
 
     assert count_by_bar(histogram) == [1, 2, 1, 1, 1, 1, 1, 1]
     assert len(BAR_NAMES) == 8
+
+
+def histogram(seconds: float, count: int) -> dict[int, int]:
+    return {bin_of(seconds): count}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "change"),
+    [
+        ((10, 5), (20, 5), 1.0),
+        ((20, 5), (10, 5), -0.5),
+        ((10, 5), (11, 5), None),
+        ((10, 4), (20, 5), None),
+        ((10, 5), (20, 4), None),
+        ((10, 0), (20, 0), None),
+    ],
+)
+def test_change_of_p95_is_told_only_where_it_says_something(
+    before: tuple[float, int], now: tuple[float, int], change: float | None
+) -> None:
+    found = p95_change(histogram(*before), histogram(*now))
+
+    assert found == (None if change is None else pytest.approx(change, abs=0.1))

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from taskbadger.domain.search import Problem, Search, Term, Value, parse, with_term
+from taskbadger.domain.search import Problem, Search, Term, Value, parse
+from taskbadger.domain.search_text import with_term
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 TASK = "AZHAkAAAcACAAAAAAAAAAA"
@@ -59,6 +60,7 @@ TASK = "AZHAkAAAcACAAAAAAAAAAA"
         ('"say ""hi"" there"', [Term("text", (Value('say "hi" there'),))]),
         ('name:"""a"", b",c', [Term("name", (Value('"a", b'), Value("c")))]),
         ("ended:24h", [Term("ended", (Value("24h", moment=NOW - timedelta(hours=24)),))]),
+        ("incident:7,12", [Term("incident", (Value("7"), Value("12")))]),
         (f"parent:{TASK}", [Term("parent", (Value(TASK),))]),
         ("external:a1,b2*", [Term("external", (Value("a1"), Value("b2", prefix=True)))]),
         ("before:2h", [Term("before", (Value("2h", moment=NOW - timedelta(hours=2)),))]),
@@ -98,6 +100,9 @@ def test_search_is_read(text: str, terms: list[Term]) -> None:
         ('"b "" c', 0, 7, "A closing quotation mark is missing."),
         ("a *", 2, 3, "There is nothing to search for."),
         ("id:nope", 0, 7, "“nope” is not a valid task ID."),
+        ("incident:x", 0, 10, "“x” is not a valid incident ID."),
+        ("incident:0", 0, 10, "“0” is not a valid incident ID."),
+        ("incident:9223372036854775808", 0, 28, "is not a valid incident ID."),
         ("parent:nope", 0, 11, "“nope” is not a valid task ID."),
         ("a -", 2, 3, "There is nothing to search for."),
         ("a\x00b", 0, 3, "Null characters are not allowed."),
@@ -188,3 +193,30 @@ def test_number_of_values_is_limited(text: str, problems: list[str]) -> None:
     found = parse(text, now=NOW).problems
 
     assert list(found) == [Problem(0, len(text), problem) for problem in problems]
+
+
+def test_attempts_have_one_value() -> None:
+    [term] = parse("attempts:last", now=NOW).terms
+    assert (term.field, [value.text for value in term.values]) == ("attempts", ["last"])
+    [problem] = parse("attempts:first", now=NOW).problems
+    assert problem.message == "“first” is not “last”, the only value of “attempts:”."
+
+
+@pytest.mark.parametrize(
+    ("text", "is_too_much"),
+    [
+        ("data.a:1 -data.b:2 data.c.d:*", False),
+        ("data.a:1 -data.b:2 data.c.d:* -data.e:5", True),
+        ("data.a:1,2 -data.a:2", False),
+        ("data.a:1,2 -data.a:2,1", True),
+        ("data.a:1,2,3,1,2,3", False),
+        ("data.a:1,2,3,4", True),
+        ("data.a:1 " * 4, False),
+        (f"data.a:{numbers(0, 51)}", True),
+    ],
+)
+def test_search_looks_for_three_values_in_data_at_most(text: str, is_too_much: bool) -> None:
+    problem = "A search can look for at most 3 values in data."
+
+    expected = (Problem(0, len(text), problem),) if is_too_much else ()
+    assert parse(text, now=NOW).problems == expected

@@ -236,7 +236,7 @@ def run_trial(
     writers: int = 4,
     pause_seconds: float = 0.1,
     seconds_between_kills: float = 0.3,
-    time_limit: float = 60.0,
+    time_limit: float = 150.0,
     least: int = 100,
 ) -> Result:
     """Load the application and kill its workers; return what came of it.

@@ -1,14 +1,11 @@
-"""Backups by the commands of docs/operating.md, while clients write: nothing is missing."""
+"""Backups by our commands, while clients write: nothing is missing."""
 
 import itertools
 import os
-import shlex
-import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -16,33 +13,34 @@ from typing import ClassVar
 import flask_migrate
 import pytest
 from clusters import Cluster, programs, running_cluster
-from conftest import make_key, make_project, settings
+from conftest import SECRET_KEY, make_key, make_project, settings
 from faults.cutting import Clients, Write, lost_of, read_values
-from processes import Server, serve, wait_until
+from processes import Server, run_server, serve, wait_until
 from test_serving import is_ready
 
 from taskbadger import seed
 from taskbadger.app import create_app
 from taskbadger.clock import utcnow
-from taskbadger.extensions import db, sqlite_module, writing
+from taskbadger.extensions import db, writing
 
 BACKUPS = int(os.environ.get("TASKBADGER_TEST_BACKUPS", "1"))
 """Of each database; ``make faults`` asks for more."""
 TASKS = int(os.environ.get("TASKBADGER_TEST_BACKUP_TASKS", "3000"))
 """Tasks that are there before."""
 OPTIONS = ("--workers", "1", "--threads", "4")
-OPERATING = Path(__file__).parents[2] / "docs" / "operating.md"
 WRITES = 50
 """How many are acknowledged before a backup, at least."""
 
 pytestmark = pytest.mark.timeout(600 + 60 * BACKUPS + TASKS // 100)
 
 
-def documented(program: str) -> str:
-    """Return the command of the documents that begins with *program*."""
-    lines = OPERATING.read_text().splitlines()
-    (found,) = (line for line in lines if line.startswith(f"{program} "))
-    return found
+def run_command(home: Path, url: str, *arguments: str, path: str = "") -> None:
+    """Run one of our commands on a database."""
+    variables = {"TASKBADGER_SECRET_KEY": SECRET_KEY, "TASKBADGER_DATABASE_URL": url}
+    if path:
+        variables["PATH"] = path
+    done = run_server(*arguments, home=home, **variables)
+    assert done.returncode == 0, done.stderr
 
 
 class Sqlite:
@@ -51,27 +49,17 @@ class Sqlite:
     name: ClassVar = "SQLite"
 
     def __init__(self, home: Path) -> None:
-        if shutil.which("sqlite3") is None:
-            if os.environ.get("CI"):
-                pytest.fail("the program sqlite3 is not installed, and CI must have it")
-            pytest.skip("the program sqlite3 is not installed")
         self.home = home
         self.url = f"sqlite:///{home}/instance/taskbadger.db"
-        (home / "instance").mkdir()
 
     def back_up(self, number: int) -> None:
-        (self.home / "backup.db").unlink(missing_ok=True)
-        subprocess.run(shlex.split(documented("sqlite3")), cwd=self.home, check=True)
-        (self.home / "backup.db").rename(self.home / f"{number}.db")
+        run_command(self.home, self.url, "backup", f"{number}.bak")
 
     def restore(self, number: int) -> str:
-        """Check a backup; return its URL."""
-        path = self.home / f"{number}.db"
-        with closing(sqlite_module().connect(path)) as connection:
-            wrong = connection.execute("PRAGMA integrity_check").fetchall()
-            wrong += connection.execute("PRAGMA foreign_key_check").fetchall()
-        assert wrong == [("ok",)]
-        return f"sqlite:///{path}"
+        """Restore a backup, which verifies it; return the URL of the new database."""
+        url = f"sqlite:///{self.home}/{number}/taskbadger.db"
+        run_command(self.home, url, "restore", f"{number}.bak")
+        return url
 
 
 class Postgresql:
@@ -82,29 +70,16 @@ class Postgresql:
     def __init__(self, home: Path, cluster: Cluster) -> None:
         self.home, self.cluster = home, cluster
         self.url = cluster.create("taskbadger")
-
-    def _run(self, command: str) -> None:
-        """Run a documented command with the programs of this cluster."""
-        variables = {
-            "PATH": f"{programs()}:{os.environ['PATH']}",
-            "PGHOST": "127.0.0.1",
-            "PGPORT": str(self.cluster.port),
-            "PGUSER": "postgres",
-        }
-        arguments = shlex.split(command)
-        subprocess.run(arguments, cwd=self.home, env={**os.environ, **variables}, check=True)
+        self._path = f"{programs()}{os.pathsep}{os.environ['PATH']}"
 
     def back_up(self, number: int) -> None:
-        self._run(documented("pg_dump"))
-        (self.home / "backup.dump").rename(self.home / f"{number}.dump")
+        run_command(self.home, self.url, "backup", f"{number}.bak", path=self._path)
 
     def restore(self, number: int) -> str:
-        """Restore a backup, which checks its foreign keys; return its URL."""
-        shutil.copy(self.home / f"{number}.dump", self.home / "backup.dump")
-        self.cluster.execute("DROP DATABASE IF EXISTS restored WITH (FORCE)")
-        self._run(documented("createdb"))
-        self._run(documented("pg_restore"))
-        return f"{self.url.rpartition('/')[0]}/restored"
+        """Restore a backup, which checks its foreign keys; return the URL of the new database."""
+        url = self.cluster.create(f"restored{number}")
+        run_command(self.home, url, "restore", f"{number}.bak", path=self._path)
+        return url
 
 
 Database = Sqlite | Postgresql

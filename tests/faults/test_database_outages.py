@@ -11,10 +11,11 @@ from tempfile import TemporaryDirectory
 import psycopg
 import pytest
 from clusters import Cluster, Pipe, running_cluster, standby_of, unprivileged
+from conftest import make_key_of
 from faults.outages import Figures, Trial
 from faults.preload import build
 from processes import Server, serve, wait_until
-from test_serving import is_ready, new_key
+from test_serving import is_ready
 
 from taskbadger.extensions import sqlite_module
 
@@ -67,7 +68,7 @@ def trial(home: Path, url: str, **more: str) -> Iterator[Trial]:
     }
     with serve(home, "--workers", "2", "--threads", "4", **variables) as server:
         wait_until(lambda: is_ready(server), "a server")
-        yield Trial(server, new_key(home, url))
+        yield Trial(server, make_key_of(url))
 
 
 def check(figures: Figures, server: Server) -> None:

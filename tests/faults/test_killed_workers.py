@@ -5,20 +5,18 @@ import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import amqp
+import brokers
 import flask_migrate
 import pytest
-import redis
 from conftest import settings
 from faults.killing import LOOPBACK, Result, run_trial
 from flask import Flask
+from skipped import leave_to_faults
 
 from taskbadger.app import create_app
 from taskbadger.extensions import db
 from taskbadger.worker.celery import make_celery
 
-REDIS = os.environ.get("TASKBADGER_TEST_REDIS", "redis://127.0.0.1:6379/0")
-RABBITMQ = os.environ.get("TASKBADGER_TEST_RABBITMQ", "amqp://guest:guest@127.0.0.1:5672//")
 WORKER = ("taskbadger_server", "worker")
 CELERY_WORKER = ("taskbadger.worker.celery", "worker")
 CELERY_BEAT = ("taskbadger.worker.celery", "beat")
@@ -33,7 +31,7 @@ pytestmark = pytest.mark.timeout(300 + 5 * KILLS)
 def own_database(new_database: Callable[[], str], tmp_path: Path) -> str:
     """The URL of a migrated database that no other test uses."""
     url = new_database()
-    with _app(url, "").app_context():
+    with app_of(url, "").app_context():
         flask_migrate.upgrade()
         db.engine.dispose()
     return url
@@ -44,7 +42,7 @@ def secret() -> str:
     return secrets.token_hex(32)
 
 
-def _app(url: str, secret: str, broker: str = "") -> Flask:
+def app_of(url: str, secret: str, broker: str = "") -> Flask:
     return create_app(
         settings(
             DATABASE_URL=url,
@@ -55,7 +53,7 @@ def _app(url: str, secret: str, broker: str = "") -> Flask:
     )
 
 
-def _variables(url: str, secret: str, broker: str = "") -> dict[str, str]:
+def variables_of(url: str, secret: str, broker: str = "") -> dict[str, str]:
     return {
         "TASKBADGER_DATABASE_URL": url,
         "TASKBADGER_SECRET_KEY": secret,
@@ -75,66 +73,35 @@ def _check(result: Result, kills: int) -> None:
 def test_killed_embedded_workers_lose_nothing(
     own_database: str, secret: str, tmp_path: Path
 ) -> None:
-    app = _app(own_database, secret)
+    app = app_of(own_database, secret)
 
     result = run_trial(
-        app, [WORKER] * 3, _variables(own_database, secret), tmp_path, kills=KILLS * 3 // 10
+        app, [WORKER] * 3, variables_of(own_database, secret), tmp_path, kills=KILLS * 3 // 10
     )
 
     _check(result, KILLS * 3 // 10)
 
 
 @pytest.fixture(params=["redis", "rabbitmq"])
-def broker(request: pytest.FixtureRequest, secret: str, tmp_path: Path) -> Iterator[str]:
+def broker(
+    request: pytest.FixtureRequest, backend: str, secret: str, tmp_path: Path
+) -> Iterator[str]:
     """The URL of a broker that runs; what the test leaves there is removed."""
-    nowhere = f"sqlite:///{tmp_path}/none.db"
-    if request.param == "redis":
-        yield _redis(secret)
-        client = redis.Redis.from_url(REDIS)
-        name = make_celery(_app(nowhere, secret, REDIS)).conf.task_default_queue
-        for key in client.scan_iter(f"{name}*"):
-            client.delete(key)
-        client.close()
-        return
-    connection = _rabbitmq()
-    yield RABBITMQ
-    name = make_celery(_app(nowhere, secret, RABBITMQ)).conf.task_default_queue
-    channel = connection.channel()
-    channel.queue_delete(name)
-    channel.exchange_delete(name)
-    connection.close()
-
-
-def _redis(_secret: str) -> str:
-    client = redis.Redis.from_url(REDIS)
-    try:
-        client.ping()
-    except redis.ConnectionError:
-        pytest.skip("there is no Redis")
-    finally:
-        client.close()
-    return REDIS
-
-
-def _rabbitmq() -> amqp.Connection:
-    host = RABBITMQ.partition("@")[2].strip("/")
-    connection = amqp.Connection(host=host, connect_timeout=3)
-    try:
-        connection.connect()
-    except OSError:
-        pytest.skip("there is no RabbitMQ")
-    return connection
+    leave_to_faults(backend, "postgresql" if request.param == "redis" else "sqlite")
+    nowhere = app_of(f"sqlite:///{tmp_path}/none.db", secret, brokers.URLS[request.param])
+    with brokers.running(request.param, make_celery(nowhere).conf.task_default_queue) as url:
+        yield url
 
 
 def test_killed_celery_workers_lose_nothing(
-    own_database: str, broker: str, secret: str, tmp_path: Path
+    broker: str, own_database: str, secret: str, tmp_path: Path
 ) -> None:
-    app = _app(own_database, secret, broker)
+    app = app_of(own_database, secret, broker)
 
     result = run_trial(
         app,
         [CELERY_WORKER, CELERY_WORKER, CELERY_BEAT],
-        _variables(own_database, secret, broker),
+        variables_of(own_database, secret, broker),
         tmp_path,
         kills=KILLS // 10,
         seconds_between_kills=0.6,

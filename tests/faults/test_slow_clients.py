@@ -10,8 +10,9 @@ from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 import pytest
+from conftest import make_key_of
 from processes import Server, serve, wait_until
-from test_serving import is_ready, new_key
+from test_serving import is_ready
 from test_web_worker import SLOW
 
 CLIENTS = int(os.environ.get("TASKBADGER_TEST_SLOW_CLIENTS", "50"))
@@ -26,9 +27,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, s
     """A server and a key for it."""
     home = tmp_path_factory.mktemp("slow")
     url = f"sqlite:///{home}/test.db"
-    with serve(home, "--no-worker", TASKBADGER_DATABASE_URL=url) as server:
+    options = ("--workers", "2", "--no-worker")
+    with serve(home, *options, TASKBADGER_DATABASE_URL=url) as server:
         wait_until(lambda: is_ready(server), "a server")
-        yield server, new_key(home, url)
+        yield server, make_key_of(url)
 
 
 def measure(address: str, key: str) -> list[float]:

@@ -14,9 +14,10 @@ import httpx2
 import psutil
 import pytest
 from blueprints.dashboard.form_filling import read_forms
+from conftest import make_key_of
 from people import PASSWORD
 from processes import Server, run_server, serve, wait_until
-from test_serving import is_ready, new_key
+from test_serving import is_ready
 
 REQUESTS = int(os.environ.get("TASKBADGER_TEST_SOAK", "1500"))
 """Mixed requests; ``make faults`` asks for more. One in fifteen is a search of its own."""
@@ -38,7 +39,7 @@ def server(tmp_path: Path) -> Iterator[tuple[Server, dict[str, str], dict[str, s
     variables = {"TASKBADGER_DATABASE_URL": url, "TASKBADGER_LOG_REQUESTS": "false"}
     with serve(tmp_path, *options, **variables) as server:
         wait_until(lambda: is_ready(server), "a server")
-        key = new_key(tmp_path, url)
+        key = make_key_of(url)
         command = ("users", "create", "ada@example.org", "--org", "acme", "--password-stdin")
         done = run_server(*command, home=tmp_path, stdin=PASSWORD, TASKBADGER_DATABASE_URL=url)
         assert done.returncode == 0, done.stderr

@@ -18,12 +18,13 @@ from taskbadger.models import (
     IdempotencyRecord,
     Task,
     TaskEvent,
+    UsedLink,
     WorkerTick,
 )
 from taskbadger.services import outage
 from taskbadger.services.delivery import outbox
 from taskbadger.services.tasks import deadlines, reads, write
-from taskbadger.worker import steps, sweeps
+from taskbadger.worker import purging, steps, sweeps
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 KEY = Actor("key", "ci")
@@ -78,6 +79,16 @@ def fired() -> list[str | None]:
 
 def every_second(start: int, end: int) -> list[float]:
     return [float(second) for second in range(start, end + 1)]
+
+
+def test_no_worker_runs_until_the_first_tick_and_after_a_minute_without_one(app: Flask) -> None:
+    never = outage.read_silence(now=NOW)
+    outage.tick(now=NOW)
+
+    found = [outage.read_silence(now=after(seconds)) for seconds in (0, 60, 60.1)]
+
+    assert never == (True, None)
+    assert found == [(False, None), (False, None), (True, NOW)]
 
 
 def test_task_without_updates_goes_stale_and_fires(
@@ -342,6 +353,20 @@ def test_purge_step_comes_to_an_end(project: ProjectRef, clock: Callable[[float]
     db.session.commit()
     clock(86_400 * 30)
 
-    found = [sweeps.purge(), sweeps.purge()]
+    found = [purging.purge(), purging.purge()]
 
     assert found == [True, False]
+
+
+def test_purge_step_forgets_links_that_were_used_long_ago(
+    project: ProjectRef, clock: Callable[[float], None]
+) -> None:
+    db.session.add_all(
+        [UsedLink(digest="old", used_at=after(0)), UsedLink(digest="new", used_at=after(86_400))]
+    )
+    db.session.commit()
+    clock(86_400 * 90 + 1)
+
+    purging.purge_slowly()
+
+    assert db.session.scalars(select(UsedLink.digest)).all() == ["new"]

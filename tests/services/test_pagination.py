@@ -66,7 +66,7 @@ def test_cursor_comes_back_from_its_text(parts: list[str], backwards: bool) -> N
         encoded("n|a|b"),
         encoded("x|a"),
         encoded("n|é"),
-        encoded("n|" + "a" * 300),
+        encoded("n|" + "a" * 1_400),
         "A" * 100_000,
     ],
 )

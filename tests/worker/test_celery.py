@@ -1,15 +1,10 @@
 """The distributed engine: Celery carries hints, the database keeps the truth."""
 
-import shutil
-import socket
-import subprocess
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import flask_migrate
 import pytest
-import redis
+from brokers import SECRET, Broker
 from conftest import settings
 from faults.killing import LOOPBACK, Counter, Crew, Load, make_place, make_webhooks, receiver
 from flask import Flask
@@ -18,59 +13,6 @@ from taskbadger.app import create_app
 from taskbadger.extensions import db
 from taskbadger.worker import celery as engine
 from taskbadger.worker import sweeps
-
-SECRET = "a-secret-of-the-celery-tests-0123456789-xyz"
-
-
-class Broker:
-    """A Redis of our own, that can be stopped and started."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""],
-            cwd=self.folder,
-            stdout=subprocess.DEVNULL,
-        )
-        with redis.Redis.from_url(self.url) as client:
-            deadline = time.monotonic() + 20
-            while time.monotonic() < deadline:
-                try:
-                    client.ping()
-                    return
-                except redis.ConnectionError:
-                    time.sleep(0.05)
-        raise AssertionError("the broker did not start")
-
-    def stop(self) -> None:
-        """Stop it, and lose all that it holds."""
-        self.process.kill()
-        self.process.wait()
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    if shutil.which("redis-server") is None:
-        pytest.skip("there is no redis-server")
-    made = Broker(tmp_path)
-    made.start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def migrated(new_postgresql: Callable[[], str]) -> str:
-    url = new_postgresql()
-    with create_app(settings(DATABASE_URL=url, SECRET_KEY=SECRET)).app_context():
-        flask_migrate.upgrade()
-        db.engine.dispose()
-    return url
 
 
 def test_broker_that_stops_and_starts_loses_nothing(
@@ -114,8 +56,10 @@ def _wait_for(counter: Counter, load: Load) -> None:
         time.sleep(0.1)
 
 
-def celery_app(broker_url: str, folder: Path) -> Flask:
-    return create_app(settings(DATABASE_URL=f"sqlite:///{folder}/test.db", BROKER_URL=broker_url))
+def celery_app(broker_url: str, folder: Path, **changes: str) -> Flask:
+    return create_app(
+        settings(DATABASE_URL=f"sqlite:///{folder}/test.db", BROKER_URL=broker_url, **changes)
+    )
 
 
 def test_beat_asks_for_every_sweep_and_lets_old_messages_go(tmp_path: Path) -> None:
@@ -124,6 +68,7 @@ def test_beat_asks_for_every_sweep_and_lets_old_messages_go(tmp_path: Path) -> N
     asked = {entry["args"][0] for entry in made.conf.beat_schedule.values() if "args" in entry}
     assert asked == {step.__name__ for step, _ in sweeps.SWEEPS}
     assert all(entry["options"]["expires"] for entry in made.conf.beat_schedule.values())
+    assert made.conf.beat_schedule["tell_incidents"]["schedule"] <= 2
 
 
 def test_installations_that_share_a_broker_have_queues_of_their_own(tmp_path: Path) -> None:

@@ -9,14 +9,14 @@ from watching import Watch, at, slots_of
 from taskbadger.domain.identity import ProjectRef
 from taskbadger.extensions import db
 from taskbadger.models import Slot
-from taskbadger.worker import left_out, sweeps
+from taskbadger.worker import groups, left_out, sweeps
 from taskbadger.worker.left_out import LeftOut
 
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweeps, "unclosed", LeftOut())
-    monkeypatch.setattr(sweeps, "SWEEP_SECONDS", 60.0)
+    monkeypatch.setattr(groups, "SWEEP_SECONDS", 60.0)
 
 
 def due(project: ProjectRef, day: str = "2020-01-01") -> Watch:
@@ -81,7 +81,7 @@ def test_monitor_that_cannot_be_closed_stops_no_other(
     logged = [
         (one.message, getattr(one, "monitor", None))
         for one in caplog.records
-        if one.name == sweeps.__name__
+        if one.name == groups.__name__
     ]
     assert logged == [("monitor could not be updated", str(broken.monitor.id))]
     assert states(broken) == ["ok", "expected", "ok"]
@@ -112,7 +112,7 @@ def test_step_that_takes_long_lets_other_steps_run(
 ) -> None:
     watches = [due(project), due(project, "2020-01-02")]
     monkeypatch.setattr(sweeps, "MONITOR_GROUP", 1)
-    monkeypatch.setattr(sweeps, "SWEEP_SECONDS", -1.0)
+    monkeypatch.setattr(groups, "SWEEP_SECONDS", -1.0)
     found = []
 
     for _ in watches:
@@ -132,7 +132,7 @@ def test_step_that_takes_long_sends_some_deferred_notices(
     for watch in watches:
         watch.edit("2020-01-04", status="active")
     monkeypatch.setattr(sweeps, "MONITOR_GROUP", 1)
-    monkeypatch.setattr(sweeps, "SWEEP_SECONDS", -1.0)
+    monkeypatch.setattr(groups, "SWEEP_SECONDS", -1.0)
     found = []
 
     for _ in range(3):

@@ -10,7 +10,7 @@ from taskbadger.extensions import db
 from taskbadger.models import RunStat
 from taskbadger.services.stats import runs
 from taskbadger.services.tasks import write
-from taskbadger.worker import steps, sweeps
+from taskbadger.worker import groups, steps, sweeps
 
 
 def make_tasks(project: ProjectRef, number: int) -> None:
@@ -31,7 +31,7 @@ def test_runs_are_counted_and_the_step_says_when_there_are_more(
     project: ProjectRef, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runs, "BATCH", 2)
-    monkeypatch.setattr(sweeps, "SWEEP_SECONDS", -1.0)
+    monkeypatch.setattr(groups, "SWEEP_SECONDS", -1.0)
     make_tasks(project, 3)
 
     assert [steps.run_safely(sweeps.count_runs) for _ in range(3)] == [True, False, False]
@@ -48,14 +48,14 @@ def test_step_goes_on_until_all_are_counted(
     assert counted() == 5
 
 
-def test_idle_step_asks_three_questions(project: ProjectRef) -> None:
+def test_idle_step_asks_four_questions(project: ProjectRef) -> None:
     make_tasks(project, 1)
     steps.run_safely(sweeps.count_runs)
 
     with count_queries() as statements:
         steps.run_safely(sweeps.count_runs)
 
-    assert [one.split()[0] for one in statements if "clock_timestamp" not in one] == ["SELECT"] * 3
+    assert [one.split()[0] for one in statements if "clock_timestamp" not in one] == ["SELECT"] * 4
 
 
 def test_step_is_one_of_the_sweeps() -> None:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 from conftest import count_queries
 from flask import Flask
-from services.tasks.test_version_plans import plan_of
+from plans import plan_of
 from simultaneous import at_once
 from watching import Watch
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from receivers import (
     hang_at_headers,
     reset_after_request,
 )
+from skipped import leave_to_faults
 from sqlalchemy import select
 
 from taskbadger.channels import SendContext
@@ -28,7 +30,7 @@ from taskbadger.models import Delivery, DeliveryAttempt
 from taskbadger.outbound import Sender
 from taskbadger.services.delivery import channels
 from taskbadger.services.tasks import write
-from taskbadger.worker import steps
+from taskbadger.worker import embedded, steps, sweeps
 from taskbadger.worker.embedded import Worker
 
 KEY = Actor("key", "ci")
@@ -143,7 +145,10 @@ def test_failure_is_tried_again_under_the_same_id(project: ProjectRef, worker_ap
     ]
 
 
-def test_receivers_that_hang_do_not_delay_another(project: ProjectRef, worker_app: Flask) -> None:
+def test_receivers_that_hang_do_not_delay_another(
+    backend: str, project: ProjectRef, worker_app: Flask
+) -> None:
+    leave_to_faults(backend)
     with HttpReceiver(hang_at_headers) as dead, HttpReceiver() as http:
         for number in range(12):
             make_webhook(project, f"dead{number}", f"{dead.root}/{number}")
@@ -248,6 +253,47 @@ def test_projects_share_a_receiver_fairly(app: Flask, worker_app: Flask) -> None
         organizations = {request.json()["data"]["organization"] for request in http.requests}
 
     assert organizations == {"acme", "globex"}
+
+
+class Clock:
+    """A clock that only waiting moves, until the worker has waited long enough."""
+
+    def __init__(self, worker: Worker, seconds: float) -> None:
+        self.now, self.worker, self.end = 0.0, worker, seconds
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        if self.now > self.end:
+            self.worker.stop()
+
+
+def test_what_is_due_about_incidents_is_asked_for_every_two_seconds(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Worker(make_app(WORKER_POLL_SECONDS=3600))
+    clock = Clock(worker, seconds=60)
+    asked: list[float] = []
+
+    def ask() -> bool:
+        asked.append(clock.now)
+        return False
+
+    steps_of = {sweeps.tell_incidents: ask}
+    monkeypatch.setattr(
+        sweeps,
+        "SWEEPS",
+        [(steps_of.get(step, lambda: False), seconds) for step, seconds in sweeps.SWEEPS],
+    )
+    monkeypatch.setattr(embedded, "time", clock)
+    monkeypatch.setattr(worker, "_stopped", clock)
+
+    worker._sweep()
+
+    assert max(after - before for before, after in pairwise(asked)) <= 2
+    assert len(asked) >= 30
 
 
 @pytest.mark.timeout(60)

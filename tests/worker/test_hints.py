@@ -2,11 +2,14 @@
 
 import queue
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from conftest import settings
 from flask import Flask
 
+from taskbadger.app import create_app
 from taskbadger.extensions import db
 from taskbadger.worker import hints
 from taskbadger.worker.hints import Courier, Datagram, Listener, Notifier
@@ -119,3 +122,18 @@ def test_hints_beyond_the_limit_are_dropped(monkeypatch: pytest.MonkeyPatch) -> 
     assert [delivered.get(timeout=MANY_SECONDS) for _ in range(2)] == [["a"], ["b", "c"]]
     with pytest.raises(queue.Empty):
         delivered.get(timeout=0.5)
+
+
+def test_connection_of_hints_is_closed_with_those_of_the_engine(
+    new_postgresql: Callable[[], str],
+) -> None:
+    with create_app(settings(DATABASE_URL=new_postgresql())).app_context():
+        notifier = Notifier(db.engine)
+        for _ in range(2):
+            notifier.notify(["id"])
+            connection = notifier._connection
+            db.engine.dispose()
+
+            assert connection is not None
+            assert connection.closed
+            assert notifier._connection is None

@@ -16,7 +16,7 @@ from taskbadger.extensions import db
 from taskbadger.models import Delivery, Task
 from taskbadger.services.alerts import firing, global_actions
 from taskbadger.services.tasks import write
-from taskbadger.worker import embedded, steps, sweeps
+from taskbadger.worker import embedded, groups, steps, sweeps
 from taskbadger.worker.left_out import LeftOut
 
 CI = Actor("key", "ci")
@@ -26,7 +26,7 @@ MAIL = {"trigger": "stale", "integration": "email", "config": {"to": "a@example.
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweeps, "unmarked", {"stale": LeftOut(), "overdue": LeftOut()})
-    monkeypatch.setattr(sweeps, "SWEEP_SECONDS", 60.0)
+    monkeypatch.setattr(groups, "SWEEP_SECONDS", 60.0)
 
 
 def make_due(project: ProjectRef, count: int, **fields: Any) -> None:
@@ -40,15 +40,15 @@ def make_due(project: ProjectRef, count: int, **fields: Any) -> None:
 
 def break_firing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Let no task of the name *broken* be marked; return what fires triggers otherwise."""
-    fire_all = firing.fire_all
+    fire_own = firing.fire_own
 
     def fail(project: ProjectRef, changes: Any, **options: Any) -> None:
         if any(after.name == "broken" for _, after in changes):
             raise ZeroDivisionError
-        fire_all(project, changes, **options)
+        fire_own(project, changes, **options)
 
-    monkeypatch.setattr(firing, "fire_all", fail)
-    return fire_all
+    monkeypatch.setattr(firing, "fire_own", fail)
+    return fire_own
 
 
 def add_global_action(project: ProjectRef) -> None:
@@ -94,11 +94,11 @@ def test_only_sqlite_is_left_to_others_between_groups(
 ) -> None:
     make_due(project, sweeps.GROUP + 1)
     pauses: list[float] = []
-    monkeypatch.setattr(sweeps.time, "sleep", pauses.append)
+    monkeypatch.setattr(groups.time, "sleep", pauses.append)
 
     sweeps.mark_stale()
 
-    assert (sweeps.PAUSE_SECONDS in pauses) == (backend == "sqlite")
+    assert (groups.PAUSE_SECONDS in pauses) == (backend == "sqlite")
 
 
 def test_groups_are_transactions_of_their_own(app: Flask, project: ProjectRef) -> None:
@@ -129,14 +129,14 @@ def test_page_of_tasks_that_cannot_be_marked_hides_none_behind_it(
     monkeypatch.setattr(sweeps, "BATCH", 2)
     make_due(project, 3, name="broken")
     make_due(project, 1)
-    fire_all = break_firing(monkeypatch)
+    fire_own = break_firing(monkeypatch)
 
     assert sweeps.mark_stale()
     assert sweeps.mark_stale()
     assert not sweeps.mark_stale()
     assert (count("stale"), count("processing")) == (1, 3)
 
-    monkeypatch.setattr(firing, "fire_all", fire_all)
+    monkeypatch.setattr(firing, "fire_own", fire_own)
     assert not sweeps.mark_stale()
     assert count("processing") == 3
 
@@ -145,7 +145,7 @@ def test_sweep_that_takes_long_lets_other_steps_run(
     app: Flask, project: ProjectRef, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_due(project, sweeps.GROUP + 1)
-    monkeypatch.setattr(sweeps, "SWEEP_SECONDS", -1.0)
+    monkeypatch.setattr(groups, "SWEEP_SECONDS", -1.0)
 
     assert sweeps.mark_stale()
 

@@ -6,22 +6,31 @@ from typing import Any
 from urllib.parse import urlencode
 
 from blueprints.dashboard.doing import count_runs
-from conftest import FIXTURES
+from conftest import FIXTURES, SECRET_KEY
+from incidents import make_event, make_failure, make_incident, make_kind
 from people import make_member
 from sqlalchemy import select, update
 from watching import ACTOR, Watch, at
 
+from taskbadger.blueprints.dashboard.sharing import write_part
 from taskbadger.clock import utcnow
-from taskbadger.domain import roles
+from taskbadger.domain import digest_links, roles
+from taskbadger.domain.digest_links import DigestLink
+from taskbadger.domain.digests import DAILY
 from taskbadger.domain.identity import SERVER, Actor, ProjectRef
+from taskbadger.domain.incident_links import IncidentLink, write_token
 from taskbadger.domain.keys import digest
 from taskbadger.extensions import db
 from taskbadger.models import (
     ChannelConfig,
     Delivery,
     DeliveryAttempt,
+    FailureKind,
     GlobalAction,
+    Incident,
     Invitation,
+    MaintenanceWindow,
+    Membership,
     Monitor,
     Organization,
     SavedView,
@@ -33,6 +42,7 @@ from taskbadger.services.alerts import global_actions
 from taskbadger.services.organizations import audit, keys, organizations, projects
 from taskbadger.services.people import members
 from taskbadger.services.tasks import write
+from taskbadger.services.windows import manage as windows
 
 MAIL = {"integration": "email", "config": {"to": "ops@example.com"}}
 TOKEN = "token-of-the-invitation"
@@ -48,12 +58,15 @@ def fill(text: str, *, start: int = 0, stop: int = 1) -> None:
     user = make_member()
     organization = db.session.scalars(select(Organization).where(Organization.slug == "acme")).one()
     organization.name = user.name = text
+    first(Membership).digest = DAILY
     for number in range(start, stop):
         _add_people(organization, user, text, number)
         project = _add_project(organization, text, number)
         _add_alerts(organization, project, text, number)
+        _add_windows(organization, text)
         _add_tasks(project, text, number)
         _add_monitor(project, text, number)
+        _add_incident(project, text, number)
         _spoil_deliveries(text, number)
     count_runs()
 
@@ -131,6 +144,15 @@ def _add_alerts(organization: Organization, project: ProjectRef, text: str, numb
     db.session.commit()
 
 
+def _add_windows(organization: Organization, text: str) -> None:
+    """Add a window that is active, and one that is over."""
+    now, hour = utcnow(), timedelta(hours=1)
+    for start, end in ((now - hour, now + hour), (now - 2 * hour, now - hour)):
+        window: Any = {"name": text, "starts": start, "ends": end}
+        made = windows.create_window(organization.id, window, actor=SERVER, now=now)
+    made.name_pattern = text
+
+
 def _add_tasks(project: ProjectRef, text: str, number: int) -> None:
     """Add a task in the project, and to the first task a child, an entry and what that fires."""
     by, now = Actor("key", text), utcnow()
@@ -139,7 +161,9 @@ def _add_tasks(project: ProjectRef, text: str, number: int) -> None:
     fields["actions"] = [{"trigger": "error,*/3%", **MAIL}]
     for ago, status in ((9, "success"), (6, "processing"), (3, "error")):
         moment = now - timedelta(seconds=ago)
-        task = write.create_task(project, fields, now=moment, actor=by)
+        # The failure is the last attempt, so that an alert would tell it.
+        run = {**fields, "external_id": ""} if status == "error" else fields
+        task = write.create_task(project, run, now=moment, actor=by)
         write.update_task(project, task.id, {"status": status}, now=now, actor=by)
     owner, first = first_task()
     write.create_task(owner, {**fields, "parent": first}, now=now, actor=by)
@@ -169,6 +193,27 @@ def _add_monitor(project: ProjectRef, text: str, number: int) -> None:
     db.session.commit()
 
 
+def _add_incident(project: ProjectRef, text: str, number: int) -> None:
+    """Add an incident of a name, and to the first one a failure of a new kind and an event."""
+    name, now = f"{text[:200]} {number}", utcnow()
+    acknowledged: Any = {"acknowledged_at": now, "acknowledged_by": text[:255], "snoozed_at": now}
+    make_incident(project, name, opened_at=now, **acknowledged)
+    make_incident(project, name, opened_at=now, closed_at=now)
+    own, _ = first_task()
+    first_one = first(Incident, Incident.name.is_not(None))
+    incident_id, first_name = first_one.id, first_one.name or ""
+    kind = make_kind(own, f"{number} {text}"[:200], first_name, place=text[:255])
+    task = make_failure(own, kind, incident_id, text[:255], now)
+    make_event(incident_id, "new_kind", actor=text[:255], detail=text, task_id=task)
+
+
+def link_for(incident_id: int, person: str) -> str:
+    """Return a path such as messages have."""
+    link = IncidentLink("snooze", incident_id, person, "d1")
+    token = write_token(link, SECRET_KEY, now=utcnow())
+    return f"/public/incidents/?{urlencode({'token': token})}"
+
+
 def _spoil_deliveries(text: str, number: int) -> None:
     """Let every message be given up after one try, and the first after as many as there were."""
     now = utcnow()
@@ -190,6 +235,12 @@ def _spoil_deliveries(text: str, number: int) -> None:
     db.session.commit()
 
 
+def unsubscribing(member: Membership) -> str:
+    """Return a path such as digests have."""
+    link = DigestLink(member.organization_id, member.user_id)
+    return f"/public/digests/?{urlencode({'token': digest_links.write_token(link, SECRET_KEY)})}"
+
+
 def first(model: Any, *where: Any) -> Any:
     """Return the first row of a table."""
     return db.session.scalars(select(model).where(*where).order_by(model.id).limit(1)).one()
@@ -200,12 +251,19 @@ def addresses(text: str) -> dict[str, list[str]]:
     _, task = first_task()
     sent = [first(Delivery, Delivery.kind == kind).id for kind in ("task", "monitor_failing")]
     monitor, global_action = first(Monitor).id, first(GlobalAction).id
+    failure = first(FailureKind).id
+    incident = first(Incident, Incident.name.is_not(None)).id
+    of_monitor = first(Incident, Incident.monitor_id.is_not(None)).id
+    window = first(MaintenanceWindow).id
+    member = first(Membership)
+    preview, unsubscribe = f"/account/digests/{member.id}", unsubscribing(member)
     wrong = f"status:{text.split(chr(34))[0]}"
     db.session.rollback()
 
     def asking(path: str, **typed: str) -> str:
         return f"{path}?{urlencode(typed)}"
 
+    named = f"/public/acme/web/names/{write_part(text)}/"
     drafts = {"trigger": "error", "name_pattern": "", "project": "web"}
     return {
         "dashboard.start": ["/"],
@@ -214,6 +272,10 @@ def addresses(text: str) -> dict[str, list[str]]:
         "dashboard.begin_sign_on": ["/sign-in/oidc"],
         "dashboard.finish_sign_on": ["/sign-in/oidc/callback"],
         "dashboard.account": ["/account"],
+        "dashboard.account_deletion": ["/account/delete"],
+        "dashboard.digest_preview": [f"{preview}/"],
+        "dashboard.digest_mail": [f"{preview}/mail"],
+        "digest_links.digest_link": [unsubscribe, "/public/digests/"],
         "dashboard.invitation": [asking("/invitation", token=f"{TOKEN}-0"), "/invitation"],
         "dashboard.overview": [f"{BASE}/", f"{BASE}/?range=7d"],
         "dashboard.task_list": [
@@ -229,8 +291,15 @@ def addresses(text: str) -> dict[str, list[str]]:
             f"{BASE}/tasks/export.jsonl",
             asking(f"{BASE}/tasks/export.csv", q=wrong),
         ],
+        "dashboard.failure_list": [
+            f"{BASE}/failures/",
+            asking(f"{BASE}/failures/", q=text, state="all", project="web"),
+            asking(f"{BASE}/failures/", state=text),
+        ],
+        "dashboard.failure": [f"{BASE}/failures/{failure}/"],
         "dashboard.names": [f"{BASE}/names/", asking(f"{BASE}/names/", q=text)],
         "dashboard.name": [asking(f"{BASE}/names/web/", name=text)],
+        "dashboard.queue_list": [f"{BASE}/queues/", f"{BASE}/queues/?project=web"],
         "dashboard.monitor_list": [f"{BASE}/monitors/", f"{BASE}/monitors/?state=failing"],
         "dashboard.monitor": [f"{BASE}/monitors/{monitor}/"],
         "dashboard.new_monitor": [f"{BASE}/monitors/new/"],
@@ -248,6 +317,15 @@ def addresses(text: str) -> dict[str, list[str]]:
             asking(f"{BASE}/alerts/dry-run", **{**drafts, "trigger": text}),
             asking(f"{BASE}/alerts/dry-run", **{**drafts, "project": text}),
         ],
+        "dashboard.window_list": [
+            f"{BASE}/alerts/windows/",
+            asking(f"{BASE}/alerts/windows/", state="over"),
+        ],
+        "dashboard.new_window": [
+            f"{BASE}/alerts/windows/new/",
+            asking(f"{BASE}/alerts/windows/new/", monitor=text),
+        ],
+        "dashboard.edit_window": [f"{BASE}/alerts/windows/{window}/"],
         "dashboard.channel_list": [f"{BASE}/alerts/channels/"],
         "dashboard.new_channel": [f"{BASE}/alerts/channels/new/webhook/"],
         "dashboard.edit_channel": [f"{BASE}/alerts/channels/webhook:ops-0/"],
@@ -257,12 +335,29 @@ def addresses(text: str) -> dict[str, list[str]]:
             asking(f"{BASE}/alerts/deliveries/", channel=text[:50], state=text),
         ],
         "dashboard.delivery": [f"{BASE}/alerts/deliveries/{one}/" for one in sent],
+        "dashboard.incident_list": [
+            f"{BASE}/incidents/",
+            f"{BASE}/incidents/?state=closed",
+            asking(f"{BASE}/incidents/", q=text, project="web"),
+        ],
+        "dashboard.incident": [f"{BASE}/incidents/{number}/" for number in (incident, of_monitor)],
+        "incident_links.open_incident_link": [link_for(incident, text), "/public/incidents/"],
         "dashboard.settings": [f"{BASE}/settings/"],
         "dashboard.project_settings": [f"{BASE}/settings/projects/web/"],
+        "dashboard.project_deletion": [f"{BASE}/settings/projects/web/delete/"],
         "dashboard.keys_page": [f"{BASE}/settings/keys/"],
         "dashboard.members_page": [f"{BASE}/settings/members/"],
+        "dashboard.mail_server": [f"{BASE}/settings/mail/"],
         "dashboard.organization": [f"{BASE}/settings/organization/"],
+        "dashboard.organization_deletion": [f"{BASE}/settings/organization/delete/"],
         "dashboard.audit_log": [f"{BASE}/settings/audit/"],
         "public.task": [f"/public/tasks/{task}/", "/public/tasks/none/"],
         "public.badge": [f"/public/tasks/{task}/badge.svg", "/public/tasks/none/badge.svg"],
+        "public.name": [named, "/public/acme/web/names/none/"],
+        "public.name_badge": [f"{named}badge.svg", "/public/acme/web/names/none/badge.svg"],
+        "public.monitor": [f"/public/monitors/{monitor}/", "/public/monitors/none/"],
+        "public.monitor_badge": [
+            f"/public/monitors/{monitor}/badge.svg",
+            "/public/monitors/none/badge.svg",
+        ],
     }

@@ -5,9 +5,10 @@ from typing import Any
 from uuid import UUID
 
 from flask import Flask
-from werkzeug.routing import BaseConverter, IntegerConverter, Rule, UUIDConverter
+from werkzeug.routing import AnyConverter, BaseConverter, IntegerConverter, Rule, UUIDConverter
 
 from taskbadger.blueprints.dashboard.access import Pages
+from taskbadger.blueprints.doors.healthchecks_api import UniqueKey
 
 OPEN = {
     "assets.file",  # the files of the pages
@@ -15,8 +16,14 @@ OPEN = {
     "health.healthz",
     "health.readyz",
     "favicon",
+    "crontabs.script",  # for machines whose crontabs it watches
+    "metrics.metrics",
 }
 """The routes outside of the API that are for programs and have no minimum role. They only read."""
+DOORS = {"pings.ping", "check_badges.of_project", "check_badges.of_tag", "check_badges.of_check"}
+"""The routes outside of the API for the clients of other services, which have keys of their own."""
+DOOR_APIS = {"healthchecks_api", "sentry"}
+"""The blueprints below /api/ that answer as other services do."""
 
 UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
 
@@ -24,12 +31,17 @@ UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
 def page_rules(app: Flask) -> Iterator[tuple[Rule, str]]:
     """Go through the routes outside the API, with the minimum role of each."""
     for rule in app.url_map.iter_rules():
-        if rule.rule.startswith("/api/") or rule.endpoint in OPEN:
+        if rule.rule.startswith("/api/") or rule.endpoint in OPEN | DOORS:
             continue
         name, _, endpoint = rule.endpoint.rpartition(".")
         pages = app.blueprints.get(name)
         assert isinstance(pages, Pages), f"{rule.rule} declares no minimum role"
         yield rule, pages.minimum_roles[endpoint]
+
+
+def is_door_api(rule: Rule) -> bool:
+    """Say whether a route below /api/ answers as another service does."""
+    return rule.endpoint.partition(".")[0] in DOOR_APIS
 
 
 def path_of(rule: Rule, organization: str = "acme") -> str:
@@ -47,6 +59,10 @@ def example(converter: BaseConverter) -> Any:
         return 1
     if isinstance(converter, UUIDConverter):
         return UUID(int=1)
+    if isinstance(converter, AnyConverter):
+        return min(converter.items)
+    if isinstance(converter, UniqueKey):
+        return "f" * 40
     return "x"
 
 

@@ -100,6 +100,15 @@ def test_browser_is_named_in_words(user_agent: str, words: str) -> None:
     assert formats.browser(user_agent) == words
 
 
+def test_bars_of_failures_stand_below_the_line_and_inside_the_box() -> None:
+    assert formats.failure_bars([1, 0, 5], [10, 10, 5]) == [
+        ("0.0", "17.0", "2.0"),
+        ("96.0", "10.0", "9.0"),
+    ]
+    assert formats.failure_bars([1], [1]) == [("0.0", "1.0", "18.0")]
+    assert formats.failure_bars([], []) == formats.failure_bars([0, 0], [0, 1]) == []
+
+
 def test_sparkline_fills_its_box_and_survives_nothing() -> None:
     assert formats.points([0, 10], 100, 20) == "0.0,19.0 100.0,1.0"
     assert formats.points([]) == ""

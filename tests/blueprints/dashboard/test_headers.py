@@ -29,9 +29,31 @@ BADGE = {
     "X-Content-Type-Options": "nosniff",
     "X-Robots-Tag": "noindex, nofollow",
 }
+# A mail has its styles inside, and the page of its preview has it in a frame.
+WITH_MAIL = {
+    **PAGE,
+    "Content-Security-Policy": f"{PAGE['Content-Security-Policy']}; frame-src 'self'",
+}
+MAIL = {
+    **PAGE,
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'self'; "
+    "sandbox allow-popups allow-popups-to-escape-sandbox",
+    "X-Frame-Options": "SAMEORIGIN",
+}
 OTHERS = {
     "public.task": FOR_ANYONE,
     "public.badge": BADGE,
+    "public.name": FOR_ANYONE,
+    "public.name_badge": BADGE,
+    "public.monitor": FOR_ANYONE,
+    "public.monitor_badge": BADGE,
+    "incident_links.open_incident_link": FOR_ANYONE,
+    "incident_links.use_incident_link": FOR_ANYONE,
+    "digest_links.digest_link": FOR_ANYONE,
+    "digest_links.unsubscribe": FOR_ANYONE,
+    "dashboard.digest_mail": MAIL,
+    "dashboard.digest_preview": WITH_MAIL,
     "dashboard.task_data": FILE,
     "dashboard.export_tasks": FILE,
 }
@@ -46,6 +68,7 @@ OF_NO_CONCERN = {
     "Location",
     "Set-Cookie",
     "Vary",
+    "X-Request-ID",
 }
 
 
@@ -90,9 +113,12 @@ def test_every_page_is_protected_and_has_no_script_or_style_of_its_own(
             is_problem = endpoint.startswith("dashboard.") and answer.status_code != 200
             expected = PAGE if is_problem else OTHERS.get(endpoint, PAGE)
             assert protection(answer) == expected, path
-            assert answer.mimetype != "text/html" or inline(answer.text) == [], path
+            if endpoint == "dashboard.digest_mail":
+                assert set(inline(answer.text)) == {"style"}, path
+            else:
+                assert answer.mimetype != "text/html" or inline(answer.text) == [], path
             turned_away = stranger.get(path)
-            expected = OTHERS[endpoint] if endpoint.startswith("public.") else PAGE
+            expected = PAGE if endpoint.startswith("dashboard.") else OTHERS.get(endpoint, PAGE)
             assert protection(turned_away) == expected, path
             assert turned_away.mimetype != "text/html" or inline(turned_away.text) == [], path
 
@@ -101,4 +127,5 @@ def test_every_refused_form_is_answered_with_a_protected_page(web: WebClient) ->
     for rule, _ in page_rules(web.client.application):
         if method_of(rule) != "GET":
             answer = web.open(method_of(rule), path_of(rule))
-            assert (answer.status_code, protection(answer)) == (400, PAGE), rule
+            expected = OTHERS.get(rule.endpoint, PAGE)
+            assert (answer.status_code, protection(answer)) == (400, expected), rule

@@ -91,7 +91,6 @@ def answers_to(browser: WebClient, form: PageForm) -> Iterator[TestResponse]:
             yield browser.get(answer.location)
 
 
-@pytest.mark.usefixtures("wait_for_demo")
 def test_every_form_shows_hostile_text_as_text(
     app: Flask, web: WebClient, paths: dict[str, list[str]]
 ) -> None:

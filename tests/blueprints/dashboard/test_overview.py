@@ -1,5 +1,6 @@
 """The overview."""
 
+import html
 import re
 from dataclasses import fields, replace
 from datetime import timedelta
@@ -12,7 +13,7 @@ from blueprints.dashboard.doing import count_runs, make_task
 from blueprints.dashboard.forms_read import HOSTILE, live
 from conftest import count_queries, make_project
 from flask import Flask
-from people import WebClient
+from people import WebClient, browser_for, make_member
 
 from taskbadger.blueprints.dashboard import overview
 from taskbadger.caches import TimedCache
@@ -22,6 +23,7 @@ from taskbadger.domain.identity import Actor, ProjectRef
 from taskbadger.extensions import db
 from taskbadger.models import Delivery, Incident, Monitor
 from taskbadger.process import process_of
+from taskbadger.services import outage
 from taskbadger.services.stats.figures import Figures
 from taskbadger.services.tasks import write
 
@@ -33,6 +35,26 @@ CI = Actor("key", "ci")
 def figures(page: str) -> dict[str, str]:
     found = re.findall(r"<dt>([^<]*)</dt><dd>(?:<a [^>]*>)?([^<]*)", page)
     return {label: value.strip() for label, value in found}
+
+
+def test_overview_says_that_no_worker_runs(
+    app: Flask, web: WebClient, project: ProjectRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_of(app), "counts", TimedCache(0.0))
+    make_task(project, "import")
+
+    never = web.get(OVERVIEW)
+    outage.tick(now=utcnow())
+    db.session.commit()
+    works, seen = web.get(OVERVIEW), web.get(OVERVIEW, headers={"X-Live": "1"})
+    with time_machine.travel(utcnow() + timedelta(seconds=61)):
+        silent = web.get(OVERVIEW)
+        polled = web.get(OVERVIEW, headers={"X-Live": "1", "If-None-Match": seen.headers["ETag"]})
+
+    assert "No background worker has run yet." in never.text
+    assert "No background worker" not in works.text
+    assert "No background worker has run since <time" in silent.text
+    assert "No background worker has run since <time" in polled.text
 
 
 def test_overview_shows_how_things_are(web: WebClient, project: ProjectRef) -> None:
@@ -72,6 +94,28 @@ def test_long_job_that_failed_just_now_is_first_of_what_failed_last(
     assert 'id="failed"' in page.text
     names = re.findall(r"data-row-link\s+href=\"[^\"]*\">([^<]*)</a>", page.text)
     assert names == ["long", *(f"short {number}" for number in range(7))]
+
+
+def test_recent_failures_say_why(web: WebClient, project: ProjectRef) -> None:
+    make_task(project, "broken", status="error", data='{"exception": "access denied for key 42"}')
+
+    page = web.get(OVERVIEW).text
+
+    assert re.findall(r'<small class="why[^>]*>([^<]*)<', page) == ["access denied for key 42"]
+
+
+def test_running_tasks_show_how_long_they_usually_take(web: WebClient, project: ProjectRef) -> None:
+    for _ in range(3):
+        ended = make_task(project, "import", ago=230, status="processing")
+        write.update_task(project, ended, {"status": "success"}, now=utcnow(), actor=CI)
+    count_runs()
+    make_task(project, "import", ago=70, status="processing")
+
+    page = web.get(OVERVIEW).text
+
+    assert re.search(
+        r'data-since="[^"]*">1 min( \d+ s)?</span> <small [^>]*>usually 3\.[789] min<', page
+    )
 
 
 def test_number_of_failures_leads_to_what_failed_in_that_time(
@@ -126,17 +170,26 @@ def make_monitor(project: ProjectRef, name: str, *, failing: bool) -> None:
     db.session.add(monitor)
     db.session.flush()
     if failing:
-        db.session.add(Incident(monitor_id=monitor.id, opened_at=now, bad_slots=1, notified=True))
+        db.session.add(
+            Incident(
+                organization_id=project.organization_id,
+                project_id=project.id,
+                monitor_id=monitor.id,
+                opened_at=now,
+                bad_slots=1,
+                notified=True,
+            )
+        )
     db.session.commit()
 
 
-def make_dead_delivery(project: ProjectRef, error: str) -> None:
+def make_dead_delivery(project: ProjectRef, error: str, integration: str = "webhook:ops") -> None:
     now = utcnow()
     delivery = Delivery(
         id=ids.new_id(now),
         organization_id=project.organization_id,
         kind="task",
-        integration="webhook:ops",
+        integration=integration,
         config="{}",
         destination="ops",
         message="{}",
@@ -172,7 +225,55 @@ def test_monitors_and_lost_messages_are_shown(web: WebClient, project: ProjectRe
     assert "<script>alert" not in page
 
 
-def test_name_whose_latest_run_failed_is_failing_until_one_succeeds(
+def causes(page: str) -> list[tuple[str, str, str]]:
+    """Return why alerts were not delivered: the link to them, how many they are, and the error."""
+    row = r'<strong>[^<]*</strong> <a href="([^"]*)">([^<]*)</a><div class="muted">([^<]*)<'
+    return [(html.unescape(href), words, error) for href, words, error in re.findall(row, page)]
+
+
+def test_undelivered_alerts_are_sent_again_by_cause(web: WebClient, project: ProjectRef) -> None:
+    make_task(project)
+    for error in ("answered 500", "answered 500", "answered 404"):
+        make_dead_delivery(project, error, "email")
+
+    page = web.get(OVERVIEW).text
+    [fewer, more] = causes(page)
+    answer = web.post(re.findall(r'formaction="([^"]*)"', page)[1], follow_redirects=True).text
+
+    assert fewer[1:] == ("1 alert", "answered 404")
+    assert more[1:] == ("2 alerts", "answered 500")
+    assert (
+        "Only what email did not get because of this error: answered 500" in web.get(more[0]).text
+    )
+    assert "2 deliveries queued for another attempt." in answer
+    assert causes(answer) == [fewer]
+
+
+def test_alerts_of_a_deleted_channel_cannot_be_sent_again(
+    web: WebClient, project: ProjectRef
+) -> None:
+    make_task(project)
+    make_dead_delivery(project, "answered 500")
+    [link] = re.findall(r'formaction="([^"]*)"', web.get(OVERVIEW).text)
+
+    page = web.post(link, follow_redirects=True).text
+
+    assert "Its channel was deleted, so it can only be dismissed." in page
+    assert "1 alert</a>" in page
+
+
+def test_viewers_send_nothing_again(app: Flask, web: WebClient, project: ProjectRef) -> None:
+    make_task(project)
+    make_dead_delivery(project, "answered 500")
+    viewer = browser_for(app, make_member("vi@example.org", "viewer"))
+
+    page = viewer.get(OVERVIEW).text
+
+    assert "1 alert</a>" in page
+    assert "Send again" not in page
+
+
+def test_name_is_failing_from_a_failed_run_until_one_succeeds(
     app: Flask, web: WebClient, project: ProjectRef
 ) -> None:
     make_task(project, "import" + HOSTILE, status="error")
@@ -187,13 +288,13 @@ def test_name_whose_latest_run_failed_is_failing_until_one_succeeds(
     healed = live(web, OVERVIEW, etag=polled.headers["ETag"]).text
 
     assert figures(page.text)["Failing now"] == "1"
-    assert 'data-key="name-web-import' in page.text
+    assert page.text.count('data-key="incident-') == 1
     assert "<title>(1) Overview" in page.text
     assert "<title>(1) Tasks" in tasks_page
     assert "<script>alert" not in page.text
     assert regions(healed) >= {"failing", "figures"}
     assert 'data-failing="0"' in healed
-    assert 'data-key="name-' not in healed
+    assert 'data-key="incident-' not in healed
 
 
 def test_open_page_learns_of_monitors_and_lost_messages(
@@ -368,7 +469,7 @@ def test_number_of_queries_does_not_grow_with_the_tasks(
         numbers.append(len(statements))
 
     assert numbers[0] == numbers[1]
-    assert numbers[0] <= 20
+    assert numbers[0] <= 21
 
 
 def test_overview_of_a_new_organization_shows_how_to_begin(

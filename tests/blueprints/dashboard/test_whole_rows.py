@@ -67,9 +67,11 @@ def test_names_are_told_with_all_their_figures(web: WebClient, ran: str) -> None
 
     assert cells(page) == [["import", "3", "66.7%", "≈ 9.9 s", "≈ 1.6 min", "1 h ago", ""]]
     [trend] = re.findall(
-        r'aria-label="Runs per day: ([^"]*)"><polyline points="[^"]+ 100.0,1.0"', page
+        r'aria-label="Runs per day: ([^"]*)"><rect x="96.0" y="13.0" width="4" height="6.0"/>'
+        r'<polyline points="[^"]+ 100.0,1.0"',
+        page,
     )
-    assert trend == ", ".join(["0"] * 13 + ["3"])
+    assert trend == "; failed: ".join(", ".join(["0"] * 13 + [number]) for number in ("3", "1"))
 
 
 def test_one_name_is_told_with_all_its_figures_and_runs(web: WebClient, ran: str) -> None:
@@ -82,6 +84,8 @@ def test_one_name_is_told_with_all_its_figures_and_runs(web: WebClient, ran: str
         "p50": "≈ 9.9 s",
         "p95": "≈ 1.6 min",
         "Last run": "1 h ago",
+        "Page": "public page ",
+        "Badge": "badge.svg ",
     }
     assert cells(page, "Latest runs") == [
         ["2026-06-01 11:59:50 UTC", "success", "–", "10 s"],
@@ -131,9 +135,15 @@ def test_sessions_are_told_with_browser_and_address(web: WebClient, ran: str) ->
     db.session.execute(update(UserSession).values(last_seen=at("12:59"), **known))
     db.session.commit()
 
-    assert cells(look(web, "/account")) == [
+    assert cells(look(web, "/account"), "Where you are signed in") == [
         ["Chrome on Linux", "192.0.2.7", "1 h ago", "1 min ago", "this browser"]
     ]
+
+
+def test_digests_are_told_for_each_organization(web: WebClient, ran: str) -> None:
+    choices = "offdailyweekly, on Mondays Save for acme"
+
+    assert cells(look(web, "/account")) == [["acme", choices, "–", "Preview the digest of acme"]]
 
 
 @pytest.mark.parametrize("page", ["tasks", "monitors", "names"])

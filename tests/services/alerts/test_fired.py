@@ -1,7 +1,8 @@
-"""What fired: quiet periods, and what is deleted meanwhile or afterwards."""
+"""What fired: its messages, and what is deleted meanwhile or afterwards."""
 
 import json
 import threading
+from typing import Any
 
 import pytest
 from alerting import MAIL, NOW, after, create, firings, make_global_action, queued, update
@@ -13,6 +14,7 @@ from taskbadger.domain.identity import SERVER, ProjectRef
 from taskbadger.extensions import db
 from taskbadger.models import Delivery, Task
 from taskbadger.services.alerts import global_actions
+from taskbadger.services.tasks import write
 
 
 @pytest.mark.parametrize("quiet_period", [0, 600])
@@ -43,20 +45,42 @@ def test_change_survives_that_its_global_action_is_deleted_meanwhile(
     assert db.session.scalars(select(Task.status)).all() == ["error"]
 
 
-def test_quiet_period_holds_back_and_notifies_at_its_end(project: ProjectRef) -> None:
-    make_global_action(project, quiet_period=600)
+def test_message_says_why_the_task_failed(project: ProjectRef) -> None:
+    make_global_action(project, trigger="error,50,success")
+    task_id = create(project, status="error", data=json.dumps({"exception": "KeyError: 'a'"}))
+    update(project, task_id, after(seconds=1), status="processing", value=50)
+    update(project, task_id, after(seconds=2), status="success")
 
-    for minutes in (0, 1, 2, 3):
-        create(project, now=after(minutes=minutes), name=f"job {minutes}", status="error")
+    assert errors_told() == ["KeyError: 'a'", None, None]
 
+
+@pytest.mark.parametrize(
+    ("mark", "fields", "error"),
+    [
+        (write.mark_stale, {"stale_timeout": 600}, "No update for 10 min"),
+        (
+            write.mark_overdue,
+            {"max_runtime": 900},
+            "Stopped by the server: ran longer than 15 min",
+        ),
+    ],
+)
+def test_message_says_what_the_server_did(
+    project: ProjectRef, mark: Any, fields: dict[str, int], error: str
+) -> None:
+    make_global_action(project, trigger="stale,error")
+    task_id = create(project, status="processing", **fields)
+
+    mark(project, [task_id], now=after(hours=1))
+
+    assert errors_told() == [error]
+
+
+def errors_told() -> list[str | None]:
+    """Why tasks failed, as messages say."""
     db.session.commit()
-    first, summary = db.session.scalars(select(Delivery).order_by(Delivery.created)).all()
-    assert first.next_attempt_at == NOW
-    assert Message.from_json(first.message).held_back == 0
-    assert summary.next_attempt_at == after(minutes=10)
-    message = Message.from_json(summary.message)
-    assert (message.id, message.title, message.held_back) == (summary.id, "job 3: error", 2)
-    assert [firing.held_back for firing in firings()] == [False, True, True, True]
+    found = db.session.scalars(select(Delivery).order_by(Delivery.firing_id)).all()
+    return [Message.from_json(one.message).error for one in found]
 
 
 def test_message_that_waits_for_the_end_of_a_quiet_period_follows_a_corrected_address(
@@ -78,34 +102,6 @@ def test_message_that_waits_for_the_end_of_a_quiet_period_follows_a_corrected_ad
         ({"to": "a@example.com"}, "email:example.com"),
         ({"to": "b@example.org"}, "email:example.org"),
     ]
-
-
-def test_message_at_the_end_of_a_quiet_period_begins_the_next(project: ProjectRef) -> None:
-    make_global_action(project, quiet_period=600)
-
-    for minutes in (0, 1, 11, 19, 30):
-        create(project, now=after(minutes=minutes), name=f"job {minutes}", status="error")
-
-    db.session.commit()
-    found = db.session.scalars(select(Delivery).order_by(Delivery.next_attempt_at)).all()
-    titles = [(Message.from_json(one.message).title, one.next_attempt_at) for one in found]
-    assert titles == [
-        ("job 0: error", NOW),
-        ("job 1: error", after(minutes=10)),
-        ("job 19: error", after(minutes=20)),
-        ("job 30: error", after(minutes=30)),
-    ]
-
-
-def test_quiet_period_without_anything_held_back_ends_silently(project: ProjectRef) -> None:
-    make_global_action(project, quiet_period=600)
-
-    create(project, now=NOW, status="error")
-    create(project, now=after(minutes=11), status="error")
-
-    db.session.commit()
-    found = db.session.scalars(select(Delivery).order_by(Delivery.created)).all()
-    assert [one.next_attempt_at for one in found] == [NOW, after(minutes=11)]
 
 
 def test_deleted_task_takes_its_firings_but_not_its_deliveries(project: ProjectRef) -> None:

@@ -15,6 +15,7 @@ from taskbadger.services.alerts import global_actions
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 KEY = Actor("key", "ci")
 MAIL = {"integration": "email", "config": {"to": "a@example.com"}}
+STEP = {"after": 900, "channels": [MAIL]}
 GOOD = {"name": "errors", "trigger": "error", "channels": [MAIL]}
 
 
@@ -25,7 +26,30 @@ GOOD = {"name": "errors", "trigger": "error", "channels": [MAIL]}
         ({"name_pattern": "(?=a)"}, "name_pattern", "invalid"),
         ({"name_pattern": "("}, "name_pattern", "invalid"),
         ({"quiet_period": -1}, "quiet_period", "max_value"),
+        ({"wait_for_retry": -1}, "wait_for_retry", "max_value"),
+        ({"wait_for_retry": 86_401}, "wait_for_retry", "max_value"),
         ({"project": "nowhere"}, "project", "does_not_exist"),
+        ({"remind_after": 600}, "remind_after", "invalid"),
+        ({"mode": "incident", "remind_after": 299}, "remind_after", "min_value"),
+        ({"escalation": [STEP]}, "escalation", "invalid"),
+        ({"mode": "incident", "escalation": [STEP] * 2}, "escalation.1.after", "invalid"),
+        ({"mode": "incident", "trigger": "error,50%"}, "trigger", "invalid"),
+        ({"mode": "incident", "trigger": "success"}, "trigger", "invalid"),
+        ({"at_least": 5}, "within", "required"),
+        ({"within": 5}, "at_least", "required"),
+        (
+            {
+                "mode": "incident",
+                "escalation": [{**STEP, "after": number} for number in range(1, 7)],
+            },
+            "escalation",
+            "max_length",
+        ),
+        (
+            {"mode": "incident", "escalation": [{"after": 60, "channels": []}]},
+            "escalation.0.channels",
+            "invalid",
+        ),
         ({"channels": []}, "channels", "invalid"),
         ({"channels": [MAIL, MAIL]}, "channels.1.integration", "invalid"),
         (
@@ -94,6 +118,12 @@ def test_update_changes_what_it_names_and_keeps_the_rest(project: ProjectRef) ->
         "channels": [hook],
         "enabled": True,
         "quiet_period": 0,
+        "mode": "every",
+        "remind_after": 0,
+        "escalation": [],
+        "at_least": None,
+        "within": None,
+        "wait_for_retry": 0,
     }
     assert (made.created, made.updated) == (NOW, later)
 
@@ -115,3 +145,42 @@ def test_lists_are_those_of_the_organization_only(project: ProjectRef) -> None:
     assert [each.name for each in page.rows] == ["first"]
     assert page.next is not None
     assert global_actions.project_slugs(found) == {project.id: "web"}
+
+
+def test_fields_are_checked_together_with_those_that_stay(project: ProjectRef) -> None:
+    fields = {**GOOD, "mode": "incident", "escalation": [STEP]}
+    made = global_actions.create_global_action(
+        project.organization_id, fields, actor=SERVER, now=NOW
+    )
+    db.session.commit()
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"trigger": "error,*/10%"}, "trigger"),
+        ({"mode": "every"}, "escalation"),
+        ({"at_least": 3}, "within"),
+    ]
+
+    for changes, attr in wrong:
+        with pytest.raises(ValidationFailed) as raised:
+            global_actions.update_global_action(
+                project.organization_id, made.id, changes, actor=SERVER, now=NOW
+            )
+        db.session.rollback()
+        assert [error.attr for error in raised.value.errors] == [attr]
+    changed = global_actions.update_global_action(
+        project.organization_id,
+        made.id,
+        {"mode": "every", "escalation": [], "trigger": "error,*/10%"},
+        actor=SERVER,
+        now=NOW,
+    )
+    assert (changed.mode, changed.escalation) == ("every", "[]")
+
+
+def test_one_to_ten_channels_are_notified(project: ProjectRef) -> None:
+    def details(channels: list[dict[str, Any]]) -> list[str]:
+        found = global_actions.check(project.organization_id, {"channels": channels})
+        return [error.detail for error in found if error.attr == "channels"]
+
+    assert details([]) == ["Choose at least one e-mail address or channel."]
+    assert details([MAIL]) == []
+    assert details([MAIL] * 11) == ["Choose at most 10 channels."]

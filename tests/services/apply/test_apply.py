@@ -15,7 +15,13 @@ from sqlalchemy import select
 from taskbadger.cli import apply_file
 from taskbadger.domain.identity import ProjectRef
 from taskbadger.extensions import db
-from taskbadger.models import AuditEntry, ChannelConfig, GlobalAction, Monitor
+from taskbadger.models import (
+    AuditEntry,
+    ChannelConfig,
+    GlobalAction,
+    MaintenanceWindow,
+    Monitor,
+)
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 ENVIRONMENT = {
@@ -56,6 +62,7 @@ def names() -> dict[str, list[str]]:
         "channels": [f"{one.kind}:{one.slug}" for one in db.session.scalars(select(ChannelConfig))],
         "global_actions": [one.name for one in db.session.scalars(select(GlobalAction))],
         "monitors": [one.name for one in db.session.scalars(select(Monitor))],
+        "windows": [one.name for one in db.session.scalars(select(MaintenanceWindow))],
     }
     db.session.commit()
     return {kind: sorted(values) for kind, values in found.items()}
@@ -65,8 +72,10 @@ ALL = {
     "channels": ["slack:alerts", "webhook:ops"],
     "global_actions": ["Failures of nightly jobs"],
     "monitors": ["Heartbeat", "Nightly import"],
+    "windows": ["Backup of the database", "Move to the new server"],
 }
-NONE: dict[str, list[str]] = {"channels": [], "global_actions": [], "monitors": []}
+EMPTY = "organization: acme\n" + "".join(f"{section}: []\n" for section in ALL)
+NONE: dict[str, list[str]] = {"channels": [], "global_actions": [], "monitors": [], "windows": []}
 
 
 def config(slug: str) -> Any:
@@ -96,11 +105,14 @@ def test_example_of_the_documentation_prints_what_it_says(app: Flask, file: Path
     }
     who = ("server", "taskbadger-server apply")
     assert audited() == [
+        (*who, "project.change", "web"),
         (*who, "channel.create", "webhook:ops"),
         (*who, "channel.create", "slack:alerts"),
         (*who, "global-action.create", "Failures of nightly jobs"),
         (*who, "monitor.create", "web/Nightly import"),
         (*who, "monitor.create", "web/Heartbeat"),
+        (*who, "window.create", "Backup of the database"),
+        (*who, "window.create", "Move to the new server"),
     ]
 
 
@@ -166,7 +178,7 @@ def test_only_what_differs_is_changed(
         ],
     )
     assert config("ops")["headers"] == {"Authorization": "Bearer another-token"}
-    assert [entry[2:] for entry in audited()[5:]] == [
+    assert [entry[2:] for entry in audited()[8:]] == [
         ("channel.change", "webhook:ops"),
         ("global-action.change", "Failures of nightly jobs"),
         ("monitor.change", "web/Nightly import"),
@@ -223,7 +235,7 @@ def test_what_was_turned_off_by_hand_stays_off_unless_the_file_says_so(
 
 def test_what_the_file_does_not_name_stays_without_prune(app: Flask, file: Path) -> None:
     run(app, file)
-    file.write_text("organization: acme\nglobal_actions: []\nmonitors: []\nchannels: []\n")
+    file.write_text(EMPTY)
 
     assert run(app, file).output == "nothing to change\n"
     assert names() == ALL
@@ -231,22 +243,91 @@ def test_what_the_file_does_not_name_stays_without_prune(app: Flask, file: Path)
 
 def test_prune_removes_it(app: Flask, file: Path) -> None:
     run(app, file)
-    file.write_text("organization: acme\nglobal_actions: []\nmonitors: []\nchannels: []\n")
+    file.write_text(EMPTY)
 
     result = run(app, file, "--prune")
+    lines = result.output.splitlines()
 
-    assert (result.exit_code, result.output.splitlines()) == (
+    # Windows are sorted by when they start next, which depends on the day.
+    assert (result.exit_code, [*sorted(lines[:2]), *lines[2:]]) == (
         0,
         [
+            "- window Backup of the database",
+            "- window Move to the new server",
             "- monitor web/Heartbeat",
             "- monitor web/Nightly import",
             "- global action Failures of nightly jobs",
             "- channel slack:alerts",
             "- channel webhook:ops",
-            "5 removed",
+            "7 removed",
         ],
     )
     assert names() == NONE
+
+
+def monitors_file(file: Path, **task_names: str | None) -> None:
+    """Let the file have these monitors, bound to these names."""
+    lines = [
+        f"  - {{project: web, name: {name}, type: interval, interval: 60"
+        + ("}" if bound is None else f", task_name: {bound}}}")
+        for name, bound in task_names.items()
+    ]
+    file.write_text("\n".join(["organization: acme", "monitors:", *lines]))
+
+
+def bound_names() -> dict[str, str | None]:
+    db.session.rollback()
+    found = {each.name: each.task_name for each in db.session.scalars(select(Monitor))}
+    db.session.commit()
+    return found
+
+
+def test_task_names_move_from_one_monitor_to_another(app: Flask, file: Path) -> None:
+    monitors_file(file, a=None, b="x", c="y", d="z")
+    run(app, file)
+    monitors_file(file, a="x", b="y", c="z", d=None)
+
+    first, second = run(app, file), run(app, file)
+
+    assert bound_names() == {"a": "x", "b": "y", "c": "z", "d": None}
+    assert first.output.splitlines() == [
+        "~ monitor web/d",
+        "    task_name: z → none",
+        "~ monitor web/c",
+        "    task_name: y → z",
+        "~ monitor web/b",
+        "    task_name: x → y",
+        "~ monitor web/a",
+        "    task_name: none → x",
+        "4 changed",
+    ]
+    assert second.output == "nothing to change\n"
+
+
+def test_task_names_of_monitors_that_are_pruned_are_free(app: Flask, file: Path) -> None:
+    monitors_file(file, old="x", older="y")
+    run(app, file)
+    monitors_file(file, new="x")
+
+    result = run(app, file, "--prune")
+
+    assert bound_names() == {"new": "x"}
+    assert [line for line in result.output.splitlines() if not line.startswith(" ")] == [
+        "- monitor web/old",
+        "+ monitor web/new",
+        "- monitor web/older",
+        "1 added, 2 removed",
+    ]
+
+
+def test_task_name_that_two_monitors_want_is_an_error(app: Flask, file: Path) -> None:
+    monitors_file(file, a="x", b="x")
+
+    result = run(app, file)
+
+    detail = "Another monitor of this project has the task name “x”."
+    assert (result.exit_code, bound_names()) == (1, {})
+    assert f"acme.yaml:4: monitors.1.task_name: {detail}" in result.output
 
 
 def test_prune_leaves_sections_alone_that_the_file_has_not(app: Flask, file: Path) -> None:
@@ -256,6 +337,32 @@ def test_prune_leaves_sections_alone_that_the_file_has_not(app: Flask, file: Pat
     run(app, file, "--prune")
 
     assert names() == {**ALL, "monitors": []}
+
+
+def test_slug_identifies_a_monitor_whose_name_changes(app: Flask, file: Path) -> None:
+    entry = "organization: acme\nmonitors:\n  - {project: web, type: interval, interval: 60, "
+    file.write_text(entry + "name: Import, slug: import}")
+    run(app, file)
+    file.write_text(entry + "name: Import of files, slug: import}")
+
+    renamed, again = run(app, file, "--prune"), run(app, file)
+
+    assert renamed.output.splitlines() == [
+        "~ monitor web/Import of files",
+        "    name: Import → Import of files",
+        "1 changed",
+    ]
+    assert again.output == "nothing to change\n"
+
+
+def test_two_entries_for_one_slug_are_refused(app: Flask, file: Path) -> None:
+    entry = "  - {project: web, type: interval, interval: 60, slug: import, name: "
+    file.write_text(f"organization: acme\nmonitors:\n{entry}a}}\n{entry}b}}\n")
+
+    result = run(app, file)
+
+    assert result.exit_code == 1
+    assert "monitors.1.slug: Another entry of the file means the same monitor." in result.output
 
 
 def test_other_organizations_are_left_alone(app: Flask, file: Path) -> None:
@@ -333,7 +440,8 @@ def test_file_that_is_partly_wrong_changes_nothing(app: Flask, file: Path) -> No
         (
             "channels:\n  - integration: webhook",
             "chanels:\n  - integration: webhook",
-            "3: chanels: Expected one of: organization, channels, global_actions, monitors.",
+            "3: chanels: Expected one of: organization, projects, channels, global_actions, "
+            "monitors, windows.",
         ),
         (
             "integration: webhook:ops",

@@ -144,15 +144,15 @@ def test_entries_are_identified_by_section() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("- 1", "acme.yaml:1: Expected channels, global_actions, monitors."),
+        ("- 1", "acme.yaml:1: Expected projects, channels, global_actions, monitors, windows."),
         ("a: 1\na: 2", "acme.yaml:2: a: Duplicate key."),
         ("a: ${GONE}", "acme.yaml:1: a: The environment variable GONE is not set."),
         ("a: !!int x", "acme.yaml:1: a: This is not a valid value of type tag:yaml.org,2002:int."),
         ("monitors: 1", "acme.yaml:1: monitors: Expected a list."),
         (
             "monitor: []",
-            "acme.yaml:1: monitor: Expected one of: organization, channels, global_actions, "
-            "monitors.",
+            "acme.yaml:1: monitor: Expected one of: organization, projects, channels, "
+            "global_actions, monitors, windows.",
         ),
         (
             TEXT + TEXT[TEXT.index("  - project") :],

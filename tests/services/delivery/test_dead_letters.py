@@ -172,6 +172,24 @@ def test_all_dead_deliveries_of_a_channel_are_replayed_at_once(
     assert get(waiting).next_attempt_at == NOW + timedelta(days=1)
 
 
+def test_deliveries_with_the_channel_and_the_error_of_one_are_replayed(
+    project: ProjectRef, webhook: ChannelConfig
+) -> None:
+    alike, other = [make_delivery(project) for _ in range(2)], make_delivery(project)
+    foreign = make_delivery(make_project("globex", "web"))
+    for delivery_id in (*alike, foreign):
+        db.session.get_one(Delivery, delivery_id).error = "Refused."
+    db.session.commit()
+    number = project.organization_id
+
+    count = dead_letters.replay_cause(number, alike[0], actor=SERVER, now=NOW)
+    with pytest.raises(NotFound):
+        dead_letters.replay_cause(number, foreign, actor=SERVER, now=NOW)
+
+    assert count == 2
+    assert states(*alike, other, foreign) == [(WAITING, 0), (WAITING, 0), (DEAD, 3), (DEAD, 3)]
+
+
 def test_replay_tries_a_receiver_that_is_left_alone(
     project: ProjectRef, webhook: ChannelConfig
 ) -> None:

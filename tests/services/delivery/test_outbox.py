@@ -12,6 +12,7 @@ from flask import Flask
 from sqlalchemy import select
 
 from taskbadger.channels import DeliveryError
+from taskbadger.clock import utcnow
 from taskbadger.domain.identity import SERVER, ProjectRef
 from taskbadger.extensions import db
 from taskbadger.models import (
@@ -82,6 +83,30 @@ def test_many_messages_are_queued_by_one_statement_each_once(
         {row.id for row in rows[:2]},
         {row.id for row in rows[2:]},
     ]
+
+
+def test_messages_that_wait_and_those_that_do_not_are_each_due_in_their_own_time(
+    app: Flask, project: ProjectRef, hints: list[list[str]]
+) -> None:
+    """The clock of the web server is an hour ahead; with SQLite there is no other clock."""
+    ahead = utcnow() + timedelta(hours=1)
+    base = ahead if db.engine.dialect.name == "sqlite" else utcnow()
+    waits = [60, 0, 900, 0, 60]
+
+    outbox.queue_all(
+        [
+            Outgoing(message(), project.organization_id, "email", {}, str(place), None, wait)
+            for place, wait in enumerate(waits)
+        ],
+        now=ahead,
+    )
+    db.session.commit()
+
+    rows = db.session.scalars(select(Delivery).order_by(Delivery.key)).all()
+    late = [(row.next_attempt_at - base).total_seconds() for row in rows if row.next_attempt_at]
+    assert late == pytest.approx(waits, abs=10)
+    assert [row.waits_for_retry for row in rows] == [wait > 0 for wait in waits]
+    assert [sorted(hint) for hint in hints] == [sorted([rows[1].id, rows[3].id])]
 
 
 def test_old_deliveries_are_purged_with_their_attempts(

@@ -1,16 +1,19 @@
 """Sending: one attempt, and what makes it impossible."""
 
 from delivering import NOW, TIMED_OUT, claim, claim_and_send, finish, get, queue
+from receivers import HttpReceiver
 from sqlalchemy import select, update
 
-from taskbadger.channels import SendContext
+from taskbadger.channels import Message, SendContext
 from taskbadger.domain.identity import SERVER, ProjectRef
+from taskbadger.domain.incident_links import IncidentLink, read_token
 from taskbadger.extensions import db
 from taskbadger.models import (
     ChannelConfig,
     Delivery,
     Destination,
 )
+from taskbadger.outbound import Sender
 from taskbadger.services.delivery import (
     channel_settings,
     channels,
@@ -84,7 +87,7 @@ def test_mail_without_a_mail_server_waits_visibly(project: ProjectRef) -> None:
 
     row = get(queued)
     assert (row.state, row.attempts, row.error_class) == ("waiting", 1, "not_configured")
-    assert row.error == "Set TASKBADGER_SMTP_URL to send e-mails."
+    assert row.error == "This server has no mail server."
 
 
 def test_test_message_gets_one_attempt_and_does_not_open_the_circuit(
@@ -99,3 +102,50 @@ def test_test_message_gets_one_attempt_and_does_not_open_the_circuit(
     assert db.session.scalars(select(Destination.failures)).all() == [0]
     db.session.refresh(webhook)
     assert webhook.failing_since is None
+
+
+def test_message_about_an_incident_gets_links_in_the_name_of_its_channel(
+    project: ProjectRef,
+) -> None:
+    with HttpReceiver() as http:
+        allowed = Sender.allowing(["127.0.0.0/8"])
+        context = SendContext(
+            http=allowed, base_url="https://t.example", secret_key="k" * 32, clock=lambda: NOW
+        )
+        channels.create_channel(
+            project.organization_id,
+            "webhook",
+            "ops",
+            "Operations",
+            {"url": http.url},
+            actor=SERVER,
+            context=context,
+            now=NOW,
+        )
+        message = Message(
+            id="",
+            kind="task.failing",
+            created=NOW,
+            organization="acme",
+            title="import is failing",
+            incident={"id": 7, "opened": "2026-01-01T00:00:00Z", "closed": None},
+        )
+        outbox.queue(
+            message,
+            organization_id=project.organization_id,
+            integration="webhook:ops",
+            config={},
+            now=NOW,
+        )
+        db.session.commit()
+        [claimed] = claim()
+        target = channels.find_target(project.organization_id, "webhook:ops")
+        assert sending.attempt(claimed, target, context) is None
+
+    links = http.requests[0].json()["data"]["links"]
+    tokens = {name: url.partition("?token=")[2] for name, url in links.items()}
+    assert {name: read_token(token, "k" * 32).link for name, token in tokens.items()} == {
+        name: IncidentLink(name, 7, "someone of webhook:ops", claimed.id)
+        for name in ("acknowledge", "snooze")
+    }
+    assert Message.from_json(get(claimed.id).message).links is None

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from conftest import count_queries, make_project
-from services.tasks.test_version_plans import plan_of
+from plans import plan_of
 from watching import TO_EMAIL, Watch, all_messages, at, make_many, states, sweep
 
 from taskbadger.domain.identity import ProjectRef
@@ -29,9 +29,9 @@ def test_statements_do_not_grow_with_the_monitors(
                 sweep(time)
         numbers.append(len(statements))
 
-    # Of them, three read or write incidents, and two queue their notices. With a threshold of two,
-    # the last outcomes are read.
-    assert numbers == [9 + threshold] * 2
+    # Of them, four are about incidents and their timelines, two queue the notices, and two read the
+    # windows that cover the monitors. With a threshold of two, the last outcomes are read.
+    assert numbers == [12 + threshold] * 2
     assert states() == {"missed": 22 * projects * threshold, "expected": 22 * projects}
     assert db.session.query(Incident).count() == 22 * projects
     assert len(all_messages()) == 22 * projects

@@ -10,6 +10,7 @@ from taskbadger.domain.identity import ProjectRef
 from taskbadger.extensions import db
 from taskbadger.models import Delivery, Incident
 from taskbadger.services.monitors import manage
+from taskbadger.services.monitors.sweep import send_deferred_notices
 
 EMPTY: list[str] = []
 
@@ -154,7 +155,7 @@ def test_notices_say_what_where_and_since_when(project: ProjectRef) -> None:
 
     failing, recovered = all_messages()
 
-    assert failing["title"] == "nightly: failing"
+    assert failing["title"] == "nightly is failing (1 failed or missed run since 12:16 UTC)"
     assert (failing["organization"], failing["project"]) == ("acme", "web")
     assert failing["monitor"] == recovered["monitor"] == shown
     assert failing["incident"] == {
@@ -163,7 +164,7 @@ def test_notices_say_what_where_and_since_when(project: ProjectRef) -> None:
         "closed": None,
         "bad_slots": 1,
     }
-    assert recovered["title"] == "nightly: recovered"
+    assert recovered["title"] == "nightly recovered after 59 min, 1 failed or missed run"
     assert recovered["incident"] == {
         "id": incident_id,
         "opened": opened,
@@ -289,8 +290,26 @@ def test_pausing_skips_the_run_that_is_going_on(project: ProjectRef) -> None:
     assert watch.incidents == []
 
 
-def test_pausing_ends_an_incident_without_a_word(project: ProjectRef) -> None:
+def test_recovery_after_a_pause_is_notified_to_those_who_knew_of_the_failure(
+    project: ProjectRef,
+) -> None:
     watch = watching(project)
+    watch.run("12:00", "error")
+
+    watch.edit("12:10", status="paused")
+    watch.run("13:00", "success")
+    watch.edit("13:20", status="active")
+    assert watch.notices == ["monitor_failing"]
+    watch.run("14:00", "success")
+    watch.run("15:00", "success")
+
+    assert watch.incidents == [("12:00", "14:00", 1)]
+    assert watch.notices == ["monitor_failing", "monitor_recovered"]
+
+
+def test_pausing_closes_an_incident_that_nobody_was_told_of(project: ProjectRef) -> None:
+    watch = watching(project)
+    watch.edit("11:50", status="muted")
     watch.run("12:00", "error")
 
     watch.edit("12:10", status="paused")
@@ -298,7 +317,33 @@ def test_pausing_ends_an_incident_without_a_word(project: ProjectRef) -> None:
     watch.run("13:00", "success")
 
     assert watch.incidents == [("12:00", "12:10", 1)]
+    assert watch.notices == []
+
+
+def test_pausing_twice_keeps_an_incident_that_was_told(project: ProjectRef) -> None:
+    watch = watching(project)
+    watch.run("12:00", "error")
+    for minute in range(10, 50, 10):
+        status = "active" if minute % 20 == 0 else "paused"
+        watch.edit(f"12:{minute}", status=status)
+    watch.run("13:00", "success")
+
+    assert watch.notices == ["monitor_failing", "monitor_recovered"]
+
+
+def test_recovery_after_a_pause_waits_for_the_end_of_a_mute(project: ProjectRef) -> None:
+    watch = watching(project)
+    watch.run("12:00", "error")
+    watch.edit("12:10", status="paused")
+    watch.edit("12:20", status="muted")
+    watch.run("13:00", "success")
     assert watch.notices == ["monitor_failing"]
+
+    watch.edit("13:20", status="active")
+    send_deferred_notices(now=at("13:21"))
+    db.session.commit()
+
+    assert watch.notices == ["monitor_failing", "monitor_recovered"]
 
 
 def test_resuming_misses_nothing_backwards(project: ProjectRef) -> None:
@@ -312,7 +357,7 @@ def test_resuming_misses_nothing_backwards(project: ProjectRef) -> None:
     assert watch.incidents == []
 
 
-def test_first_failure_after_a_pause_is_notified_again(project: ProjectRef) -> None:
+def test_failure_that_outlasts_a_pause_is_notified_once(project: ProjectRef) -> None:
     watch = watching(project)
     watch.run("12:00", "error")
     watch.edit("12:10", status="paused")
@@ -320,8 +365,8 @@ def test_first_failure_after_a_pause_is_notified_again(project: ProjectRef) -> N
 
     sweep("13:01")
 
-    assert watch.incidents == [("12:00", "12:10", 1), ("13:01", None, 1)]
-    assert watch.notices == ["monitor_failing", "monitor_failing"]
+    assert watch.incidents == [("12:00", None, 2)]
+    assert watch.notices == ["monitor_failing"]
 
 
 # The database's word

@@ -5,6 +5,7 @@ from conftest import count_queries, make_project
 from watching import Watch, at, clock, sweep
 
 from taskbadger.domain.identity import ProjectRef
+from taskbadger.services.incidents import lists as incidents
 from taskbadger.services.monitors import lists
 from taskbadger.services.stats import failing
 
@@ -21,14 +22,14 @@ def test_failing_monitors_of_an_organization_latest_first(project: ProjectRef) -
     make_failing(make_project("globex", "api"), "theirs", "12:20")
     Watch(project, fields={"name": "healthy"}).run("12:00", "success")
 
-    found = failing.list_failing_monitors(project.organization_id, 10)
+    found = incidents.list_open(project.organization_id, 10, now=at("12:30"))
 
-    assert [(one.name, one.project, clock(one.opened_at)) for one in found] == [
+    assert [(one.subject, one.project, clock(one.opened_at)) for one in found] == [
         ("second", "jobs", "12:10"),
         ("first", "web", "12:00"),
     ]
-    assert failing.count_failing(project.organization_id, now=at("12:30")).monitors == 2
-    assert len(failing.list_failing_monitors(project.organization_id, 1)) == 1
+    assert failing.count_failing(project.organization_id).monitors == 2
+    assert len(incidents.list_open(project.organization_id, 1, now=at("12:30"))) == 1
 
 
 def test_next_expected_runs_of_an_organization_soonest_first(project: ProjectRef) -> None:
@@ -69,11 +70,11 @@ def test_overview_takes_the_same_queries_for_one_monitor_and_for_four(
     ids = [watch.monitor.id for watch in watched]
 
     with count_queries() as statements:
-        failing.list_failing_monitors(project.organization_id, 10)
+        incidents.list_open(project.organization_id, 10, now=at("12:30"))
         lists.list_next_expected(project.organization_id, 10)
-        failing.count_failing(project.organization_id, now=at("12:30"))
+        failing.count_failing(project.organization_id)
         lists.recent_slots(ids, 30)
         page = lists.list_monitors(project, None, 10)
 
-    assert len(statements) == 5
+    assert len(statements) == 6
     assert [is_failing for _, is_failing in page.rows] == [True] * count

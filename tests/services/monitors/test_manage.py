@@ -56,7 +56,7 @@ def test_cron_monitor_has_defaults_and_expects_its_next_run(project: ProjectRef)
     monitor = create(project, CRON)
 
     assert manage.settings_of(monitor) == MonitorSettings(
-        name="nightly", type="cron", schedule="0 * * * *", action=[]
+        name="nightly", slug="nightly", type="cron", schedule="0 * * * *", action=[]
     )
     assert (monitor.seen, monitor.epoch, monitor.expected_at) == (False, 1, at("12:00"))
     assert (monitor.created, monitor.updated) == (at("11:30"), at("11:30"))
@@ -66,7 +66,7 @@ def test_interval_counts_from_the_start_and_expects_nothing_yet(project: Project
     monitor = create(project, INTERVAL)
 
     assert manage.settings_of(monitor) == MonitorSettings(
-        name="poll", type="interval", interval=600, anchor="start", action=[]
+        name="poll", slug="poll", type="interval", interval=600, anchor="start", action=[]
     )
     assert monitor.expected_at is None
 
@@ -74,6 +74,7 @@ def test_interval_counts_from_the_start_and_expects_nothing_yet(project: Project
 def test_every_setting_is_saved(project: ProjectRef) -> None:
     settings: dict[str, Any] = {
         "name": "nightly",
+        "slug": "the_night",
         "type": "cron",
         "schedule": "30 2 * * *",
         "timezone": "Europe/Paris",
@@ -179,6 +180,7 @@ def test_monitor_is_found_in_its_project_only(project: ProjectRef) -> None:
 
     assert manage.get_monitor(project, monitor.id) is monitor
     assert manage.find_monitor_id(project, str(monitor.id)) == monitor.id
+    assert manage.find_monitor_id(project, "nightly") == monitor.id
     for call in (
         lambda: manage.get_monitor(other, monitor.id),
         lambda: manage.update_monitor(other, monitor.id, {}, now=at("12:00"), actor=ADA),

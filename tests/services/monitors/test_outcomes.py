@@ -1,6 +1,6 @@
 """The last outcomes of monitors, from what is known and from the database."""
 
-from services.tasks.test_version_plans import plan_of
+from plans import plan_of
 from sqlalchemy import select
 from watching import Watch, at, make_many, sweep
 

@@ -42,9 +42,12 @@ STORIES = [
 ]
 
 
+@pytest.mark.parametrize("task_name", [None, "job"])
 @pytest.mark.parametrize(("story", "outcome"), STORIES)
-def test_slot_ends_as_its_run_did(project: ProjectRef, story: str, outcome: str) -> None:
-    watch = seen_watch(project, max_runtime=600)
+def test_slot_ends_as_its_run_did(
+    project: ProjectRef, story: str, outcome: str, task_name: str | None
+) -> None:
+    watch = seen_watch(project, max_runtime=600, task_name=task_name)
 
     play(watch, story)
 

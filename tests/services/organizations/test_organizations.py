@@ -77,3 +77,13 @@ def test_slug_that_does_not_fit_is_refused(slug: str) -> None:
 def test_slug_made_from_a_name(name: str, slug: str) -> None:
     assert organizations.slug_for(name) == slug
     assert organizations.is_slug(slug)
+
+
+@pytest.mark.parametrize("slug", ["v1", "v2", "v3"])
+def test_new_organization_is_not_called_like_a_version_of_an_api(app: Flask, slug: str) -> None:
+    with pytest.raises(ValidationFailed, match="is reserved"):
+        organizations.ensure_organization(slug, actor=PLUGIN, now=NOW)
+
+    assert organizations.list_organizations() == []
+    assert organizations.organization_slug_for(slug.upper()) == f"{slug}-2"
+    assert organizations.organization_slug_for("V4") == "v4"

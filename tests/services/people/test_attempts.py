@@ -50,3 +50,14 @@ def test_signing_in_resets_the_limit_of_that_address_only() -> None:
     db.session.commit()
 
     assert [wait(ADA, HERS), wait(ADA, GUESSER), wait(ADA, GUESSER)] == [0, 0, 600]
+
+
+def test_uses_of_links_are_limited_per_address(app: Flask) -> None:
+    for _ in range(attempts.PER_ADDRESS):
+        attempts.count_link_use("203.0.113.9", now=NOW)
+
+    with pytest.raises(Throttled) as raised:
+        attempts.count_link_use("203.0.113.9", now=NOW)
+
+    assert 0 < raised.value.retry_after <= attempts.SECONDS
+    attempts.count_link_use("203.0.113.10", now=NOW)

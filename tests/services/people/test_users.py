@@ -1,21 +1,31 @@
-"""Users: the first owner, passwords, and disabled accounts."""
+"""Users: the first owner, passwords, and disabled and deleted accounts."""
 
 from datetime import timedelta
 
 import pytest
 from conftest import audit_entries, make_project
 from flask import Flask
+from incidents import make_incident
 from people import make_member, session_cookie
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from taskbadger.clock import utcnow
-from taskbadger.domain.identity import Actor
+from taskbadger.domain.identity import SERVER, Actor
 from taskbadger.errors import ValidationFailed
-from taskbadger.extensions import db
-from taskbadger.models import Membership, Project, User
+from taskbadger.extensions import Base, db
+from taskbadger.models import (
+    FormDraft,
+    Identity,
+    Incident,
+    Membership,
+    Project,
+    User,
+    UserSession,
+)
+from taskbadger.services.incidents import handling
 from taskbadger.services.organizations import organizations
 from taskbadger.services.organizations.projects import NewProject
-from taskbadger.services.people import sessions, users
+from taskbadger.services.people import drafts, members, sessions, users
 
 PLUGIN = Actor("plugin", "importer")
 NOW = utcnow()
@@ -111,3 +121,62 @@ def test_plain_calls_end_sessions_and_leave_an_entry(app: Flask) -> None:
         ("importer", f"user.{verb}", "ada@example.org", "")
         for verb in ("change-password", "disable", "enable")
     ]
+
+
+def test_deleted_user_leaves_nothing_but_their_name(app: Flask) -> None:
+    make_member("owner@example.org")
+    project = make_project()
+    user = make_member("eve@example.org", "owner")
+    others = [count(model) for model in PERSONAL]
+    session_cookie(user)
+    user.timezone = "Europe/Paris"
+    for key in ("new key", "old key"):
+        drafts.keep(drafts.mark_of(user.id, key), "/a/", {"name": ["typed"]}, now=NOW)
+    db.session.add(Identity(user_id=user.id, issuer="x", subject="y", created=NOW))
+    number = make_incident(project)
+    actor = Actor("user", user.email)
+    handling.acknowledge(project.organization_id, number, actor=actor, now=NOW)
+    db.session.commit()
+
+    users.delete_user(user, secret_keys=("new key", "old key"), actor=actor, now=NOW)
+    db.session.commit()
+
+    assert others[0] == 2
+    assert [count(model) for model in PERSONAL] == [1, 1, 0, 0, 0]
+    assert db.session.get_one(Incident, number).acknowledged_by == "eve@example.org"
+    assert entries()[-1] == ("eve@example.org", "user.delete", "eve@example.org", "")
+
+
+PERSONAL = (User, Membership, UserSession, Identity, FormDraft)
+
+
+def count(model: type[Base]) -> int:
+    return db.session.scalar(select(func.count()).select_from(model)) or 0
+
+
+def delete(user: User) -> None:
+    users.delete_user(user, secret_keys=("key",), actor=SERVER, now=NOW)
+
+
+def test_last_owner_of_organizations_is_not_deleted(app: Flask) -> None:
+    user = make_member("ada@example.org")
+    make_member("ada@example.org", "owner", "beta")
+    make_member("ada@example.org", "member", "gamma")
+    make_member("bob@example.org", "owner")
+    make_member("bob@example.org", "member", "beta")
+    make_member("off@example.org", "owner", "beta").disabled = NOW
+    db.session.commit()
+
+    with pytest.raises(members.LastOwner, match=r"^No other owner would be left in: beta\. "):
+        delete(user)
+    db.session.rollback()
+
+    assert count(User) == 3
+
+
+def test_last_user_of_the_server_is_not_deleted(app: Flask) -> None:
+    """Whoever came next would own what is there."""
+    user = make_member("ada@example.org", role=None)
+
+    with pytest.raises(users.LastUser):
+        delete(user)

@@ -1,75 +1,62 @@
 """What is failing now."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from conftest import count_queries, make_project
+from incidents import make_incident
+from services.stats.counting import ADA, NOW, count, run
 from sqlalchemy import event, insert, text
+from watching import Watch
 
-from taskbadger.domain.identity import Actor, ProjectRef
+from taskbadger.domain.identity import ProjectRef
 from taskbadger.extensions import db
-from taskbadger.models import RunStat
+from taskbadger.models import Incident
+from taskbadger.services.incidents import following, lists
 from taskbadger.services.stats import failing
-from taskbadger.services.stats import runs as run_stats
 from taskbadger.services.stats.failing import Failing
 from taskbadger.services.tasks import write
 
-NOW = datetime(2026, 11, 23, 12, 0, 30, tzinfo=UTC)
-ADA = Actor("user", "ada@example.org")
+HOUR = 3600
 
 
-def run(project: ProjectRef, name: str, hours: float, status: str) -> Any:
-    """Let a run end in *status*, so many hours before NOW."""
-    end = NOW - timedelta(hours=hours)
-    task = write.create_task(project, {"name": name, "status": "processing"}, now=end, actor=ADA)
-    write.update_task(project, task.id, {"status": status}, now=end, actor=ADA)
-    db.session.commit()
-    return task
-
-
-def count() -> None:
-    """Count what waits, as the background worker does."""
-    while (batch := run_stats.read_batch(now=NOW)) is not None:
-        run_stats.count_batch(batch, now=NOW)
-        db.session.commit()
-    db.session.rollback()
-
-
-def names(project: ProjectRef) -> list[tuple[str, str, str]]:
-    """Return the failing names of the organization of a project."""
-    number = project.organization_id
-    found = failing.list_failing_names(number, 10, now=NOW)
-    assert failing.count_failing(number, now=NOW) == Failing(monitors=0, names=len(found))
-    return [(row.project, row.name, row.last_outcome) for row in found]
+def names(project: ProjectRef) -> list[tuple[str, str]]:
+    """Return the failing names of the organization of a project; their number is the same."""
+    found = lists.list_open(project.organization_id, 10, now=NOW)
+    expected = Failing(monitors=0, names=len(found))
+    assert failing.count_failing(project.organization_id) == expected
+    return [(row.project, row.subject) for row in found]
 
 
 @pytest.mark.parametrize(
-    ("runs", "expected"),
+    ("runs", "is_failing"),
     [
-        ([(1, "error")], ["error"]),
-        ([(1, "stale")], ["stale"]),
-        ([(2, "error"), (1, "success")], []),
-        ([(2, "success"), (1, "error")], ["error"]),
-        ([(2, "error"), (1, "cancelled")], ["error"]),
-        ([(20, "error"), (1, "success")], []),
-        ([(20, "error"), (1, "cancelled")], ["error"]),
-        ([(25, "error")], []),
-        ([(1, "cancelled")], []),
+        ([(1, "error")], True),
+        ([(1, "stale")], True),
+        ([(2, "error"), (1, "success")], False),
+        ([(2, "success"), (1, "error")], True),
+        ([(2, "error"), (1, "cancelled")], True),
+        ([(20, "error"), (1, "success")], False),
+        ([(20, "error"), (1, "cancelled")], True),
+        ([(25, "error")], False),
+        ([(1, "cancelled")], False),
     ],
 )
-def test_name_fails_while_its_latest_run_of_a_day_failed(
-    project: ProjectRef, runs: list[tuple[float, str]], expected: list[str]
+def test_name_fails_until_it_succeeds_or_goes_quiet(
+    project: ProjectRef, runs: list[tuple[float, str]], is_failing: bool
 ) -> None:
     for hours, status in runs:
-        run(project, "job", hours, status)
-        count()
+        run(project, "job", ago=hours * HOUR, status=status)
+        count(NOW - timedelta(hours=hours))
+    following.close_quiet(now=NOW)
+    db.session.commit()
 
-    assert names(project) == [("web", "job", outcome) for outcome in expected]
+    assert names(project) == ([("web", "job")] if is_failing else [])
 
 
 def test_run_that_is_tried_again_and_succeeds_fails_no_longer(project: ProjectRef) -> None:
-    task = run(project, "job", 1, "error")
+    task = run(project, "job", ago=HOUR, status="error")
     write.update_task(project, task.id, {"status": "processing"}, now=NOW, actor=ADA)
     write.update_task(project, task.id, {"status": "success"}, now=NOW, actor=ADA)
     db.session.commit()
@@ -78,26 +65,61 @@ def test_run_that_is_tried_again_and_succeeds_fails_no_longer(project: ProjectRe
     assert names(project) == []
 
 
-def test_failing_names_of_an_organization_are_listed_latest_first(project: ProjectRef) -> None:
-    other = make_project("acme", "worker")
-    foreign = make_project("globex", "api")
-    run(project, "first", 3, "error")
-    run(other, "second", 2, "error")
-    run(foreign, "theirs", 1, "error")
+def test_attempt_that_was_tried_again_is_no_failure(project: ProjectRef) -> None:
+    run_of_one = {"name": "job", "external_id": "celery-1"}
+    failed = write.create_task(
+        project, {**run_of_one, "status": "error"}, now=NOW - timedelta(minutes=2), actor=ADA
+    )
+    db.session.commit()
+    count()
+    before = names(project)
+    write.create_task(project, {**run_of_one, "status": "processing"}, now=NOW, actor=ADA)
+    db.session.commit()
     count()
 
-    assert names(project) == [("worker", "second", "error"), ("web", "first", "error")]
-    assert names(foreign) == [("api", "theirs", "error")]
-    assert len(failing.list_failing_names(project.organization_id, 1, now=NOW)) == 1
+    assert failed.status == "error"
+    assert (before, names(project)) == ([("web", "job")], [])
 
 
-def test_failing_names_are_found_by_an_index_of_them_alone(project: ProjectRef) -> None:
-    day = run_stats.floor(NOW, run_stats.DAY)
-    healthy = [
-        {"project_id": project.id, "name": f"job {number}", "last_outcome": "success"}
-        for number in range(2000)
-    ]
-    db.session.execute(insert(RunStat).values(seconds=run_stats.DAY, start=day, last=NOW), healthy)
+def test_failing_names_of_an_organization_are_those_of_all_its_projects(
+    project: ProjectRef,
+) -> None:
+    other = make_project("acme", "worker")
+    foreign = make_project("globex", "api")
+    run(project, "first", ago=3 * HOUR, status="error")
+    run(other, "second", ago=2 * HOUR, status="error")
+    run(foreign, "theirs", ago=HOUR, status="error")
+    count()
+
+    assert names(project) == [("worker", "second"), ("web", "first")]
+    assert names(foreign) == [("api", "theirs")]
+
+
+def test_monitors_and_names_are_counted_apart_up_to_the_cap(
+    project: ProjectRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failing, "COUNT_CAP", 2)
+    for number in range(3):
+        make_incident(project, f"name {number}")
+    make_incident(project, "over", closed_at=NOW)
+    make_incident(project, None, monitor_id=Watch(project).monitor.id)
+
+    found = failing.count_failing(project.organization_id)
+
+    assert (found, found.total) == (Failing(monitors=1, names=2), 3)
+
+
+def test_open_incidents_are_found_by_an_index_of_them_alone(project: ProjectRef) -> None:
+    over = [{"name": f"job {number}"} for number in range(2000)]
+    values = {
+        "organization_id": project.organization_id,
+        "project_id": project.id,
+        "opened_at": NOW,
+        "closed_at": NOW,
+        "bad_slots": 0,
+        "notified": False,
+    }
+    db.session.execute(insert(Incident).values(**values), over)
     db.session.execute(text("ANALYZE"))
     explained: list[str] = []
     prefix = "EXPLAIN QUERY PLAN" if db.engine.dialect.name == "sqlite" else "EXPLAIN"
@@ -108,16 +130,15 @@ def test_failing_names_are_found_by_an_index_of_them_alone(project: ProjectRef) 
 
     event.listen(db.engine, "before_cursor_execute", explain)
     try:
-        failing.count_failing(project.organization_id, now=NOW)
+        failing.count_failing(project.organization_id)
     finally:
         event.remove(db.engine, "before_cursor_execute", explain)
 
-    assert "ix_run_stat_project_id_start" in "\n".join(explained)
+    assert "\n".join(explained).count("ix_incident_open") == 3
 
 
-def test_each_question_is_one_query(project: ProjectRef) -> None:
+def test_count_is_one_query(project: ProjectRef) -> None:
     with count_queries() as statements:
-        failing.list_failing_names(project.organization_id, 5, now=NOW)
-        failing.count_failing(project.organization_id, now=NOW)
+        failing.count_failing(project.organization_id)
 
-    assert len(statements) == 2
+    assert len(statements) == 1

@@ -37,8 +37,23 @@ def test_names_tell_how_often_how_well_and_how_long(project: ProjectRef) -> None
         pytest.approx(100, rel=0.05),
     )
     assert imports.trend == [0] * 12 + [1, 4]
+    assert imports.failed == [0] * 12 + [1, 0]
+    assert imports.p95_change is None
     assert sum(imports.histogram) == 5
     assert (mails.p50, mails.histogram) == (None, [0] * 8)
+
+
+def test_p95_of_a_week_is_compared_with_the_week_before(project: ProjectRef) -> None:
+    day = 86_400
+    for ago, took in ((7, 10), (13, 10), (6, 30), (0, 30)):
+        for _ in range(3):
+            run(project, "import", ago=ago * day, took=took, status="success")
+    count()
+
+    [found], _ = names.list_names([project], now=NOW)
+
+    assert found.trend == [3, *[0] * 5, 3, 3, *[0] * 5, 3]
+    assert found.p95_change == pytest.approx(2, rel=0.1)
 
 
 def test_names_are_searched_without_case_and_cut(

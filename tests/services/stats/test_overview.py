@@ -1,21 +1,20 @@
 """What the overview shows besides tasks: what fails, what runs next, and messages given up."""
 
-from datetime import timedelta
-
 import pytest
 from conftest import count_queries, make_project
 from delivering import queue
+from incidents import make_incident
 from services.stats.counting import NOW, count, run
 from watching import Watch, at
 
 from taskbadger.domain import ids
 from taskbadger.domain.identity import ProjectRef
 from taskbadger.extensions import db
-from taskbadger.models import Delivery
+from taskbadger.models import Delivery, Incident
 from taskbadger.models.delivery import DEAD, DISMISSED, WAITING
+from taskbadger.services.incidents.lists import OpenIncident
 from taskbadger.services.monitors.lists import ExpectedMonitor
 from taskbadger.services.stats import overview
-from taskbadger.services.stats.failing import FailingMonitor, FailingName
 from taskbadger.services.stats.overview import Surroundings, count_dead, read_surroundings
 
 
@@ -33,7 +32,7 @@ def give_up(
 
 def test_nothing_surrounds_an_organization_without_anything(project: ProjectRef) -> None:
     assert read_surroundings(project.organization_id, now=NOW) == Surroundings(
-        monitors=[], names=[], next_runs=[], dead=[], dead_count=0
+        incidents=[], next_runs=[], dead=[], dead_count=0
     )
 
 
@@ -47,12 +46,12 @@ def test_surroundings_are_those_of_all_projects_of_the_organization(project: Pro
 
     found = read_surroundings(project.organization_id, now=NOW)
 
-    assert [tuple(row) for row in found.names] == [
-        FailingName("import of jobs", "jobs", "error", NOW),
-        FailingName("import of web", "web", "error", NOW),
+    assert [(row.subject, row.project, row.is_monitor) for row in found.incidents] == [
+        ("import of jobs", "jobs", False),
+        ("import of web", "web", False),
     ]
-    assert [tuple(row) for row in found.dead] == [(dead, "email", "Refused.", NOW, created)]
-    assert (found.dead_count, found.monitors, found.next_runs) == (1, [], [])
+    assert [tuple(row) for row in found.dead] == [(dead, "email", "Refused.", NOW, created, 1)]
+    assert (found.dead_count, found.next_runs) == (1, [])
 
 
 def test_surroundings_have_failing_monitors_and_the_next_runs(project: ProjectRef) -> None:
@@ -60,29 +59,67 @@ def test_surroundings_have_failing_monitors_and_the_next_runs(project: ProjectRe
     watch.run("12:00", "error")
     Watch(make_project("globex", "web"), fields={"name": "theirs"}).run("12:00", "error")
     monitor = watch.monitor
+    number = db.session.scalar(db.select(Incident.id).where(Incident.monitor_id == monitor.id))
 
     found = read_surroundings(project.organization_id, now=at("12:01"))
 
-    assert [tuple(row) for row in found.monitors] == [
-        FailingMonitor(monitor.id, "nightly", "web", at("12:00"))
+    assert found.incidents == [
+        OpenIncident(
+            id=number or 0,
+            subject="nightly",
+            project="web",
+            is_monitor=True,
+            opened_at=at("12:00"),
+            runs=1,
+            acknowledged_by=None,
+            is_snoozed=False,
+        )
     ]
     assert [tuple(row) for row in found.next_runs] == [
         ExpectedMonitor(monitor.id, "nightly", "web", monitor.expected_at or NOW)
     ]
 
 
-def test_surroundings_are_the_first_few_of_each_kind(project: ProjectRef) -> None:
-    for number in range(overview.ROWS + 2):
-        run(project, f"job {number}", ago=number, status="error")
-        Watch(project, fields={"name": f"monitor {number}"})
-    count()
-    given_up = [give_up(project) for _ in range(overview.ROWS + 2)]
+def test_failing_names_say_who_is_on_it(project: ProjectRef) -> None:
+    number = make_incident(project, acknowledged_by="anna@example.com", snoozed_at=NOW, runs=3)
 
     found = read_surroundings(project.organization_id, now=NOW)
 
-    assert [row.name for row in found.names] == [f"job {number}" for number in range(5)]
+    assert [
+        (row.id, row.subject, row.is_monitor, row.runs, row.acknowledged_by, row.is_snoozed)
+        for row in found.incidents
+    ] == [(number, "import", False, 3, "anna@example.com", True)]
+
+
+def test_surroundings_are_the_first_few_of_each_kind(project: ProjectRef) -> None:
+    for number in range(overview.ROWS + 2):
+        run(project, f"job {number}", ago=9 - number, status="error")
+        Watch(project, fields={"name": f"monitor {number}"})
+    count()
+    given_up = [give_up(project, f"webhook:{number}") for number in range(overview.ROWS + 2)]
+
+    found = read_surroundings(project.organization_id, now=NOW)
+
+    assert [row.subject for row in found.incidents] == [
+        f"job {number}" for number in (6, 5, 4, 3, 2)
+    ]
     assert [row.id for row in found.dead] == sorted(given_up, key=ids.to_uuid, reverse=True)[:5]
     assert (len(found.next_runs), found.dead_count) == (5, 7)
+
+
+def test_messages_that_were_given_up_are_one_line_for_each_cause(project: ProjectRef) -> None:
+    refused = [give_up(project) for _ in range(3)]
+    other, silent = give_up(project, "webhook:ops"), give_up(project)
+    db.session.get_one(Delivery, silent).error = None
+    db.session.commit()
+
+    found = read_surroundings(project.organization_id, now=NOW).dead
+
+    assert {(row.id, row.integration, row.error, row.number) for row in found} == {
+        (max(refused, key=ids.to_bytes), "email", "Refused.", 3),
+        (silent, "email", None, 1),
+        (other, "webhook:ops", "Refused.", 1),
+    }
 
 
 def test_surroundings_take_as_many_queries_for_one_as_for_three(project: ProjectRef) -> None:
@@ -96,7 +133,7 @@ def test_surroundings_take_as_many_queries_for_one_as_for_three(project: Project
             read_surroundings(project.organization_id, now=NOW)
         taken.append(len(statements))
 
-    assert taken == [5, 5]
+    assert taken == [4, 4]
 
 
 def test_surroundings_can_be_used_after_their_session(project: ProjectRef) -> None:
@@ -107,19 +144,8 @@ def test_surroundings_can_be_used_after_their_session(project: ProjectRef) -> No
     found = read_surroundings(project.organization_id, now=NOW)
     db.session.remove()
 
-    assert ([row.name for row in found.names], [row.id for row in found.dead]) == (["job"], [dead])
-
-
-def test_name_stops_failing_after_a_day(project: ProjectRef) -> None:
-    run(project, status="error")
-    count()
-
-    shown = [
-        len(read_surroundings(project.organization_id, now=NOW + timedelta(hours=hours)).names)
-        for hours in (0, 24, 25)
-    ]
-
-    assert shown == [1, 1, 0]
+    assert [row.subject for row in found.incidents] == ["job"]
+    assert [row.id for row in found.dead] == [dead]
 
 
 def test_only_messages_that_were_given_up_count(project: ProjectRef) -> None:

@@ -41,6 +41,7 @@ def test_rows_are_read_whole(project: ProjectRef) -> None:
         error=1,
         cancelled=1,
         stale=0,
+        retried=0,
         last=NOW,
         last_outcome="success",
         run_times=f'{{"{bin_of(5)}":2}}',  # Cancelled runs say nothing about run times.

@@ -1,6 +1,7 @@
 """Recent failures."""
 
 from flask import Flask
+from incidents import after, make_failure, make_incident, make_kind
 from services.tasks.searching import ADA, NOW, assert_walks_alone, explained, make_task
 
 from taskbadger.domain.identity import ProjectRef
@@ -27,3 +28,16 @@ def test_what_failed_last_is_what_ended_last(many: list[ProjectRef]) -> None:
     assert found(9) == ["long", "soon", "b import", "c Export"]
     assert found(1) == ["long"]
     assert failures.list_recent_failures([], 9) == []
+
+
+def test_failures_of_an_incident_are_listed_newest_first(project: ProjectRef) -> None:
+    kind, number = make_kind(project, "x"), make_incident(project)
+    made = [make_failure(project, kind, number, now=after(seconds=place)) for place in range(4)]
+    make_failure(project, kind, make_incident(project, "other"))
+
+    def found(limit: int) -> list[str]:
+        return [row.id for row in failures.list_failures_of(number, limit)]
+
+    assert found(9) == made[::-1]
+    assert found(2) == made[:1:-1]
+    assert failures.list_failures_of(number + 9, 9) == []

@@ -118,6 +118,15 @@ def test_number_of_values_is_limited() -> None:
     ]
 
 
+def test_three_values_in_data_are_looked_for_at_most() -> None:
+    detail = "Ensure this filter has no more than 3 different values."
+
+    assert len(read_filters({"data": ["a:1", "b:2", "c:3", "a:1"]}).data) == 3
+    assert errors({"data": ["a:1", "b:2", "c:3", "a:4"]}) == [
+        FieldError("max_length", detail, "data")
+    ]
+
+
 def test_plus_that_became_a_space_gets_a_hint() -> None:
     plain = "Datetime has wrong format. Use ISO 8601."
     hint = f"{plain} In a URL, write %2B for +, which stands for a space there."

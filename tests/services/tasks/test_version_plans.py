@@ -2,18 +2,16 @@
 
 import re
 from collections.abc import Callable
-from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import event
+from plans import plan_of
 from watching import Watch
 
 from taskbadger.clock import utcnow
 from taskbadger.domain.identity import Actor, ProjectRef
-from taskbadger.extensions import db
-from taskbadger.services.monitors import lists
-from taskbadger.services.tasks import versions, write
+from taskbadger.services.monitors import bindings, lists
+from taskbadger.services.tasks import latest, reads, versions, write
 
 Busy = tuple[ProjectRef, str, UUID]
 """A project with a task and a monitor."""
@@ -32,29 +30,6 @@ def busy(project: ProjectRef) -> Busy:
     return project, parent.id, watch.monitor.id
 
 
-def plan_of(ask: Callable[[], object]) -> str:
-    """Return how the database would find what *ask* asks for in large tables."""
-    lines: list[str] = []
-    is_sqlite = db.engine.dialect.name == "sqlite"
-
-    def explain(_c: Any, cursor: Any, statement: str, parameters: Any, _: Any, many: bool) -> None:
-        parameters = parameters[0] if many else parameters
-        if not is_sqlite:
-            # A table of few rows is read faster in other ways; here only the possible counts.
-            cursor.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")
-        cursor.execute(("EXPLAIN QUERY PLAN " if is_sqlite else "EXPLAIN ") + statement, parameters)
-        lines.extend(str(row[-1]) for row in cursor.fetchall())
-        if not is_sqlite:
-            cursor.execute("RESET enable_seqscan; RESET enable_bitmapscan")
-
-    event.listen(db.engine, "before_cursor_execute", explain)
-    try:
-        ask()
-    finally:
-        event.remove(db.engine, "before_cursor_execute", explain)
-    return "\n".join(lines)
-
-
 SLOTS = r"slot.*\(monitor_id=\? AND expected_at>\?\)|monitor_id = .*expected_at >= "
 """Both columns narrow the walk: else it reads all slots that a monitor ever had."""
 LOOK_UPS: dict[str, tuple[Callable[[ProjectRef, str, UUID], object], str]] = {
@@ -69,6 +44,22 @@ LOOK_UPS: dict[str, tuple[Callable[[ProjectRef, str, UUID], object], str]] = {
     "public version": (
         lambda _project, task, _monitor: versions.find_public_version(task),
         r"pk_task\b|sqlite_autoindex_task_1",
+    ),
+    "latest run of a name": (
+        lambda project, _task, _monitor: latest.find_of_name("acme", project.slug, "a"),
+        "ix_task_project_id_name_id",
+    ),
+    "latest run of a monitor": (
+        lambda _project, _task, monitor: latest.find_of_monitor(str(monitor)),
+        "ix_task_monitor_id_id",
+    ),
+    "monitor of the name of a locked task": (
+        lambda project, task, _monitor: reads.lock(project, task),
+        "ix_monitor_project_id_task_name",
+    ),
+    "monitors of the names of a batch": (
+        lambda project, _task, _monitor: bindings.list_bound(project.id, ["a", "b"]),
+        "ix_monitor_project_id_task_name",
     ),
     "slots": (
         lambda _project, _task, monitor: lists.slots_version([monitor], 20),

@@ -146,8 +146,16 @@ LET_NOBODY_IN = {
     "dashboard.set_up",
     "dashboard.invitation",
     "dashboard.begin_sign_on",
+    "incident_links.open_incident_link",
+    "incident_links.use_incident_link",
+    "digest_links.digest_link",
+    "digest_links.unsubscribe",
     "public.task",
     "public.badge",
+    "public.name",
+    "public.name_badge",
+    "public.monitor",
+    "public.monitor_badge",
 }
 """The other routes that are open to strangers."""
 

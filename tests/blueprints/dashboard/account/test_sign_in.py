@@ -67,16 +67,26 @@ def test_first_visitor_becomes_the_owner_and_is_signed_in(app: Flask) -> None:
     )
 
 
+def test_first_project_keeps_tasks_as_long_as_the_operator_says(
+    make_app: Callable[..., Flask],
+) -> None:
+    browser_for(make_app(DEFAULT_RETENTION_DAYS=90)).post("/set-up", SET_UP)
+
+    assert db.session.scalars(select(Project.retention_days)).all() == [90]
+
+
 def test_first_owner_chooses_what_stands_in_addresses(app: Flask) -> None:
     names = {"organization": "日本", "project": "東京"}
     slugs = {"organization_slug": "japan", "project_slug": "tokyo"}
     browser = browser_for(app)
 
     wrong = browser.post("/set-up", {**SET_UP, **names, **slugs, "project_slug": "東京"})
+    reserved = browser.post("/set-up", {**SET_UP, **names, **slugs, "organization_slug": "v3"})
     made = browser.post("/set-up", {**SET_UP, **names, **slugs})
 
-    assert (wrong.status_code, made.status_code) == (400, 303)
+    assert (wrong.status_code, reserved.status_code, made.status_code) == (400, 400, 303)
     assert set(field_errors(wrong.text)) == {"project_slug"}
+    assert set(field_errors(reserved.text)) == {"organization_slug"}
     project = db.session.scalars(select(Project)).one()
     assert (project.organization.slug, project.slug, project.name) == ("japan", "tokyo", "東京")
     db.session.rollback()

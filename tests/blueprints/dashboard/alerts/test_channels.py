@@ -133,6 +133,65 @@ def test_channel_is_made_from_a_form(web: WebClient, project: ProjectRef) -> Non
     assert trail() == [("ada@example.org", "channel.create", "webhook:ops", "Operations")]
 
 
+@pytest.mark.parametrize(
+    ("typed", "slug"),
+    [
+        ({"name": "On call: Team 2", "slug": ""}, "on-call-team-2"),
+        ({"name": "Taken", "slug": " "}, "taken-2"),
+        ({"name": "日本", "slug": ""}, "webhook"),
+    ],
+)
+def test_slug_is_made_from_the_name_where_it_is_left_empty(
+    web: WebClient, project: ProjectRef, typed: dict[str, str], slug: str
+) -> None:
+    make_channel(project, "taken")
+    make_channel(project, "on-call-team-2", "slack", url="https://hooks.slack.example/x")
+
+    answer = web.post(f"{CHANNELS}new/webhook/", WEBHOOK | typed)
+
+    assert answer.location == f"{CHANNELS}webhook:{slug}/"
+    assert trail()[-1][2:] == (f"webhook:{slug}", typed["name"])
+
+
+KINDS = (
+    "apprise",
+    "discord",
+    "email",
+    "ntfy",
+    "pagerduty",
+    "slack",
+    "teams",
+    "telegram",
+    "webhook",
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_form_says_where_to_find_what_it_asks_for(
+    make_app: Callable[..., Flask], project: ProjectRef, kind: str
+) -> None:
+    web = browser_for(make_app(APPRISE_SCHEMES=("json",)), make_member())
+    known = kinds.get(kind)
+    assert known is not None
+
+    page = web.get(f"{CHANNELS}new/{kind}/").text
+
+    assert sorted(kinds.kinds()) == sorted(KINDS)
+    assert known.guide
+    assert known.guide in words(page)
+    if known.guide_url:
+        assert f'href="{known.guide_url}" target="_blank" rel="noopener noreferrer"' in page
+
+
+def test_pages_name_no_settings_of_the_server(web: WebClient, project: ProjectRef) -> None:
+    pages = [web.get(CHANNELS).text, web.get(f"{CHANNELS}new/email/").text]
+
+    assert "E-mail: This server has no mail server." in words(pages[0])
+    assert "Apprise is turned off on this server. Its operator can allow it." in words(pages[0])
+    assert "No mail server is set up, so e-mails are not sent." in words(pages[1])
+    assert [page for page in pages if "TASKBADGER_" in page] == []
+
+
 WRONG = [
     ("name", {"name": ""}, "This field may not be blank."),
     ("slug", {"slug": "UP"}, "Use a-z, 0-9"),

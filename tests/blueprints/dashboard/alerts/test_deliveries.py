@@ -1,6 +1,7 @@
 """The pages of deliveries: the list, one with its tries, and replay."""
 
 import html
+import json
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -18,7 +19,7 @@ from watching import Watch
 from taskbadger.clock import utcnow
 from taskbadger.domain.identity import SERVER, Actor, ProjectRef
 from taskbadger.extensions import db
-from taskbadger.models import Delivery, DeliveryAttempt, Destination
+from taskbadger.models import Delivery, DeliveryAttempt, Destination, Firing
 from taskbadger.process import current_process
 from taskbadger.services.alerts import global_actions
 from taskbadger.services.delivery import channels
@@ -168,7 +169,7 @@ def test_delivery_of_a_monitor_leads_to_it(web: WebClient, project: ProjectRef) 
     page = web.get(f"{DELIVERIES}{delivery_id}/").text
 
     assert f'href="/a/acme/monitors/{watch.monitor.id}/">nightly</a>' in page
-    assert "nightly: failing" in words(web.get(DELIVERIES).text)
+    assert "nightly is failing (1 failed or missed run since" in words(web.get(DELIVERIES).text)
 
 
 def test_one_delivery_is_tried_again(web: WebClient, project: ProjectRef) -> None:
@@ -246,7 +247,7 @@ def test_delivery_that_waits_for_another_try_is_tried_now(
     assert found.next_attempt_at <= utcnow()
     assert (found.state, found.attempts) == ("waiting", 1)
     assert db.session.scalars(select(Destination.hold_until)).one() is None
-    assert ("Retry now" in shown, "(paused while the receiver is failing)" in shown) == (True, True)
+    assert ("Retry now" in shown, "paused while the receiver is failing" in shown) == (True, True)
     assert "Only a dead or dismissed delivery can be replayed" in text
     assert trail() == [("ada@example.org", "delivery.hurry", soon, "")]
 
@@ -261,8 +262,8 @@ def test_list_tells_what_is_retried_and_what_is_held_back(
     hold(retried, utcnow() + timedelta(hours=1))
     held = words(web.get(DELIVERIES).text)
 
-    assert "retrying next in" in before
-    assert held.count("paused while the receiver is failing, next in") == 2
+    assert "retrying next attempt in" in before
+    assert held.count("paused while the receiver is failing, next attempt in") == 2
     assert listed(web.get(DELIVERIES + "?state=retrying").text) == [retried]
     assert listed(web.get(DELIVERIES + "?state=waiting").text) == [untried, retried]
 
@@ -322,11 +323,89 @@ def test_failed_test_counts_as_no_message_that_nobody_got(
 
     pages = [web.get(path).text for path in (DELIVERIES, f"{DELIVERIES}{dead}/")]
     web.post(f"{DELIVERIES}replay", {"channel": "email"})
+    web.post(f"{DELIVERIES}retry-selected", {"delivery": [dead]})
+    web.post(f"{DELIVERIES}dismiss-selected", {"delivery": [dead]})
 
-    assert [("could not be delivered" in page, ">Dismiss<" in page) for page in pages] == [
-        (False, False)
-    ] * 2
+    for page in pages:
+        assert "test failed" in words(page)
+        assert "could not be delivered" not in page
+        assert 'name="delivery"' not in page
+    assert ">Dismiss<" not in pages[1]
     assert states() == ["dead"]
+    assert listed(web.get(f"{DELIVERIES}?state=dead").text) == []
+    assert listed(web.get(f"{DELIVERIES}?state=failed-test").text) == [dead]
+
+
+def test_selected_deliveries_are_retried_together(web: WebClient, project: ProjectRef) -> None:
+    dead, retrying, untried, other = (fail(project) for _ in range(4))
+    give_up(dead)
+    fail_once(retrying, utcnow() + timedelta(hours=1))
+    hold(retrying, utcnow() + timedelta(hours=1))
+    give_up(other)
+    foreign = fail(make_project("globex"))
+    give_up(foreign)
+
+    page = web.get(DELIVERIES).text
+    form = {"delivery": [dead, retrying, untried, foreign, "nonsense"], "channel": "email"}
+    answer = web.post(f"{DELIVERIES}retry-selected", form)
+
+    assert re.findall(r'name="delivery" value="([^"]*)"', page) == [other, retrying, dead]
+    assert answer.location == f"{DELIVERIES}?channel=email"
+    assert "2 deliveries queued for another attempt." in web.get(answer.location).text
+    assert states() == ["waiting", "waiting", "waiting", "dead", "dead"]
+    assert db.session.get_one(Delivery, retrying).next_attempt_at <= utcnow()
+    assert db.session.scalars(select(Destination.hold_until)).one() is None
+    detail = f"{dead}, {retrying}"
+    assert trail() == [("ada@example.org", "delivery.replay", "2 deliveries", detail)]
+
+
+def test_selected_deliveries_are_dismissed_together(web: WebClient, project: ProjectRef) -> None:
+    dead, other, waiting = fail(project), fail(project), fail(project)
+    give_up(dead)
+    give_up(other)
+
+    web.post(f"{DELIVERIES}dismiss-selected", {"delivery": [dead, waiting]})
+    nothing = web.post(f"{DELIVERIES}dismiss-selected", {"delivery": [waiting]})
+
+    assert states() == ["dismissed", "dead", "waiting"]
+    assert "No delivery dismissed." in web.get(nothing.location).text
+    assert trail() == [("ada@example.org", "delivery.dismiss", "1 delivery", dead)]
+
+
+def test_selected_deliveries_that_would_be_given_up_at_once_stay(
+    web: WebClient, project: ProjectRef
+) -> None:
+    dead = fail(project)
+    give_up(dead)
+    db.session.get_one(Delivery, dead).integration = "webhook:gone"
+    db.session.commit()
+
+    answer = web.post(f"{DELIVERIES}retry-selected", {"delivery": [dead]})
+
+    assert states() == ["dead"]
+    assert "No delivery queued for another attempt." in web.get(answer.location).text
+
+
+def test_all_undelivered_of_one_cause_are_retried_or_dismissed(
+    web: WebClient, project: ProjectRef
+) -> None:
+    refused, silent, also = fail(project), fail(project), fail(project)
+    give_up(refused, "Line one,\nline two.")
+    give_up(silent, "No answer.")
+    give_up(also, "No answer.")
+
+    page = web.get(f"{DELIVERIES}{refused}/").text
+    cause = html.unescape(re.findall(r'href="([^"]*)">All of this cause', page)[0])
+    narrowed = web.get(cause).text
+    form = {"channel": "email", "state": "dead", "error": "Line one,\r\nline two."}
+    answer = web.post(f"{DELIVERIES}replay", form)
+    web.post(f"{DELIVERIES}dismiss", form | {"error": "No answer."})
+
+    assert listed(narrowed) == [refused]
+    assert "Retry all of this cause" in narrowed
+    assert listed(web.get(f"{DELIVERIES}?error=No+answer.").text) == [also, silent, refused]
+    assert "error=Line+one" in answer.location
+    assert states() == ["waiting", "dismissed", "dismissed"]
 
 
 @pytest.mark.parametrize(
@@ -439,3 +518,105 @@ def test_hostile_strings_are_shown_as_text(web: WebClient, project: ProjectRef) 
     for page in (*pages, filtered):
         assert "<script>alert" not in page
         assert "<img" not in page
+
+
+def test_what_was_not_sent_says_why(web: WebClient, project: ProjectRef) -> None:
+    why = "retried by X, which succeeded"
+    waiting, dropped = fail(project), fail(project, "other")
+    later = utcnow() + timedelta(hours=1)
+    for delivery_id, values in (
+        (waiting, {"held_by": "held by ‹deploy›", "next_attempt_at": later}),
+        (dropped, {"held_by": why, "state": "dropped", "next_attempt_at": None, "finished": later}),
+    ):
+        db.session.query(Delivery).filter_by(id=delivery_id).update(values)
+    db.session.commit()
+
+    page = words(web.get(DELIVERIES).text)
+    assert re.search("held held until [^a-z]* UTC by the window ‹deploy›", page)
+    assert f"not sent {why}" in page
+    assert f"Not sent: {why}" in words(web.get(f"{DELIVERIES}{dropped}/").text)
+    one = words(web.get(f"{DELIVERIES}{waiting}/").text)
+    assert re.search("Waitingheld until [^a-z]* UTC by the window ‹deploy›", one)
+    only = words(web.get(f"{DELIVERIES}?state=dropped").text)
+    assert (why in only, "deploy" in only) == (True, False)
+
+
+def test_task_says_why_a_message_was_not_sent(web: WebClient, project: ProjectRef) -> None:
+    fail(project)
+    task_id = json.loads(db.session.query(Delivery).one().message)["task"]["id"]
+    path = f"/a/acme/tasks/{task_id}/"
+    before = web.get(path, headers={"X-Live": "1"}).headers["ETag"]
+    db.session.query(Delivery).update({"state": "dropped", "held_by": "retried by X"})
+    db.session.commit()
+    current_process().forget()
+
+    answer = web.get(path, headers={"X-Live": "1", "If-None-Match": before})
+
+    assert "not sent retried by X" in words(answer.text)
+
+
+def test_message_of_a_deleted_alert_rule_says_so_on_its_page_and_on_the_task(
+    web: WebClient, project: ProjectRef
+) -> None:
+    made = global_actions.create_global_action(
+        project.organization_id,
+        {"name": "errors", "trigger": "error", "channels": [MAIL], "wait_for_retry": 60},
+        actor=SERVER,
+        now=utcnow(),
+    )
+    db.session.commit()
+    fail(project)
+    queued = db.session.scalars(select(Delivery).where(Delivery.firing_id.is_not(None)))
+    of_rule = next(row.id for row in queued if row.waits_for_retry)
+    web.post(f"/a/acme/alerts/{made.id}/delete", {})
+    task_id = db.session.scalars(select(Firing.task_id).limit(1)).one()
+
+    shown = words(web.get(f"{DELIVERIES}{of_rule}/").text)
+    task = words(web.get(f"/a/acme/tasks/{task_id}/").text)
+
+    assert "Not sent: its alert rule was deleted" in shown
+    assert "the alert rule errors, which was deleted, on error" in shown
+    assert "fired errors on error to email" in task
+    assert "email to ops@example.com not sent its alert rule was deleted It was deleted." in task
+
+
+def test_task_says_until_when_a_message_is_held_and_why(
+    web: WebClient, project: ProjectRef
+) -> None:
+    fields: Any = {"trigger": "error", "channels": [MAIL]}
+    for more in ({"wait_for_retry": 600}, {"mode": "incident"}):
+        global_actions.create_global_action(
+            project.organization_id,
+            {**fields, "name": more.get("mode", "waits"), **more},
+            actor=SERVER,
+            now=utcnow(),
+        )
+    db.session.commit()
+    made = write.create_task(
+        project, {"name": "import", "status": "error"}, now=utcnow(), actor=Actor("key", "ci")
+    )
+    db.session.commit()
+
+    page = words(web.get(f"/a/acme/tasks/{made.id}/").text)
+
+    assert "fired waits on error to email, each time" in page
+    assert "did not fire incident on error to email, once for an incident" in page
+    held = r"email to ops@example.com held held until .{5,40} in case the run is tried again"
+    assert re.search(held, page)
+
+
+def test_open_page_of_a_task_sees_that_a_message_is_held_longer(
+    web: WebClient, project: ProjectRef
+) -> None:
+    fail(project)
+    task_id = db.session.scalars(select(Firing.task_id)).one()
+    path = f"/a/acme/tasks/{task_id}/"
+    before = web.get(path, headers={"X-Live": "1"}).headers["ETag"]
+    later = utcnow() + timedelta(hours=2)
+    db.session.query(Delivery).update({"next_attempt_at": later})
+    db.session.commit()
+    current_process().forget()
+
+    answer = web.get(path, headers={"X-Live": "1", "If-None-Match": before})
+
+    assert "held held until" in words(answer.text)

@@ -35,11 +35,12 @@ ALERTS = "/a/acme/alerts/"
 TO_OPS = {"integration": "email", "config": {"to": "ops@example.com"}}
 FORM = {
     "name": "failures",
+    "mode": "every",
     "trigger": "error, */25%",
     "project": "web",
+    "name_kind": "matches",
     "name_pattern": "^nightly-",
-    "quiet_period": "10",
-    "quiet_unit": "60",
+    "quiet_period": "10 min",
     "enabled": "true",
     "emails": "ops@example.com",
 }
@@ -82,11 +83,35 @@ def test_global_actions_are_listed_with_all_they_say(web: WebClient, project: Pr
 
     assert rows(page) == ["failures", "all"]
     text = words(page)
-    assert "web, names matching ^nightly-" in text
+    assert "web, name starts with “nightly-”" in text
     assert "email to ops@example.com" in text
     assert "10 min" in text
     assert "Turn off failures" in text
     assert "Turn on all" in text
+
+
+def test_new_global_action_waits_a_minute_for_a_retry(web: WebClient, project: ProjectRef) -> None:
+    assert value_of(web.get(f"{ALERTS}new/").text, "wait_for_retry") == "1 min"
+
+    web.post(f"{ALERTS}new/", FORM | {"wait_for_retry": "90"})
+
+    made = only_global_action()
+    path = f"{ALERTS}{made.id}/"
+    assert made.wait_for_retry == 90
+    assert value_of(web.get(path).text, "wait_for_retry") == "1 min 30 s"
+    web.post(path, FORM | {"wait_for_retry": ""})
+    assert only_global_action().wait_for_retry == 0
+    wrong = web.post(path, FORM | {"wait_for_retry": "86401"})
+    assert (wrong.status_code, field_errors(wrong.text)) == (
+        400,
+        {"wait_for_retry": "At most 1 day."},
+    )
+
+
+def test_dry_run_says_how_long_failures_wait(web: WebClient, project: ProjectRef) -> None:
+    page = web.get(f"{ALERTS}dry-run?trigger=error&wait_for_retry=60").text
+
+    assert "Messages about failures would have waited 1 min" in words(page)
 
 
 def test_empty_list_says_what_to_do(web: WebClient, project: ProjectRef) -> None:
@@ -131,34 +156,87 @@ def test_global_action_is_made_from_a_form(web: WebClient, project: ProjectRef) 
     ]
 
 
+@pytest.mark.parametrize(
+    ("kind", "typed", "stored"),
+    [
+        ("is", " a.b ", r"^a\.b$"),
+        ("starts-with", "nightly-", "^nightly-"),
+        ("contains", "import", "import"),
+        ("matches", "^(a|b) ", "^(a|b) "),
+        ("contains", "", ""),
+    ],
+)
+def test_name_is_compared_as_chosen(
+    web: WebClient, project: ProjectRef, kind: str, typed: str, stored: str
+) -> None:
+    web.post(f"{ALERTS}new/", FORM | {"name_kind": kind, "name_pattern": typed})
+
+    made = only_global_action()
+    page = web.get(f"{ALERTS}{made.id}/").text
+    before = trail()
+    shown = {"name_kind": kind, "name_pattern": value_of(page, "name_pattern") or ""}
+    assert made.name_pattern == stored
+    assert f'<option value="{kind}" selected>' in page
+    assert shown["name_pattern"] == (typed if kind == "matches" else typed.strip())
+    web.post(f"{ALERTS}{made.id}/", FORM | shown)
+    assert trail() == before
+
+
+def test_unknown_comparison_is_an_error(web: WebClient, project: ProjectRef) -> None:
+    answer = web.post(f"{ALERTS}new/", FORM | {"name_kind": "sounds-like"})
+
+    assert answer.status_code == 400
+    assert field_errors(answer.text) == {"name_pattern": '"sounds-like" is not a valid choice.'}
+
+
+def test_dry_run_compares_names_as_chosen(web: WebClient, project: ProjectRef) -> None:
+    run(project, "import (daily)", "error")
+
+    def ask(kind: str, text: str) -> str:
+        query = {"trigger": "error", "name_kind": kind, "name_pattern": text}
+        return words(web.get(f"{ALERTS}dry-run", query_string=query).text)
+
+    assert "Would have fired 1 time " in ask("contains", "(daily")
+    assert "Would have fired 1 time " in ask("is", "import (daily)")
+    assert "Would have fired 0 times" in ask("starts-with", "daily")
+    assert "Not a valid RE2" in ask("matches", "(daily")
+
+
 WRONG = [
     ("name", {"name": ""}, "This field may not be blank."),
     ("trigger", {"trigger": ""}, "This field may not be blank."),
     ("trigger", {"trigger": "soon"}, '"soon" is not a trigger point: expected a value'),
     ("project", {"project": "nope"}, "There is no project “nope” in this organization."),
     ("name_pattern", {"name_pattern": "(("}, "Not a valid RE2 regular expression:"),
-    ("quiet_period", {"quiet_period": "x"}, "A valid integer is required."),
-    ("quiet_period", {"quiet_period": "8", "quiet_unit": "86400"}, "Ensure this value is less"),
+    ("quiet_period", {"quiet_period": "x"}, "“x” is not a duration: write 15 min"),
+    ("quiet_period", {"quiet_period": "8 days"}, "At most 7 days."),
     ("emails", {"emails": "a@b,"}, "“a@b” is not a valid e-mail address."),
-    ("channels", {"emails": ""}, "Give 1 to 10 channels."),
+    ("channels", {"emails": ""}, "Choose at least one e-mail address or channel."),
     ("channels", {"channel slack:x": "true"}, "There is no channel “slack:x”"),
 ]
+
+
+def send_wrong(web: WebClient, form: dict[str, str], field: str, message: str) -> list[str]:
+    """Send *form* as a new rule and as a change of one; return the pages, which name *field*."""
+    global_action = only_global_action()
+    new = web.post(f"{ALERTS}new/", form)
+    edited = web.post(f"{ALERTS}{global_action.id}/", form)
+    for answer in (new, edited):
+        assert answer.status_code == 400
+        errors = field_errors(answer.text)
+        assert list(errors) == [field]
+        assert errors[field].startswith(message)
+    return [new.text, edited.text]
 
 
 @pytest.mark.parametrize(("field", "typed", "message"), WRONG)
 def test_each_error_stands_next_to_its_field(
     web: WebClient, project: ProjectRef, field: str, typed: dict[str, str], message: str
 ) -> None:
-    global_action = make_global_action(project)
+    make_global_action(project)
 
-    new = web.post(f"{ALERTS}new/", FORM | typed)
-    edited = web.post(f"{ALERTS}{global_action.id}/", FORM | typed)
+    send_wrong(web, FORM | typed, field, message)
 
-    for answer in (new, edited):
-        assert answer.status_code == 400
-        errors = field_errors(answer.text)
-        assert list(errors) == [field]
-        assert errors[field].startswith(message)
     assert (only_global_action().name, only_global_action().trigger) == ("failures", "error")
 
 
@@ -196,10 +274,9 @@ def test_form_is_filled_with_what_is_saved(web: WebClient, project: ProjectRef) 
     assert shown == {
         "name": "failures",
         "trigger": "error",
-        "quiet_period": "2",
+        "quiet_period": "2 h",
         "emails": "ops@example.com",
     }
-    assert '<option value="3600" selected>hours' in page
     assert '<option value="web" selected>' in page
     assert 'name="enabled" value="true">' in page
 

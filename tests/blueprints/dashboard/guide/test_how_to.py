@@ -1,12 +1,11 @@
 """How to send tasks: for a new organization, and later; the first key and the demo task."""
 
 import re
-from collections.abc import Callable
 
 import pytest
 from blueprints.dashboard.doing import CI, make_task
 from blueprints.dashboard.forms_read import live, words
-from conftest import make_project
+from conftest import end_demo_tasks, make_project
 from flask import Flask
 from people import WebClient, browser_for, make_member
 from sqlalchemy import select
@@ -18,7 +17,7 @@ from taskbadger.models import AuditEntry, Task, TaskEvent
 
 OVERVIEW = "/a/acme/"
 GUIDE = "/a/acme/how-to/"
-pytestmark = pytest.mark.usefixtures("fresh_versions", "wait_for_demo")
+pytestmark = pytest.mark.usefixtures("fresh_versions")
 
 
 def anchor_of(page: str) -> str:
@@ -114,7 +113,7 @@ def test_first_key_is_shown_once_and_filled_in(
 
 
 def test_demo_task_runs_after_it_was_made_and_ends_by_itself(
-    web: WebClient, project: ProjectRef, wait_for_demo: Callable[[], None]
+    web: WebClient, project: ProjectRef
 ) -> None:
     response = web.post(f"{GUIDE}demo-task", {"project": "web"})
 
@@ -123,7 +122,7 @@ def test_demo_task_runs_after_it_was_made_and_ends_by_itself(
     assert (task.name, task.max_runtime) == ("demo task", 30)
     assert response.location == f"/a/acme/tasks/{task.id}/"
     assert "We are simulating a run" in web.get(response.location).text
-    wait_for_demo()
+    end_demo_tasks()
     db.session.expire_all()
     assert (task.status, task.value) == ("success", 100)
     events = db.session.scalars(select(TaskEvent).order_by(TaskEvent.id))
@@ -138,14 +137,13 @@ def test_demo_task_runs_after_it_was_made_and_ends_by_itself(
 def test_cancelled_demo_task_stays_cancelled(
     web: WebClient,
     project: ProjectRef,
-    wait_for_demo: Callable[[], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(demo, "STEP_SECONDS", 0.3)
     response = web.post(f"{GUIDE}demo-task", {"project": "web"})
 
     assert web.post(f"{response.location}cancel").status_code == 303
-    wait_for_demo()
+    end_demo_tasks()
 
     assert [task.status for task in db.session.scalars(select(Task))] == ["cancelled"]
     db.session.rollback()

@@ -17,16 +17,20 @@ CRON = {
     "schedule": "30 2 * * *",
     "timezone": "Europe/Paris",
     "interval": "",
-    "interval_unit": "60",
     "anchor": "start",
     "start_grace": "",
-    "max_runtime": "3600",
+    "max_runtime": "1 h",
     "early_margin": "",
     "failure_threshold": "2",
     "recovery_threshold": "1",
     "emails": "ops@example.com, dev@example.com",
 }
-INTERVAL = CRON | {"type": "interval", "interval": "10", "anchor": "end", "schedule": "left over"}
+INTERVAL = CRON | {
+    "type": "interval",
+    "interval": "10 min",
+    "anchor": "end",
+    "schedule": "left over",
+}
 
 
 def only_monitor() -> Monitor:

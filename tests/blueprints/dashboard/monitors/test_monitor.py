@@ -16,7 +16,7 @@ from blueprints.dashboard.monitors.pages import (
 from conftest import make_project
 from flask import Flask
 from people import WebClient, browser_for, make_member
-from watching import Watch, at, sweep
+from watching import TO_EMAIL, Watch, at, sweep
 
 from taskbadger.blueprints.dashboard.guide.snippets import make_monitor_snippets
 from taskbadger.clock import utcnow
@@ -53,12 +53,102 @@ def test_one_monitor_shows_slots_incidents_runs_and_what_is_next(
     assert re.findall(r'data-key="slot-\d+"', page) != []
     assert page.count('data-key="slot-') == 3
     assert page.count('data-key="incident-') == 1
-    assert page.count('data-key="run-') == 2
+    assert page.count('data-key="run-') == 0
     assert f'href="/a/acme/tasks/{failed}/"' in page
     assert [hour in text for hour in ("14:00 UTC", "18:00 UTC")] == [True, True]
+    assert "Uptime, 30 days50 % of 2 runs, 1 failed or missed" in text
     assert ": 1 failed or missed run." in text
     assert "email (ops@example.com)" in text
     assert "10 min" in text
+
+
+def cells(page: str) -> list[list[str]]:
+    """Return the cells of each row of runs, without the times by the clock of the monitor."""
+    table = page.partition('id="slots"')[2].partition("</section>")[0]
+    viewed = re.sub(r'<span class="there num">[^<]*</span>', "", table)
+    found = re.findall(r"<tr data-row.*?</tr>", viewed, re.DOTALL)
+    return [
+        [words(cell).strip() for cell in re.findall(r"<td.*?</td>", row, re.DOTALL)]
+        for row in found
+    ]
+
+
+def test_slots_and_runs_are_one_table(web: WebClient, project: ProjectRef) -> None:
+    watch = Watch(project)
+    watch.run("12:00", "success", name="backup")
+    watch.run("12:20", "success", name="again")
+    sweep("13:01:30")
+    watch.edit("13:05", status="paused")
+    watch.run("13:10", "success", name="by hand")
+    watch.edit("13:15", status="active")
+
+    with time_machine.travel(at("13:30"), tick=False):
+        page = web.get(page_of(watch.monitor)).text
+
+    assert cells(page) == [
+        ["in 30 min", "expected", "–", "–", "–"],
+        ["not expected", "success", "20 min ago", "0 ms", "by hand"],
+        ["30 min ago", "missed", "–", "–", "–"],
+        ["one more run", "success", "1 h ago", "0 ms", "again"],
+        ["1 h ago", "ok", "1 h ago", "0 ms", "backup"],
+    ]
+
+
+def test_run_that_goes_on_says_for_how_long(web: WebClient, project: ProjectRef) -> None:
+    watch = Watch(project)
+    watch.run("12:00", name="backup")
+
+    with time_machine.travel(at("12:05"), tick=False):
+        page = web.get(page_of(watch.monitor)).text
+
+    assert cells(page)[1] == ["5 min ago", "running", "5 min ago", "5 min", "backup"]
+
+
+def test_times_are_by_the_clock_of_the_viewer_and_on_focus_by_that_of_the_monitor(
+    web: WebClient, project: ProjectRef
+) -> None:
+    watch = Watch(project, fields={"timezone": "Europe/Paris"})
+    watch.run("12:00", "success")
+
+    with time_machine.travel(at("12:30"), tick=False):
+        page = web.get(page_of(watch.monitor)).text
+
+    table = page.partition('id="slots"')[2].partition("</section>")[0]
+    there = '<span class="there num">Mon 01 Jun {} CEST</span>'
+    # A row with a link needs no other place for the focus.
+    assert re.findall(r'class="zoned"( tabindex="0")?', table) == [' tabindex="0"', "", ""]
+    assert [there.format(hour) in table for hour in ("15:00", "14:00")] == [True, True]
+
+
+def test_monitor_that_tells_nobody_warns(web: WebClient, app: Flask, project: ProjectRef) -> None:
+    watch = Watch(project, fields={"action": []})
+    path = page_of(watch.monitor)
+    viewer = browser_for(app, make_member("v@example.org", "viewer"))
+
+    text = "Notifies nobody when it fails."
+    assert f"{text} Choose whom to notify" in words(web.get(path).text)
+    assert f'href="{path}edit/#emails"' in web.get(path).text
+    assert text in words(viewer.get(path).text)
+    assert "Choose whom" not in viewer.get(path).text
+    assert "notifies nobody" in words(web.get(MONITORS).text)
+    watch.edit("12:00", action=TO_EMAIL)
+    assert text not in words(web.get(path).text)
+    assert "notifies nobody" not in words(web.get(MONITORS).text)
+
+
+def test_set_up_comes_first_until_the_job_reports(web: WebClient, project: ProjectRef) -> None:
+    watch = Watch(project)
+
+    def order() -> list[str]:
+        page = web.get(page_of(watch.monitor)).text
+        titles = re.findall(r"<h2[^>]*>([^<]+)</h2>", page.partition('<div class="split">')[2])
+        return [title for title in titles if title in ("Set up your job", "Runs", "Mute", "Delete")]
+
+    assert order() == ["Set up your job", "Runs", "Mute", "Delete"]
+    assert "<details open>" in web.get(page_of(watch.monitor)).text
+    watch.run("12:00", "success")
+    assert order() == ["Runs", "Set up your job", "Mute", "Delete"]
+    assert "<details open>" not in web.get(page_of(watch.monitor)).text
 
 
 def test_slots_have_pages(web: WebClient, project: ProjectRef) -> None:

@@ -2,16 +2,21 @@
 
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from blueprints.dashboard.alerts.test_deliveries import MAIL, fail, give_up
 from blueprints.dashboard.alerts.test_global_actions import FORM as ALERT
 from blueprints.dashboard.alerts.test_global_actions import make_global_action
+from blueprints.dashboard.alerts.test_windows import FORM as WINDOW
 from blueprints.dashboard.forms_read import trail
 from blueprints.dashboard.monitors.pages import CRON
+from blueprints.dashboard.routes import is_door_api
 from blueprints.dashboard.test_security import UNSAFE, page_rules
-from conftest import ApiClient, make_key
+from conftest import ApiClient, make_key, make_project
 from flask import Flask
+from holding import make_window
+from incidents import make_incident
 from people import PASSWORD, WebClient, browser_for, make_member, session_cookie
 from sqlalchemy import func, select
 from watching import Watch
@@ -22,6 +27,7 @@ from taskbadger.extensions import db
 from taskbadger.models import (
     Action,
     AuditEntry,
+    FailureKind,
     Invitation,
     Membership,
     SavedView,
@@ -100,6 +106,11 @@ PAGES: dict[str, Callable[[ProjectRef], Made]] = {
     "change_alert": lambda project: (f"alerts/{make_global_action(project).id}/", ALERT),
     "enable_alert": lambda project: (f"alerts/{make_global_action(project).id}/enabled", {}),
     "delete_alert": lambda project: (f"alerts/{make_global_action(project).id}/delete", {}),
+    "create_window": lambda _: ("alerts/windows/new/", WINDOW),
+    "change_window": lambda project: (f"alerts/windows/{make_window(project)}/", WINDOW),
+    "end_window": lambda project: (f"alerts/windows/{make_window(project, utcnow())}/end", {}),
+    "delete_window": lambda project: (f"alerts/windows/{make_window(project)}/delete", {}),
+    "silence": lambda _: ("alerts/windows/silence", {"for": "1"}),
     "create_channel": lambda _: (
         "alerts/channels/new/webhook/",
         {"name": "New", "slug": "new", "config.url": "https://ops.example.com/"},
@@ -112,12 +123,37 @@ PAGES: dict[str, Callable[[ProjectRef], Made]] = {
     "enable_channel": lambda _: ("alerts/channels/webhook:ops/enabled", {}),
     "delete_channel": lambda _: ("alerts/channels/webhook:ops/delete", {}),
     "replay_delivery": lambda project: (f"alerts/deliveries/{make_dead(project)}/replay", {}),
+    "replay_cause": lambda project: (f"alerts/deliveries/{make_dead(project)}/replay-cause", {}),
     "replay_channel": lambda project: (
         "alerts/deliveries/replay",
         {"channel": make_dead(project) and "email"},
     ),
     "dismiss_delivery": lambda project: (f"alerts/deliveries/{make_dead(project)}/dismiss", {}),
     "dismiss_deliveries": lambda project: (make_dead(project) and "alerts/deliveries/dismiss", {}),
+    "dismiss_selected_deliveries": lambda project: (
+        "alerts/deliveries/dismiss-selected",
+        {"delivery": make_dead(project)},
+    ),
+    "retry_selected_deliveries": lambda project: (
+        "alerts/deliveries/retry-selected",
+        {"delivery": make_dead(project)},
+    ),
+    "acknowledge_incident": lambda project: (
+        f"incidents/{make_incident(project, 'a')}/acknowledge",
+        {},
+    ),
+    "unacknowledge_incident": lambda project: (
+        f"incidents/{make_incident(project, 'b', acknowledged_at=utcnow())}/unacknowledge",
+        {},
+    ),
+    "snooze_incident": lambda project: (
+        f"incidents/{make_incident(project, 'c')}/snooze",
+        {"for": "1"},
+    ),
+    "unsnooze_incident": lambda project: (
+        f"incidents/{make_incident(project, 'd', snoozed_at=utcnow())}/unsnooze",
+        {},
+    ),
     "create_monitor": lambda _: ("monitors/new/", CRON),
     "change_monitor": lambda project: (f"monitors/{Watch(project).monitor.id}/edit/", CRON),
     "set_monitor_status": lambda project: (
@@ -127,10 +163,18 @@ PAGES: dict[str, Callable[[ProjectRef], Made]] = {
     "delete_monitor": lambda project: (f"monitors/{Watch(project).monitor.id}/delete", {}),
     "cancel_task": lambda project: (f"tasks/{make_task(project)}/cancel", {}),
     "cancel_tasks": lambda project: ("tasks/cancel", {"task": [make_task(project)]}),
+    "change_failures": lambda project: (
+        "failures/change",
+        {"failure": str(make_failure(project)), "to": "resolved", "span": ""},
+    ),
     "save_view": lambda _: ("tasks/views", {"name": "failures", "q": "status:error"}),
     "delete_view": lambda project: (f"tasks/views/{make_view(project)}/delete", {}),
     "create_project": lambda _: ("settings/", {"name": "Shop", "slug": "shop"}),
     "change_project": lambda _: ("settings/projects/web/", {"name": "Web 2"}),
+    "delete_project": lambda _: (
+        f"settings/projects/{make_project('acme', 'old').slug}/delete/",
+        {"confirm": "old"},
+    ),
     "create_key": lambda _: (
         "settings/keys/",
         {"name": "k", "project": "web", "scope_read": "true"},
@@ -166,8 +210,8 @@ def sender(make_app: Callable[..., Flask]) -> Flask:
     return make_app(OUTBOUND_ALLOW=("127.0.0.0/8",))
 
 
-PAGES_THAT_CHANGE_NOTHING = {"export_selected"}
-"""It reads, and is a form only because it names many tasks."""
+PAGES_WITHOUT_ENTRY = {"export_selected", "delete_organization"}
+"""One reads, and is a form only because it names many tasks; the other ends the log, too."""
 
 
 def test_every_change_on_a_page_leaves_an_entry(sender: Flask, project: ProjectRef) -> None:
@@ -187,7 +231,7 @@ def test_every_change_on_a_page_leaves_an_entry(sender: Flask, project: ProjectR
         if count_entries() == before:
             silent.append(name)
 
-    assert set(PAGES) | PAGES_THAT_CHANGE_NOTHING == unsafe
+    assert set(PAGES) | PAGES_WITHOUT_ENTRY == unsafe
     assert silent == []
 
 
@@ -224,6 +268,10 @@ API: dict[str, Callable[[ProjectRef], Made]] = {
         f"web/monitors/{Watch(project).monitor.id}/",
         {},
     ),
+    "PATCH failures.FailureDetail": lambda project: (
+        f"web/failures/{make_failure(project)}/",
+        {"state": "resolved"},
+    ),
     "POST batches.TaskBatch": lambda _: (
         "web/tasks/batch/",
         {"operations": [{"op": "create", "task": {"name": "job"}}]},
@@ -242,6 +290,14 @@ API: dict[str, Callable[[ProjectRef], Made]] = {
     "POST deliveries.ChannelReplay": lambda project: (
         "-/deliveries/replay/",
         {"channel": make_dead(project) and "email"},
+    ),
+    "POST incidents.IncidentAcknowledge": lambda project: (
+        f"-/incidents/{make_incident(project)}/acknowledge/",
+        {},
+    ),
+    "POST incidents.IncidentSnooze": lambda project: (
+        f"-/incidents/{make_incident(project, 'export')}/snooze/",
+        {"until": None},
     ),
     "POST global_actions.GlobalActionList": lambda _: (
         "-/global-actions/",
@@ -267,12 +323,28 @@ API: dict[str, Callable[[ProjectRef], Made]] = {
     ),
     "POST projects.ProjectList": lambda _: ("-/projects/", {"name": "Shop", "slug": "shop"}),
     "PATCH projects.ProjectDetail": lambda _: ("-/projects/web/", {"name": "Web 2"}),
+    "POST windows.WindowList": lambda _: (
+        "-/windows/",
+        {"name": "w", "schedule": "@daily", "duration": 60},
+    ),
+    "PATCH windows.WindowDetail": lambda project: (
+        f"-/windows/{make_window(project)}/",
+        {"name": "v"},
+    ),
+    "DELETE windows.WindowDetail": lambda project: (f"-/windows/{make_window(project)}/", {}),
 }
 """How each change over the API succeeds, in this order."""
 API_THAT_CHANGES_NOTHING = {
     "POST global_actions.GlobalActionDryRun",
     *(f"{method} batches.refuse" for method in ("PUT", "PATCH", "DELETE")),
 }
+
+
+def make_failure(project: ProjectRef) -> int:
+    """Return the failure kind of a failed task."""
+    task_id = make_task(project, status="error", name=f"job {uuid4()}")
+    kind = select(FailureKind.id).where(FailureKind.sample_task == task_id)
+    return db.session.scalars(kind).one()
 
 
 def action_of(project: ProjectRef) -> str:
@@ -289,6 +361,7 @@ def test_every_change_by_an_admin_key_leaves_an_entry(sender: Flask, project: Pr
         for rule in app.url_map.iter_rules()
         for method in UNSAFE & (rule.methods or set())
         if rule.rule.startswith("/api/") and not rule.endpoint.endswith("_bare")
+        if not is_door_api(rule)
     }
     silent = []
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 import time_machine
-from blueprints.dashboard.forms_read import HOSTILE, field_errors, trail, value_of
+from blueprints.dashboard.forms_read import HOSTILE, field_errors, trail, value_of, words
 from conftest import FIXTURES, ApiClient, count_queries
 from flask import Flask
 from people import PASSWORD, WebClient, browser_for, make_member
@@ -27,6 +27,7 @@ from taskbadger.models import (
     User,
 )
 from taskbadger.services.organizations import audit, keys, organizations, projects
+from taskbadger.services.tasks import write
 
 BASE = "/a/acme/settings"
 KEY_FORM = {"name": "web server", "project": "web", "scope_ingest": "true", "scope_read": "true"}
@@ -108,7 +109,7 @@ def test_project_is_changed_and_the_changes_are_noted(web: WebClient) -> None:
     page = f"{BASE}/projects/web/"
     form = {"name": "Shop", "public_data": "true", "retention_days": "30"}
 
-    answer = web.post(page, form | {"delete": "older"})
+    answer = web.post(page, form | {"delete": "30///"})
 
     assert (answer.status_code, answer.location) == (303, page)
     shown = web.get(page).text
@@ -128,38 +129,178 @@ def test_project_that_stays_as_it_is_leaves_no_trace(web: WebClient) -> None:
     assert trail() == []
 
 
-@pytest.mark.parametrize("days", ["0", "-1", "3651", "soon", "1e9"])
+@pytest.mark.parametrize("days", ["0", "-1", "3651", "soon", "1e9", "9" * 40])
 def test_retention_is_a_number_of_days(web: WebClient, days: str) -> None:
     make_project()
+    fields = [f"retention_days{each}" for each in ("", "_success", "_failure", "_unfinished")]
 
-    answer = web.post(f"{BASE}/projects/web/", {"name": "web", "retention_days": days})
+    answer = web.post(f"{BASE}/projects/web/", {"name": "new", **dict.fromkeys(fields, days)})
 
     assert answer.status_code == 400
-    assert 'aria-invalid="true"' in answer.text
+    assert list(field_errors(answer.text)) == fields
+    assert [value_of(answer.text, name) for name in fields] == [days] * 4
+    assert db.session.scalars(select(Project.name)).one() == "web"
+
+
+@pytest.mark.parametrize(
+    ("typed", "seconds"), [("30 min", 1800), ("7 days", 604_800), ("300", 300), ("", 86_400)]
+)
+def test_incidents_close_when_the_project_says(web: WebClient, typed: str, seconds: int) -> None:
+    make_project().quiet_after = 3600
+    db.session.commit()
+    path = f"{BASE}/projects/web/"
+    assert value_of(web.get(path).text, "quiet_after") == "1 h"
+
+    answer = web.post(path, {"name": "web", "quiet_after": typed})
+
+    assert answer.status_code == 303
+    assert db.session.scalars(select(Project.quiet_after)).one() == seconds
+
+
+@pytest.mark.parametrize("typed", ["4 min", "299", "31 days", "soon", "-1 day"])
+def test_incidents_do_not_close_at_wrong_times(web: WebClient, typed: str) -> None:
+    make_project()
+
+    answer = web.post(f"{BASE}/projects/web/", {"name": "new", "quiet_after": typed})
+
+    assert answer.status_code == 400
+    assert list(field_errors(answer.text)) == ["quiet_after"]
+    assert value_of(answer.text, "quiet_after") == typed
+    assert db.session.scalars(select(Project.name)).one() == "web"
 
 
 @pytest.mark.parametrize(
     ("kept", "wanted", "asks"),
-    [(None, "30", True), (30, "7", True), (30, "90", False), (30, "", False), (30, "30", False)],
+    [
+        ({}, {"": "30"}, "30///"),
+        ({"": 30}, {"": "7"}, "7///"),
+        ({"": 30}, {"": "90"}, None),
+        ({"": 30}, {"": ""}, None),
+        ({"": 30}, {"": "30"}, None),
+        ({"": 30}, {"": "30", "_failure": "365"}, None),
+        ({"": 30}, {"": "30", "_unfinished": "3"}, "30///3"),
+        ({"": 30, "_failure": 365}, {"": "30"}, "30///"),
+        ({"_success": 7}, {"_success": "6", "_failure": "9"}, "/6/9/"),
+    ],
 )
 def test_keeping_tasks_for_a_shorter_time_asks_first(
-    web: WebClient, kept: int | None, wanted: str, asks: bool
+    web: WebClient, kept: dict[str, int], wanted: dict[str, str], asks: str | None
 ) -> None:
-    make_project().retention_days = kept
+    project = db.session.get_one(Project, make_project().id)
+    for field, days in kept.items():
+        setattr(project, f"retention_days{field}", days)
     db.session.commit()
-    path, form = f"{BASE}/projects/web/", {"name": "renamed", "retention_days": wanted}
+    before = days_of()
+    path, form = f"{BASE}/projects/web/", {"name": "renamed"}
+    form |= {f"retention_days{field}": days for field, days in wanted.items()}
+    chosen = [
+        int(wanted.get(field) or 0) or None for field in ("", "_success", "_failure", "_unfinished")
+    ]
 
     first = web.post(path, form)
 
-    project = db.session.scalars(select(Project)).one()
-    assert first.status_code == (200 if asks else 303)
-    assert project.retention_days == (kept if asks else int(wanted or 0) or None)
-    assert (f"older than {wanted} days will be deleted" in first.text) == asks
-    assert (value_of(first.text, "name") == "renamed") == asks
-    if asks:
-        assert web.post(path, form | {"delete": "older"}).status_code == 303
-        db.session.expire_all()
-        assert project.retention_days == int(wanted)
+    assert first.status_code == (303 if asks is None else 200)
+    assert days_of() == (chosen if asks is None else before)
+    if asks is not None:
+        assert f'name="delete" value="{asks}"' in first.text
+        assert "Saving this deletes no tasks soon" in words(first.text)
+        assert value_of(first.text, "name") == "renamed"
+        # Somebody may change what was typed before they confirm.
+        assert web.post(path, form | {"delete": "1/1/1/1"}).status_code == 200
+        assert days_of() == before
+        assert web.post(path, form | {"delete": asks}).status_code == 303
+        assert days_of() == chosen
+
+
+def days_of() -> list[int | None]:
+    db.session.rollback()
+    [row] = db.session.execute(
+        select(
+            Project.retention_days,
+            Project.retention_days_success,
+            Project.retention_days_failure,
+            Project.retention_days_unfinished,
+        )
+    )
+    return list(row)
+
+
+def test_page_says_what_a_shorter_retention_deletes(web: WebClient) -> None:
+    project = projects.project_ref(make_project(), db.session.scalars(select(Organization)).one())
+    month_ago = utcnow() - timedelta(days=31)
+    for status in ("success", "success", "error", "cancelled", "stale", "pending"):
+        write.create_task(project, {"name": "a", "status": status}, now=month_ago, actor=FIXTURES)
+    write.create_task(project, {"name": "a", "status": "success"}, now=utcnow(), actor=FIXTURES)
+    db.session.commit()
+    path, form = f"{BASE}/projects/web/", {"name": "web", "retention_days": "30"}
+
+    all_of_them = web.post(path, form).text
+    some = web.post(path, form | {"retention_days_success": "40", "retention_days_failure": "31"})
+
+    parts = "2 successful, 1 failed, 1 cancelled, 2 unfinished"
+    assert f"deletes 6 tasks soon, with all that belongs to them: {parts}." in words(all_of_them)
+    assert "Save and delete 6 tasks" in words(all_of_them)
+    parts = "1 failed, 1 cancelled, 2 unfinished"
+    assert f"deletes 4 tasks soon, with all that belongs to them: {parts}." in words(some.text)
+
+
+def test_page_shows_what_is_stored_and_for_how_long(web: WebClient) -> None:
+    project = projects.project_ref(make_project(), db.session.scalars(select(Organization)).one())
+    for status in ("success", "success", "error", "stale", "processing"):
+        fields = {"name": "a", "status": status, "tags": {"env": "prod", "team": "a"}}
+        write.create_task(project, fields, now=utcnow(), actor=FIXTURES)
+    row = db.session.get_one(Project, project.id)
+    row.retention_days, row.retention_days_failure = 30, 365
+    db.session.commit()
+
+    page = web.get(f"{BASE}/projects/web/").text
+    table = re.findall(r"<tr>(.*?)</tr>", page[page.index("What is stored") :], re.DOTALL)[1:]
+    found = [
+        [words(cell).strip() for cell in re.findall(r"<td[^>]*>(.*?)</td>", one)] for one in table
+    ]
+
+    assert [(kind, number, kept) for kind, number, _, kept in found] == [
+        ("Successful tasks", "2", "30 days"),
+        ("Failed tasks", "1", "365 days"),
+        ("Cancelled tasks", "0", "30 days"),
+        ("Unfinished tasks", "2", "30 days"),
+        ("History of these tasks", "about 5", "as long as their tasks"),
+        ("Tags of these tasks", "about 10", "as long as their tasks"),
+        ("Expected runs of monitors", "0", "365 days"),
+        ("Incidents", "0", "365 days"),
+        ("Kinds of failures", "2", "365 days"),
+        ("Deliveries of the whole organization", "0", "30 days after their end"),
+    ]
+    assert [size for _, _, size, _ in found][2] == "0"
+    assert found[0][2].endswith(" kB")
+    assert "At most 50,000 rows of a kind and status are counted." in words(page)
+
+
+def test_list_shows_for_how_long_tasks_are_kept(web: WebClient) -> None:
+    kept = {"a": (None, None), "b": (30, None), "c": (30, 365), "d": (None, 1)}
+    for slug, (days, failure) in kept.items():
+        row = db.session.get_one(Project, make_project(slug).id)
+        row.retention_days, row.retention_days_failure = days, failure
+    db.session.commit()
+
+    page = web.get(f"{BASE}/").text
+
+    assert re.findall(r'data-label="kept">([^<]*)<', page) == [
+        "forever",
+        "30 days",
+        "30 days; failed 365 days",
+        "forever; failed 1 day",
+    ]
+
+
+def test_new_project_keeps_tasks_as_long_as_the_operator_says(
+    make_app: Callable[..., Flask],
+) -> None:
+    web = browser_for(make_app(DEFAULT_RETENTION_DAYS=90), make_member())
+
+    web.post(f"{BASE}/", {"name": "New"})
+
+    assert days_of() == [90, None, None, None]
 
 
 def test_new_project_leads_to_a_key_for_it(web: WebClient) -> None:
@@ -206,8 +347,8 @@ def test_key_is_shown_once_and_works(web: WebClient) -> None:
     assert created.status_code == 201
     token = key_format.parse_token(secret)
     assert token is not None
-    # The key and four snippets, each to see and to copy.
-    assert made.text.count(secret) == 10
+    # The key and seven snippets, each to see and to copy.
+    assert made.text.count(secret) == 16
     assert secret not in listed
     assert token.secret not in listed
     assert key_format.prefix_of(token.secret) in listed
@@ -591,6 +732,43 @@ def test_audit_log_is_searched(web: WebClient) -> None:
     older = re.search(r'rel="next" href="([^"]*)"', web.get(f"{BASE}/audit/?q=100%25").text)
     assert older is not None
     assert "q=100%25&before=" in html.unescape(older[1])
+
+
+def test_audit_log_folds_what_keys_did_to_tasks_and_unfolds_it(web: WebClient) -> None:
+    organization_id = db.session.scalars(select(Organization.id)).one()
+    for verb, subject, times in (("task.create", "job", 60), ("key.create", "new key", 1)):
+        for number in range(times):
+            actor = Actor("key", "ci")
+            audit.record(actor, organization_id, verb, f"{subject} {number}", now=utcnow())
+    db.session.commit()
+
+    page = web.get(f"{BASE}/audit/").text
+    unfold = re.findall(r'data-row-link href="([^"]*)">\s*60 task changes</a>', page)[0]
+    changes = web.get(html.unescape(unfold)).text
+    older = html.unescape(re.findall(r'rel="next" href="([^"]*)"', changes)[0])
+
+    assert "job" not in page
+    assert "new key 0" in page
+    assert re.findall(r">job (\d+)<", changes) == [str(number) for number in range(59, 9, -1)]
+    assert re.findall(r">job (\d+)<", web.get(older).text) == [str(n) for n in range(9, -1, -1)]
+
+
+def test_audit_log_is_narrowed_to_a_kind(web: WebClient) -> None:
+    organization_id = db.session.scalars(select(Organization.id)).one()
+    for verb in ("key.create", "monitor.create", "pager.add"):
+        audit.record(SERVER, organization_id, verb, verb, now=utcnow())
+    db.session.commit()
+
+    def verbs(query: str) -> list[str]:
+        return re.findall(r'<td class="mono">([^<]*)</td>', web.get(f"{BASE}/audit/?{query}").text)
+
+    assert verbs("kind=monitor") == ["monitor.create"]
+    assert verbs("kind=monitor&q=key") == []
+    assert verbs("kind=pager") == ["pager.add"]
+    assert (
+        '<option value="pager" selected>pager</option>' in web.get(f"{BASE}/audit/?kind=pager").text
+    )
+    assert "No matching entries" in web.get(f"{BASE}/audit/?kind=view").text
 
 
 def test_keys_that_open_nothing_any_more_stand_last(web: WebClient) -> None:

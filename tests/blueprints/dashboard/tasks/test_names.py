@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from blueprints.dashboard.doing import count_runs
-from blueprints.dashboard.forms_read import HOSTILE, live
+from blueprints.dashboard.forms_read import HOSTILE, live, words
 from conftest import count_queries, make_project
 from flask import Flask
 from people import WebClient
@@ -21,8 +21,14 @@ from taskbadger.services.tasks import write
 NAMES = "/a/acme/names/"
 
 
-def run(project: ProjectRef, name: str, status: str = "success", took: float = 2) -> None:
-    actor, now = Actor("key", "ci"), utcnow()
+def run(
+    project: ProjectRef,
+    name: str,
+    status: str = "success",
+    took: float = 2,
+    ago: timedelta = timedelta(),
+) -> None:
+    actor, now = Actor("key", "ci"), utcnow() - ago
     task = write.create_task(
         project,
         {"name": name, "status": "processing"},
@@ -64,7 +70,30 @@ def test_percentiles_say_that_they_are_not_exact(web: WebClient, project: Projec
     for page in (web.get(NAMES).text, web.get(NAMES + "web/?name=import").text):
         assert "≈ 15 min" in page
         assert "≈ 19 min" in page
-        assert "p50 and p95 are accurate to within 5 %" in page
+        [tip] = re.findall(r'<details class="menu tip">(.*?)</details>', page, re.DOTALL)
+        assert "About p50 and p95" in tip
+        assert "accurate to within 5 %" in tip
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        (60, 120, "↑95% longer than in the week before"),
+        (120, 60, "↓49% shorter than in the week before"),
+        (60, 62, None),
+    ],
+)
+def test_names_say_how_p95_has_changed(
+    web: WebClient, project: ProjectRef, before: int, now: int, said: str | None
+) -> None:
+    for days, took in ((10, before), (1, now)):
+        for _ in range(5):
+            run(project, "import", took=took, ago=timedelta(days=days))
+    count_runs()
+
+    for page in (web.get(NAMES).text, web.get(NAMES + "web/?name=import").text):
+        shown = re.search(r'class="trend.*?</span></span>', page, re.DOTALL)
+        assert (words(f"<p {shown[0]}") if shown else None) == said
 
 
 @pytest.mark.parametrize(
@@ -139,8 +168,8 @@ def test_one_name_shows_charts_and_runs(web: WebClient, project: ProjectRef) -> 
     page = web.get(NAMES + "web/?name=import").text
 
     assert page.count("data-chart ") == 3
-    assert len(rows(page)) == 0
-    assert page.count("data-row-link") == 2
+    assert [name for _, name in rows(page)] == ["error without details"]
+    assert page.count("data-row-link") == 3
     assert "1 failed" in page
 
 

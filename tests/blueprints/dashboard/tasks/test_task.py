@@ -3,11 +3,13 @@
 import html
 import json
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from blueprints.dashboard.doing import make_task
+from alerting import MAIL
+from blueprints.dashboard.doing import count_runs, make_task
 from blueprints.dashboard.forms_read import HOSTILE, live
 from conftest import count_queries, make_project
 from flask import Flask
@@ -15,9 +17,12 @@ from people import WebClient, browser_for, make_member
 from sqlalchemy import insert, select, update
 
 from taskbadger.clock import utcnow
-from taskbadger.domain.identity import Actor, ProjectRef
+from taskbadger.domain.identity import SERVER, Actor, ProjectRef
 from taskbadger.extensions import db
-from taskbadger.models import Delivery, Project, Task, TaskEvent
+from taskbadger.models import Delivery, Incident, Project, Task, TaskEvent
+from taskbadger.services.alerts import global_actions
+from taskbadger.services.alerts.incident_reasons import NOT_FOLLOWED
+from taskbadger.services.incidents import notices
 from taskbadger.services.tasks import write
 
 CI = Actor("key", "ci")
@@ -140,6 +145,32 @@ def test_task_without_progress_has_no_bar(web: WebClient, project: ProjectRef) -
     assert 'class="progress' not in page
 
 
+def test_run_time_stands_beside_the_usual_one(web: WebClient, project: ProjectRef) -> None:
+    for _ in range(3):
+        change(project, make_task(project, ago=230, status="processing"), status="success")
+    count_runs()
+    ended = make_task(project, ago=100, status="processing")
+    running = make_task(project, ago=70, status="processing")
+    change(project, ended, status="error")
+
+    notes = [
+        re.findall(r"<dt>Run time</dt><dd>.*? <small>([^<]*)<", web.get(path(task_id)).text)
+        for task_id in (running, ended)
+    ]
+
+    assert re.fullmatch(r"so far, usually 3\.[789] min", notes[0][0])
+    assert re.fullmatch(r"usually 3\.[789] min", notes[1][0])
+
+
+def test_success_has_no_bar_because_it_is_done(web: WebClient, project: ProjectRef) -> None:
+    task_id = make_task(project, status="success", value=25)
+
+    page = web.get(path(task_id)).text
+
+    assert "<progress" not in page
+    assert "<dt>Value</dt><dd>25 <small>of 100</small>" in page
+
+
 def test_task_that_never_ran_has_no_times_of_a_run(web: WebClient, project: ProjectRef) -> None:
     page = web.get(path(make_task(project, status="error"))).text
 
@@ -210,6 +241,58 @@ def test_alerts_tell_why_they_fired_or_did_not(web: WebClient, project: ProjectR
     assert "No alert rule applies to this task" in web.get(path(make_task(project))).text
 
 
+def test_rule_that_tells_of_incidents_says_what_it_told(
+    web: WebClient, project: ProjectRef
+) -> None:
+    data = {"name": "nights", "trigger": "error", "channels": [MAIL], "mode": "incident"}
+    global_actions.create_global_action(project.organization_id, data, actor=SERVER, now=utcnow())
+    task_id = make_task(project, status="error")
+    before = live(web, path(task_id))
+    count_runs()
+    now = utcnow()
+    due = notices.list_due(now=now, limit=10)
+    db.session.rollback()
+    notices.tell_due(due, now=now, followed_until=now, base_url="http://localhost")
+    db.session.commit()
+    number = db.session.scalar(select(Incident.id))
+    db.session.rollback()
+
+    after = live(web, path(task_id), before.headers["ETag"])
+
+    rule = "nights on error to email, once for an incident"
+    assert f"did not fire {rule} {NOT_FOLLOWED}" in plain(before.text)
+    assert f"told {rule} Incident {number} was reported at" in plain(after.text)
+
+
+def test_open_page_learns_of_the_incident_and_of_later_attempts(
+    web: WebClient, project: ProjectRef
+) -> None:
+    task_id = make_task(project, status="error", external_id="celery-1")
+    etag = live(web, path(task_id)).headers["ETag"]
+    later: list[str] = []
+    changes: list[Callable[[], object]] = [
+        count_runs,
+        lambda: db.session.execute(update(Incident).values(snoozed_at=utcnow())),
+        lambda: db.session.execute(update(Incident).values(snoozed_until=utcnow())),
+        lambda: db.session.execute(update(Incident).values(closed_at=utcnow())),
+        lambda: later.append(make_task(project, status="processing", external_id="celery-1")),
+        lambda: change(project, later[0], status="success"),
+    ]
+
+    for change_something in changes:
+        change_something()
+        db.session.commit()
+        count_runs()
+        answer = live(web, path(task_id), etag)
+        assert answer.status_code == 200
+        etag = answer.headers["ETag"]
+    assert live(web, path(task_id), etag).status_code == 304
+
+
+def plain(page: str) -> str:
+    return " ".join(re.sub("<[^>]*>", " ", page).split())
+
+
 def test_open_page_learns_of_a_delivery(web: WebClient, project: ProjectRef) -> None:
     action = {"trigger": "error", "integration": "email", "config": {"to": "a@example.com"}}
     task_id = make_task(project, actions=[action])
@@ -233,7 +316,7 @@ def test_number_of_queries_is_pinned(web: WebClient, project: ProjectRef) -> Non
         numbers.append(len(statements))
 
     assert numbers[0] == numbers[1]
-    assert numbers[0] <= 14
+    assert numbers[0] <= 15
 
 
 def test_hostile_text_is_escaped(web: WebClient, project: ProjectRef) -> None:
@@ -340,12 +423,68 @@ def test_member_cancels_and_viewer_cannot(app: Flask, web: WebClient, project: P
 
 def test_long_history_is_cut(web: WebClient, project: ProjectRef) -> None:
     task_id = make_task(project, ago=1000, status="processing")
-    for number in range(60):
-        change(project, task_id, ago=900 - 10 * number, value=number)
+    add_retries(task_id, 60)
 
     page = web.get(path(task_id)).text
 
     assert "11 older events are in the API" in page
+
+
+def test_progress_between_the_first_and_the_last_is_folded(
+    web: WebClient, project: ProjectRef
+) -> None:
+    task_id = make_task(project, ago=1000, status="processing")
+    for number in range(1, 61):
+        change(project, task_id, ago=900 - 10 * number, value=number)
+
+    page = web.get(path(task_id)).text.partition('id="events"')[2]
+
+    assert re.findall(r'data-label="value">([^<]*)<', page) == ["60", "1", "–"]
+    assert "58 updates of progress between" in page
+    folded = re.findall(r'<li><span class="num">(\d+)<', page)
+    assert folded == [str(number) for number in range(59, 1, -1)]
+
+
+def test_children_show_what_tells_them_apart(web: WebClient, project: ProjectRef) -> None:
+    parent = make_task(project, "parent", status="processing")
+    for customer in ("41", "42"):
+        tags = {"env": "prod", "customer": customer}
+        make_task(project, "part", parent=parent, tags=tags, external_id=f"id-{customer}")
+
+    page = web.get(path(parent)).text.partition('id="children"')[2].partition("</table>")[0]
+
+    assert re.findall(r'<bdi class="tag-name">(\w+)</bdi><bdi>(\w+)</bdi>', page) == [
+        ("customer", "42"),
+        ("customer", "41"),
+    ]
+    assert "id-4" not in page
+
+
+def test_alerts_that_did_not_fire_are_folded_while_the_task_goes_on(
+    web: WebClient, project: ProjectRef
+) -> None:
+    actions = [{"trigger": "success", "integration": "email", "config": {"to": "b@example.com"}}]
+    task_id = make_task(project, status="processing", actions=actions)
+
+    going_on = web.get(path(task_id)).text
+    change(project, task_id, status="error")
+    ended = web.get(path(task_id)).text
+
+    folded = r'<details class="fold"[^>]*><summary>1 alert has not fired yet</summary>'
+    assert len(re.findall(folded, going_on)) == 1
+    assert "not fired yet" not in ended
+    assert "did not fire" in ended
+
+
+def test_address_in_the_data_is_a_link(web: WebClient, project: ProjectRef) -> None:
+    url = "https://sentry.example.com/issues/7"
+    data = json.dumps({"sentry": {"url": url}, "bad": "javascript:alert(1)"})
+    task_id = make_task(project, data=data)
+
+    page = web.get(path(task_id)).text
+
+    assert f'<a href="{url}" rel="noopener noreferrer nofollow">{url}</a>' in page
+    assert 'href="javascript' not in page
 
 
 def test_page_of_a_task_with_a_long_history_shows_its_end(
@@ -365,3 +504,27 @@ def test_page_of_a_task_with_a_long_history_shows_its_end(
     assert "1,102 older events are in the API" in page
     first = page.partition('id="events"')[2].partition("<tr data-key")[2].partition("</tr>")[0]
     assert "success" in first
+
+
+def test_attempts_of_a_run_stand_side_by_side(web: WebClient, project: ProjectRef) -> None:
+    first = make_task(project, "import", status="error", external_id="celery-1")
+    second = make_task(project, "import", status="success", external_id="celery-1")
+    alone = make_task(project, "import", status="success", external_id="celery-2")
+
+    page = web.get(f"/a/acme/tasks/{first}/").text
+    [block] = re.findall(r'<div id="attempts".*?</section>', page, re.DOTALL)
+
+    assert re.findall(r'data-key="([^"]+)"', block) == [second, first]
+    assert "<strong>this task</strong>" in block
+    assert "<h2>Attempts</h2>" not in web.get(f"/a/acme/tasks/{alone}/").text
+
+
+def test_open_page_learns_of_the_next_attempt(web: WebClient, project: ProjectRef) -> None:
+    first = make_task(project, "import", status="error", external_id="celery-1")
+    before = live(web, path(first))
+    make_task(project, "import", status="processing", external_id="celery-1")
+    count_runs()
+
+    after = live(web, path(first), before.headers["ETag"])
+
+    assert "<h2>Attempts</h2>" in after.text

@@ -1,6 +1,7 @@
 """The list of tasks."""
 
 import csv
+import html
 import io
 import json
 import re
@@ -8,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from blueprints.dashboard.doing import make_task
+from blueprints.dashboard.doing import count_runs, make_task
 from blueprints.dashboard.forms_read import HOSTILE, live
 from conftest import audit_entries, count_queries, make_project
 from flask import Flask
@@ -218,6 +219,56 @@ def test_run_time_of_a_running_task_goes_on(web: WebClient, project: ProjectRef)
     for page in running:
         assert (len(re.findall(cell, page)), page.count("data-since")) == (1, 1)
     assert "data-since" not in ended
+
+
+def test_failed_tasks_say_why_and_others_do_not(web: WebClient, project: ProjectRef) -> None:
+    error = {"data": json.dumps({"exception": "KeyError: <'a'>"})}
+    make_task(project, "broken", ago=30, status="error", **error)
+    mended = make_task(project, "mended", ago=20, status="error", **error)
+    update(project, mended, status="success")
+    make_task(project, "silent", ago=10, status="error")
+
+    for page in (web.get(LIST).text, web.get(f"{LIST}?q=status:error").text):
+        whys = re.findall(r'<small class="why [^>]*>([^<]*)</small>', page)
+        assert [html.unescape(why) for why in whys] == ["KeyError: <'a'>"]
+
+
+def test_page_of_pending_tasks_says_how_long_the_oldest_has_waited(
+    web: WebClient, project: ProjectRef
+) -> None:
+    make_task(project, "started", ago=9000, status="processing")
+    oldest = make_task(project, "job", ago=7300)
+    young = make_task(make_project("acme", "worker"), "young job", ago=70)
+
+    def told(query: str) -> list[tuple[str, str]]:
+        text = " ".join(web.get(f"{LIST}?q={query}").text.split())
+        return re.findall(r'waiting for <a href="([^"]*)"><span [^>]*>([^<]*)<', text)
+
+    assert told("status:pending") == [(f"{LIST}{oldest}/", "2 h 1 min")]
+    assert [href for href, _ in told("status:pending&project=worker")] == [f"{LIST}{young}/"]
+    assert told("") == told("status:pending gone") == []
+
+
+def test_running_tasks_show_what_is_usual(web: WebClient, project: ProjectRef) -> None:
+    for _ in range(3):
+        ended = make_task(project, "import", ago=230, status="processing")
+        update(project, ended, status="success")
+    count_runs()
+    make_task(project, "import", ago=70, status="processing")
+    make_task(project, "new", ago=70, status="processing")
+
+    [running] = re.findall(r"usually ([^<]*)<", web.get(LIST).text)
+
+    assert running in ("3.7 min", "3.8 min", "3.9 min")
+
+
+def test_finished_task_shows_its_outcome_and_no_progress(
+    web: WebClient, project: ProjectRef
+) -> None:
+    make_task(project, "fine", status="success", value=25)
+    make_task(project, "broken", status="error", value=62)
+
+    assert re.findall(r'<progress value="(\d+)"', web.get(LIST).text) == ["62"]
 
 
 @pytest.mark.usefixtures("fresh_versions")
