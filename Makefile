@@ -5,6 +5,10 @@ SERVER := $(BIN)/taskbadger-server
 BIND ?= 127.0.0.1:8000
 JOBS ?= 2
 KILLS ?= 1000
+RETRIES ?= 1000
+STORM ?= 10000
+UPGRADE ?= 1000000
+FIRST ?= 100000
 WRITES ?= 50000
 CUTS ?= 30
 HOSTILE ?= 10000
@@ -30,13 +34,13 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help serve seed test coverage check lint front types format docs bench faults
+.PHONY: help serve seed test newest coverage check lint front types format docs bench faults
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
 serve: .venv/installed instance/secret_key ## set up and run the server; BIND=host:port
-	$(SERVER) serve --demo --bind $(BIND) $(ARGS)
+	@$(SERVER) serve --demo --bind $(BIND) $(ARGS)
 
 seed: .venv/installed instance/secret_key ## add demo tasks; ARGS="--tasks 1000000" adds more
 	$(SERVER) db upgrade
@@ -44,6 +48,9 @@ seed: .venv/installed instance/secret_key ## add demo tasks; ARGS="--tasks 10000
 
 test: .venv/installed-test ## run all tests; ARGS="-k name" selects some
 	$(PYTEST) $(ARGS)
+
+newest: .venv/installed-test ## try the main things with the newest packages that setup.cfg allows
+	tools/newest.sh $(ARGS)
 
 coverage: .venv/installed-test ## run all tests and measure which lines they run; slower
 	$(PYTEST) --cov --cov-report=term:skip-covered --cov-fail-under=97
@@ -54,6 +61,7 @@ lint: .venv/installed-check ## check style and import layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/shellcheck taskbadger/blueprints/doors/static/*.sh
 
 front: .venv/installed-check node_modules/.installed ## check scripts, styles and templates
 	node_modules/.bin/biome ci --error-on-warnings
@@ -79,11 +87,13 @@ format: .venv/installed-check node_modules/.installed ## format the code
 bench: .venv/installed-test ## benchmark the API against a bare Flask route, and keep the result
 	PYTHONPATH=. $(BIN)/python bench/keep.py api batch $(ARGS)
 
-faults: .venv/installed-test ## run the fault tests at full size; KILLS=…, WRITES=…, CUTS=…, HOSTILE=…, SLOW_CLIENTS=…, SOAK=…, JUMPS=…, DEAD_QUEUED=…, BACKUPS=…, BACKUP_TASKS=…
-	TASKBADGER_TEST_KILLS=$(KILLS) TASKBADGER_TEST_WRITES=$(WRITES) TASKBADGER_TEST_CUTS=$(CUTS) TASKBADGER_TEST_HOSTILE=$(HOSTILE) \
+faults: .venv/installed-test ## run the fault tests at full size; KILLS=…, WRITES=…, CUTS=…, HOSTILE=…, SLOW_CLIENTS=…, SOAK=…, JUMPS=…, DEAD_QUEUED=…, BACKUPS=…, BACKUP_TASKS=…, RETRIES=…, STORM=…, UPGRADE=…, FIRST=…
+	TASKBADGER_TEST_KILLS=$(KILLS) TASKBADGER_TEST_STORM=$(STORM) TASKBADGER_TEST_WRITES=$(WRITES) TASKBADGER_TEST_CUTS=$(CUTS) TASKBADGER_TEST_HOSTILE=$(HOSTILE) \
 	    TASKBADGER_TEST_DATABASE_TIMEOUT=$(DATABASE_TIMEOUT) TASKBADGER_TEST_SLOW_CLIENTS=$(SLOW_CLIENTS) TASKBADGER_TEST_SOAK=$(SOAK) TASKBADGER_TEST_JUMPS=$(JUMPS) \
 	    TASKBADGER_TEST_DEAD_QUEUED=$(DEAD_QUEUED) TASKBADGER_TEST_BACKUPS=$(BACKUPS) TASKBADGER_TEST_BACKUP_TASKS=$(BACKUP_TASKS) \
-	    $(BIN)/python -m pytest -q tests/faults $(ARGS)
+	    TASKBADGER_TEST_RETRIES=$(RETRIES) TASKBADGER_TEST_UPGRADE=$(UPGRADE) TASKBADGER_TEST_FIRST=$(FIRST) TASKBADGER_TEST_EVERYTHING=1 \
+	    $(BIN)/python -m pytest -q tests/faults tests/acceptance/test_sdk_celery_retries.py \
+	    tests/acceptance/test_incident_mail.py tests/acceptance/test_crontabs.py tests/worker/test_embedded.py tests/test_serving.py $(ARGS)
 
 node_modules/.installed: package.json package-lock.json
 	@command -v npm >/dev/null || { echo "Biome (scripts and styles) and Redocly CLI (OpenAPI) need Node.js with npm." \
@@ -95,11 +105,11 @@ node_modules/.installed: package.json package-lock.json
 	tools/install.sh
 	@touch $@
 
-.venv/installed-test: setup.cfg pyproject.toml requirements.lock tools/install.sh
+.venv/installed-test: setup.cfg pyproject.toml requirements.lock requirements-test.lock tools/install.sh
 	tools/install.sh test
 	@touch $@
 
-.venv/installed-check: setup.cfg pyproject.toml requirements.lock tools/install.sh
+.venv/installed-check: setup.cfg pyproject.toml requirements.lock requirements-test.lock tools/install.sh
 	tools/install.sh test,check
 	@touch $@
 

@@ -30,7 +30,7 @@ from load import Request, Result, run
 
 from taskbadger.app import create_app
 from taskbadger.clock import utcnow
-from taskbadger.domain.identity import SERVER
+from taskbadger.domain.identity import SERVER, ProjectRef
 from taskbadger.extensions import db
 from taskbadger.models import Task
 from taskbadger.seed import bulk
@@ -165,21 +165,26 @@ def database(kind: str) -> Iterator[str]:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+def make_place() -> tuple[ProjectRef, str]:
+    """Return the project that is measured, made if it is missing, and a new key of it."""
+    now = utcnow()
+    organization = organizations.ensure_organization("bench", actor=SERVER, now=now)
+    project = projects.ensure_project(organization, "bench", actor=SERVER, now=now)
+    _, key = keys.create_key(organization, project, actor=SERVER, name="bench", now=now)
+    db.session.commit()
+    return projects.project_ref(project, organization), key
+
+
 def prepare(url: str, tasks: int) -> tuple[str, list[str], str]:
     """Fill the database up to *tasks*; return a key, some task ids, and the last page's path."""
     app = create_app(Settings(SECRET_KEY=SECRET, DATABASE_URL=url, LOG_REQUESTS=False))
     with app.app_context():
         flask_migrate.upgrade()
-        now = utcnow()
-        organization = organizations.ensure_organization("bench", actor=SERVER, now=now)
-        project = projects.ensure_project(organization, "bench", actor=SERVER, now=now)
-        _, key = keys.create_key(organization, project, actor=SERVER, name="bench", now=now)
-        db.session.commit()
-        ref = projects.project_ref(project, organization)
+        ref, key = make_place()
         have = db.session.scalar(
             db.text("SELECT count(*) FROM task WHERE project_id = :project"), {"project": ref.id}
         )
-        bulk(ref, tasks - int(have or 0), now=now)
+        bulk(ref, tasks - int(have or 0), now=utcnow())
         db.session.commit()
         client = app.test_client()
         headers = {"Authorization": f"Bearer {key}"}

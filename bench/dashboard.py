@@ -12,7 +12,7 @@ import re
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from multiprocessing.connection import Connection
@@ -54,7 +54,9 @@ PAGES = (
     ("list, queue", "/a/bench/tasks/?q=queue:nowhere"),
     ("list, excluded", "/a/bench/tasks/?q=-status:success"),
     ("list, old", "/a/bench/tasks/?q=before:20h"),
+    ("list, data", "/a/bench/tasks/?q=data.file:nothing"),
     ("names", "/a/bench/names/"),
+    ("queues", "/a/bench/queues/"),
 )
 
 
@@ -105,8 +107,8 @@ def _newest_id(app: Flask, key: str) -> str:
     return str(answer.json["results"][0]["id"])
 
 
-def measure_pages(app: Flask, cookie: str, task_id: str, label: str) -> None:
-    """Print times and queries of every page, for a visit and for a poll."""
+def measure_pages(app: Flask, cookie: str, pages: Iterable[tuple[str, str]], label: str) -> None:
+    """Print times and queries of pages, for a visit and for a poll."""
     client = app.test_client()
     client.set_cookie(COOKIE, cookie)
     statements: list[str] = []
@@ -114,7 +116,7 @@ def measure_pages(app: Flask, cookie: str, task_id: str, label: str) -> None:
         event.listen(
             db.engine, "before_cursor_execute", lambda _c, _cur, text, *_: statements.append(text)
         )
-    for name, path in (*PAGES, ("task", f"/a/bench/tasks/{task_id}/")):
+    for name, path in pages:
         whole, queries, size = _time(client, path, {}, statements)
         etag = client.get(path, headers={"X-Live": "1"}).headers["ETag"]
         headers = {"X-Live": "1", "If-None-Match": etag}
@@ -337,7 +339,8 @@ def measure(url: str, options: argparse.Namespace) -> None:
         app, cookie, key, task_id = prepare(url, tasks)
         label = f"{url.partition(':')[0]:10} {tasks:>9,}"
         if options.only != "ingestion":
-            measure_pages(app, cookie, task_id, label)
+            pages = (*PAGES, ("task", f"/a/bench/tasks/{task_id}/"))
+            measure_pages(app, cookie, pages, label)
         with app.app_context():
             db.engine.dispose()
         if options.only != "pages":

@@ -35,8 +35,12 @@ class Ingestion:
 
     def p99(self, since: float, until: float) -> float:
         """Return the 99th percentile of the requests that began in this time, in milliseconds."""
+        return self.quantile(0.99, since, until)
+
+    def quantile(self, share: float, since: float, until: float) -> float:
+        """Return how long at most that *share* of these requests took, in milliseconds."""
         took = sorted(wait for began, wait in self.waits if since <= began <= until)
-        return took[min(len(took) - 1, int(len(took) * 0.99))] * 1000 if took else 0.0
+        return took[min(len(took) - 1, int(len(took) * share))] * 1000 if took else 0.0
 
     def _work(self, client: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)

@@ -33,9 +33,18 @@ from taskbadger.app import create_app
 from taskbadger.blueprints.dashboard.visit import COOKIE
 from taskbadger.clock import utcnow
 from taskbadger.domain import ids
-from taskbadger.domain.identity import ProjectRef
+from taskbadger.domain.identity import SERVER, ProjectRef
 from taskbadger.extensions import db, set_transactions
-from taskbadger.models import Project, RunStatCursor, Slot, Task, TaskEvent, WorkerTick
+from taskbadger.models import (
+    Organization,
+    Project,
+    RunStatCursor,
+    Slot,
+    Task,
+    TaskEvent,
+    WorkerTick,
+)
+from taskbadger.services.deletion import closing, counting
 from taskbadger.services.organizations import projects
 from taskbadger.services.stats import runs
 from taskbadger.settings import Settings
@@ -280,6 +289,40 @@ def measure_retention(scene: Scene, count: int) -> list[Figure]:
         return [figure, *scene.compare(name, alone, began)]
 
 
+def measure_deletion(scene: Scene, count: int) -> list[Figure]:
+    """Delete a project with all its tasks: 2,000 a second."""
+    with scene.app.app_context():
+        set_transactions(read_only=False)
+        organization = db.session.get_one(Organization, scene.project.organization_id)
+        old = projects.ensure_project(organization, "old", actor=SERVER, now=utcnow())
+        number = old.id
+        db.session.commit()
+        filling.add_ended(number, count, created=utcnow() - timedelta(days=3))
+        _gather_statistics(scene.kind)
+    with worker(scene):
+        alone = scene.rest()
+    with scene.app.app_context():
+        set_transactions(read_only=False)
+        began = time.perf_counter()
+        organization = db.session.get_one(Organization, scene.project.organization_id)
+        counting.count_project(db.session.get_one(Project, number))
+        counted = time.perf_counter() - began
+        closing.delete_project(organization, number, actor=SERVER, now=utcnow())
+        db.session.commit()
+        closed = time.perf_counter() - began - counted
+    left = select(Task.id).where(Task.project_id == number).limit(1)
+    with worker(scene):
+        mark = scene.mark()
+        rate = count / scene.watch(lambda: scene.ask(left) is not None)
+        name = f"a project with {count:,} tasks"
+        return [
+            scene.figure(f"{name} counted", counted * 1000, "ms", 500),
+            scene.figure(f"{name} taken away", closed * 1000, "ms", 100),
+            scene.figure(f"{name} deleted: tasks", rate, "/s", 2_000, is_least=True),
+            *scene.compare(name, alone, mark),
+        ]
+
+
 def measure_lists(kind: str, url: str, count: int) -> list[Figure]:
     """List the tasks of 700 projects, in a server of their own: at most 200 ms."""
     app, cookie, _, _ = prepare_pages(url, 1_000)
@@ -322,6 +365,7 @@ ROWS: dict[str, tuple[Callable[[Scene, int], list[Figure]], int]] = {
     "backlog": (measure_backlog, 50_000),
     "lag": (measure_lag, 300_000),
     "retention": (measure_retention, 60_000),
+    "deletion": (measure_deletion, 60_000),
 }
 """What is measured under ingestion, and how much of it by default."""
 LISTED_TASKS = 70_000

@@ -2,6 +2,7 @@
 # Create the virtual environment .venv if it is missing, and install this project into it.
 # Usage: tools/install.sh [EXTRAS], as in: tools/install.sh test,check
 # PYTHON names the interpreter; the default is the first one found that is 3.11 or later.
+# HASHES=no installs what the tests need without comparing hashes, for an index with files of its own.
 set -eu
 cd "$(dirname "$0")/.."
 extras=${1:-}
@@ -60,9 +61,20 @@ if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
     make_venv
 fi
 
-say "Installing${extras:+ with the extras $extras}…"
-.venv/bin/python -m pip install --quiet --disable-pip-version-check \
-    --constraint requirements.lock --editable ".${extras:+[$extras]}" || {
-    say "The packages could not be installed. pip says why above; it must reach its package index."
+install() {
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@" && return
+    say "The packages could not be installed. pip says why above; it must reach its package index.$advice"
     exit 1
 }
+
+say "Installing${extras:+ with the extras $extras}…"
+advice=
+case "${HASHES:-yes},$extras," in
+no,*) ;;
+*,test,*)
+    advice=" If the index has files of its own, whose hashes are others, HASHES=no installs the same releases."
+    install --require-hashes --requirement requirements-test.lock
+    advice=
+    ;;
+esac
+install --constraint requirements.lock --editable ".${extras:+[$extras]}"
