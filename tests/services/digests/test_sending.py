@@ -233,11 +233,12 @@ def test_address_that_takes_no_mail_is_passed_over(project: ProjectRef) -> None:
 
 
 def test_whoever_is_left_out_is_not_due(project: ProjectRef) -> None:
-    member, other = subscribe(SATURDAY), subscribe(SATURDAY, email="b@example.org")
+    late, other = subscribe(SATURDAY - DAY), subscribe(SATURDAY, email="b@example.org")
 
-    assert sending.list_due(now=SUNDAY, limit=9, without=[member.id]) == [other.id]
-    assert sending.list_due(now=SUNDAY, limit=1) == [member.id]
-    assert sending.write_due(member.id, now=SATURDAY, base_url="") is None
+    assert sending.list_due(now=SUNDAY, limit=9) == [late.id, other.id]
+    assert sending.list_due(now=SUNDAY, limit=1) == [late.id]
+    assert sending.list_due(now=SUNDAY, limit=9, without=[late.id]) == [other.id]
+    assert sending.write_due(other.id, now=SATURDAY, base_url="") is None
     assert sending.write_due(2**31 - 1, now=SUNDAY, base_url="") is None
 
 
