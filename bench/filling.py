@@ -5,12 +5,23 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import delete, insert, select
 
+from taskbadger.clock import utcnow
 from taskbadger.domain import ids
 from taskbadger.domain.identity import SERVER, ProjectRef
 from taskbadger.extensions import db
-from taskbadger.models import Action, Monitor, Slot, Task, TaskEvent, TaskTag
+from taskbadger.models import (
+    Action,
+    Failure,
+    FailureBackfill,
+    FailureKind,
+    Monitor,
+    Slot,
+    Task,
+    TaskEvent,
+    TaskTag,
+)
 from taskbadger.services.organizations import organizations, projects
 
 NAMES = 100
@@ -102,8 +113,9 @@ def add_running(
 
 
 def add_ended(project_id: int, count: int, *, created: datetime) -> None:
-    """Add tasks that ended as soon as they were created, with four entries, tags and actions."""
+    """Add tasks that ended as soon as they were created, with four entries, tags, actions and failures."""
     kinds = (("created", "pending"), ("status", "processing"), ("progress", "processing"))
+    failure_kinds = _failure_kinds(project_id)
     rows = (_ended_row(project_id, number, created) for number in range(count))
     for group in _groups(rows):
         _insert(Task, group)
@@ -112,7 +124,33 @@ def add_ended(project_id: int, count: int, *, created: datetime) -> None:
         for kind, status in kinds:
             _insert(TaskEvent, [event_row(task, kind, status) for task in group])
         _insert(TaskEvent, [event_row(task, "status", task["status"]) for task in group])
+        failed = [task for task in group if task["status"] == "error"]
+        _insert(Failure, [_failure_row(task, failure_kinds[task["name"]]) for task in failed])
         db.session.commit()
+
+
+def _failure_kinds(project_id: int) -> dict[str, int]:
+    """Return a kind of failures for each name, made if they are missing; no backfill is left."""
+    query = select(FailureKind.name, FailureKind.id).where(FailureKind.project_id == project_id)
+    found = {name: kind_id for name, kind_id in db.session.execute(query)}
+    if found:
+        return found
+    db.session.execute(delete(FailureBackfill).where(FailureBackfill.project_id == project_id))
+    now = utcnow()
+    for number in range(NAMES):
+        kind = {"fingerprint": "f" * 64, "title": "ValueError", "cause": "error", "count": 1}
+        kind |= {"first_seen": now, "last_seen": now, "sample_task": ids.new_id(now)}
+        _insert(FailureKind, [{"project_id": project_id, "name": f"job {number}", **kind}])
+    return _failure_kinds(project_id)
+
+
+def _failure_row(task: dict[str, Any], kind_id: int) -> dict[str, Any]:
+    return {
+        "task_id": task["id"],
+        "kind_id": kind_id,
+        "failed_at": task["end_time"],
+        "error": "ValueError: no such file",
+    }
 
 
 def _ended_row(project_id: int, number: int, created: datetime) -> dict[str, Any]:
