@@ -113,10 +113,14 @@ def add_running(
 
 
 def add_ended(project_id: int, count: int, *, created: datetime) -> None:
-    """Add tasks that ended as soon as they were created, with four entries, tags, actions and failures."""
+    """Add tasks that ended as soon as they were created, a thousand a second.
+
+    Each has four entries of the history and two tags; some have an action or a failure.
+    """
     kinds = (("created", "pending"), ("status", "processing"), ("progress", "processing"))
     failure_kinds = _failure_kinds(project_id)
-    rows = (_ended_row(project_id, number, created) for number in range(count))
+    moments = (created + timedelta(milliseconds=number) for number in range(count))
+    rows = (_ended_row(project_id, number, at) for number, at in enumerate(moments))
     for group in _groups(rows):
         _insert(Task, group)
         _insert(TaskTag, [tag for task in group for tag in tag_rows(task)])
@@ -132,7 +136,7 @@ def add_ended(project_id: int, count: int, *, created: datetime) -> None:
 def _failure_kinds(project_id: int) -> dict[str, int]:
     """Return a kind of failures for each name, made if they are missing; no backfill is left."""
     query = select(FailureKind.name, FailureKind.id).where(FailureKind.project_id == project_id)
-    found = {name: kind_id for name, kind_id in db.session.execute(query)}
+    found = dict(row.tuple() for row in db.session.execute(query))
     if found:
         return found
     db.session.execute(delete(FailureBackfill).where(FailureBackfill.project_id == project_id))
@@ -153,8 +157,7 @@ def _failure_row(task: dict[str, Any], kind_id: int) -> dict[str, Any]:
     }
 
 
-def _ended_row(project_id: int, number: int, created: datetime) -> dict[str, Any]:
-    at = created + timedelta(microseconds=number)
+def _ended_row(project_id: int, number: int, at: datetime) -> dict[str, Any]:
     status = ("success", "success", "success", "error", "cancelled")[number % 5]
     fields = {"status": status, "end_time": at, "has_actions": number % 5 == 0}
     return task_row(project_id, number, at, **fields)
@@ -162,7 +165,8 @@ def _ended_row(project_id: int, number: int, created: datetime) -> dict[str, Any
 
 def add_runs(project: ProjectRef, count: int, *, now: datetime) -> None:
     """Add *count* entries of the history: two for each task, which ended just now."""
-    rows = (_ended_row(project.id, number, now) for number in range(count // 2))
+    moments = (now + timedelta(microseconds=number) for number in range(count // 2))
+    rows = (_ended_row(project.id, number, at) for number, at in enumerate(moments))
     for group in _groups(rows):
         _insert(Task, group)
         _insert(TaskEvent, [event_row(task, "created", "pending") for task in group])

@@ -1,6 +1,7 @@
 """The database: the declarative base, Flask-SQLAlchemy as glue, transactions, and both engines."""
 
 from taskbadger.extensions.base import MIGRATIONS, Base, change_rows, db, delete_some, migrate
+from taskbadger.extensions.checkpoints import make_checkpoint
 from taskbadger.extensions.engines import check_access, database_url, init_database
 from taskbadger.extensions.outages import describe, is_conflict, is_outage, lacks_reference
 from taskbadger.extensions.schema import is_known_schema, own_schema, schema_of
@@ -36,6 +37,7 @@ __all__ = [
     "is_known_schema",
     "is_outage",
     "lacks_reference",
+    "make_checkpoint",
     "migrate",
     "own_schema",
     "read_outside_session",

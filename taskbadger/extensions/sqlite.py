@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 _FILES = ("", "-journal", "-wal", "-shm", ".lock")
 """How the names of a database's files end; the last is ours."""
 
+_MAX_PAGES = 4000
+"""How long the log grows before a commit makes a checkpoint, unless the worker does before."""
+
 _HAS_TURN = "has_turn"
 _SLACK_SECONDS = 0.1
 """How much too long SQLite may wait."""
@@ -41,6 +44,11 @@ def wal_is_safe(version: tuple[int, ...]) -> bool:
     if version >= (3, 51, 3):
         return True
     return (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
+
+
+def can_look_at_log() -> bool:
+    """Say whether SQLite tells how long its log is without a checkpoint (``NOOP``)."""
+    return bool(sqlite_module().sqlite_version_info >= (3, 51))
 
 
 def connect_options(timeout: float) -> dict[str, Any]:
@@ -120,6 +128,7 @@ def _pragmas(version: tuple[int, ...], synchronous: str) -> list[str]:
         "cache_size=-16000",
         "temp_store=MEMORY",
         "journal_size_limit=67108864",
+        *([f"wal_autocheckpoint={_MAX_PAGES}"] if can_look_at_log() else []),
     ]
 
 

@@ -1,22 +1,18 @@
 """The sweep that queues digests, each in a transaction of its own."""
 
 import logging
-import time
 
 from taskbadger.extensions import db, is_conflict, is_outage, reading, roll_back
 from taskbadger.process import current_process
 from taskbadger.services.digests import sending
 from taskbadger.worker import steps
+from taskbadger.worker.groups import TimeLimit
 from taskbadger.worker.left_out import LeftOut
 
 log = logging.getLogger(__name__)
 
 MEMBERS = 100
 """Members per run."""
-SECONDS = 1.0
-"""How long a run may take before it lets other steps run."""
-PAUSE_SECONDS = 0.003
-"""How long it leaves SQLite's lock to others between transactions."""
 
 unsent = LeftOut[int]()
 """Memberships whose digests could not be written."""
@@ -26,16 +22,14 @@ def send_digests() -> bool:
     """Queue the digests that are due, if there is a mail server; say whether there may be more."""
     if not current_process().settings.SMTP_URL:
         return False
-    until, now = time.monotonic() + SECONDS, steps.now_after_jumps()
+    limit, now = TimeLimit(), steps.now_after_jumps()
     with reading():
         due = sending.list_due(now=now, limit=MEMBERS, without=unsent.ids())
     done = 0
     for membership_id in due:
         done += _queue_or_leave_out(membership_id)
-        if time.monotonic() > until:
+        if not limit.pause():
             break
-        if db.engine.dialect.name == "sqlite":
-            time.sleep(PAUSE_SECONDS)
     return done > 0
 
 

@@ -17,6 +17,7 @@ from typing import TypeVar, TypeVarTuple
 
 from flask import Flask
 
+from taskbadger.extensions import make_checkpoint
 from taskbadger.services.delivery.claims import Claimed
 from taskbadger.worker import steps, sweeps
 from taskbadger.worker.hints import Listener
@@ -138,6 +139,7 @@ class Worker:
                 more = self._in_context(step)
                 pause = min(seconds, _RETRY_SECONDS) if outages.is_on else seconds
                 due[step] = 0.0 if more else time.monotonic() + pause
+            self._in_context(make_checkpoint)
             idle = min(due.values()) > 0
             self._stopped.wait(min(1.0, self.poll_seconds) / 2 if idle else sweeps.REST_SECONDS)
 

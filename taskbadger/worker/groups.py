@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Literal, TypeVar
 
-from taskbadger.extensions import db, is_conflict, is_outage, roll_back
+from taskbadger.extensions import db, is_conflict, is_outage, make_checkpoint, roll_back
 from taskbadger.worker.left_out import Id, LeftOut
 
 log = logging.getLogger(__name__)
@@ -26,12 +26,18 @@ class TimeLimit:
     def __init__(self) -> None:
         self._until = time.monotonic() + SWEEP_SECONDS
 
-    def pause(self, seconds: float = PAUSE_SECONDS) -> bool:
-        """Leave SQLite's lock to others, if there is time for more; say whether there is."""
+    def pause(self, seconds: float | None = None) -> bool:
+        """Let others write between transactions, if there is time for more; say whether there is.
+
+        Without *seconds*, only SQLite's lock is left to them: elsewhere they need not wait.
+        """
         if time.monotonic() > self._until:
             return False
-        if db.engine.dialect.name == "sqlite":
+        if seconds is None and db.engine.dialect.name == "sqlite":
+            seconds = PAUSE_SECONDS
+        if seconds:
             time.sleep(seconds)
+        make_checkpoint()
         return True
 
 

@@ -19,15 +19,17 @@ from taskbadger.services.stats import runs
 from taskbadger.services.tasks import retention
 from taskbadger.services.tasks.retention import Place
 from taskbadger.worker import steps
-from taskbadger.worker.groups import PAUSE_SECONDS, TimeLimit, split
+from taskbadger.worker.groups import TimeLimit, split
 
 FOUND_AT_ONCE = 1000
 """Tasks that a walk looks at together, before the next project has its turn."""
 
-DELETED_AT_ONCE = {"sqlite": 100, "postgresql": 250}
+DELETED_AT_ONCE = {"sqlite": 50, "postgresql": 250}
 """Tasks per transaction, with all that belongs to them; few, where only one can write at once."""
 
-MAX_PAUSE_SECONDS = 0.05
+PAUSE_SHARE = {"sqlite": 0.3, "postgresql": 1.0}
+"""How long others have the disk after a transaction, compared with how long it took."""
+MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.0015, 0.05
 """Other steps must not wait long, such as `tick`."""
 
 waiting: list[int] = []
@@ -77,8 +79,9 @@ def _walk(kept: Retention, now: datetime, limit: TimeLimit) -> bool:
 
 
 def _pause_after(seconds: float) -> float:
-    """Return how long others may write after a transaction that took so long, as on a slow disk."""
-    return min(max(seconds, PAUSE_SECONDS), MAX_PAUSE_SECONDS)
+    """Return how long others have the disk after a transaction that took so long."""
+    share = PAUSE_SHARE[db.engine.dialect.name]
+    return min(max(seconds * share, MIN_PAUSE_SECONDS), MAX_PAUSE_SECONDS)
 
 
 def _delete(kept: Retention, status: str, task_ids: Sequence[str], now: datetime) -> None:
