@@ -262,6 +262,19 @@ def test_hostile_strings_are_shown_as_text(web: WebClient, project: ProjectRef) 
         assert "<img" not in page
 
 
+def test_what_clients_of_pings_say_about_it_is_shown(web: WebClient, project: ProjectRef) -> None:
+    watch = Watch(project)
+    bare = words(web.get(page_of(watch.monitor)).text)
+    watch.monitor.description, watch.monitor.tags = f"Runs at night.\n{HOSTILE}", "prod db"
+    db.session.commit()
+
+    page = web.get(page_of(watch.monitor)).text
+
+    assert ("Description" in bare, "Tags" in bare) == (False, False)
+    assert f'<dt>Description</dt><dd class="lines">Runs at night.\n{ESCAPED}' in page
+    assert "<dt>Tags</dt><dd>prod db</dd>" in page
+
+
 def test_monitor_whose_zone_is_gone_is_still_shown(web: WebClient, project: ProjectRef) -> None:
     monitor = manage.create_monitor(
         project,
