@@ -277,6 +277,7 @@ def _make_monitors(ref: ProjectRef) -> str:
         return manage.create_monitor(ref, data, now=since, actor=ACTOR)
 
     hourly = make("hourly import", timezone="America/New_York")
+    hourly.description, hourly.tags = f"From the shop.\n{HOSTILE}", "prod shop"
     make("stock sync", type="interval", schedule=None, interval=600)
     make(HOSTILE, schedule="@weekly", status="paused")
     make("muted report", schedule="0 6 * * 1-5", status="muted")

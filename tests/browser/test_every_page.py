@@ -27,6 +27,8 @@ class Visit:
     """``owner``, ``outsider``, ``nobody``; or ``first``: nobody, on an empty server."""
     press: str = ""
     """A button to press first: forms are sent as they stand."""
+    unfold: str = ""
+    """What to unfold first, by its summary."""
     plainly: str = ""
     """What is read in place of *shows* where there is no JavaScript."""
 
@@ -91,7 +93,15 @@ PATHS: dict[str, list[Visit]] = {
         Visit("/a/{org}/monitors/?state=failing", "No monitor is failing", "failing"),
         Visit("/a/{empty}/monitors/", "No monitors yet", "empty"),
     ],
-    "dashboard.monitor": [Visit("/a/{org}/monitors/{monitor}/", "hourly import")],
+    "dashboard.monitor": [
+        Visit("/a/{org}/monitors/{monitor}/", "hourly import"),
+        Visit(
+            "/a/{org}/monitors/{monitor}/",
+            "by one line of curl",
+            "set-up",
+            unfold="Set up your job",
+        ),
+    ],
     "dashboard.edit_monitor": [Visit("/a/{org}/monitors/{monitor}/edit/", "Edit hourly import")],
     "dashboard.new_monitor": [
         Visit("/a/{org}/monitors/new/", "New monitor"),
@@ -245,6 +255,8 @@ class Tour:
             # The browser's own checks would hold back what the server is to find wrong.
             page.evaluate("for (const form of document.forms) form.noValidate = true")
             page.get_by_role("button", name=visit.press).click()
+        if visit.unfold:
+            page.locator("summary", has_text=visit.unfold).click()
 
 
 @pytest.fixture(scope="module")
