@@ -24,7 +24,7 @@ from taskbadger.worker.groups import TimeLimit, split
 FOUND_AT_ONCE = 1000
 """Tasks that a walk looks at together, before the next project has its turn."""
 
-DELETED_AT_ONCE = {"sqlite": 40, "postgresql": 250}
+DELETED_AT_ONCE = {"sqlite": 50, "postgresql": 250}
 """Tasks per transaction, with all that belongs to them; few, where only one can write at once."""
 
 PAUSE_SHARE = {"sqlite": 0.2, "postgresql": 1.0}

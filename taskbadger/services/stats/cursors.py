@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
-from sqlalchemy import ScalarSelect, Table, insert, select, update
+from sqlalchemy import ScalarSelect, Table, Update, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from taskbadger.extensions import change_rows, db
@@ -58,10 +58,10 @@ class Cursor:
             return False
         return True
 
-    def move_back(self, newest: ScalarSelect[int]) -> None:
-        """Move it to *newest* if it is beyond that."""
+    def back_to(self, newest: ScalarSelect[int]) -> Update:
+        """Return the statement that moves it to *newest* if it is beyond that."""
         column = self.table.c[self.column]
-        db.session.execute(update(self.table).where(column > newest).values({self.column: newest}))
+        return update(self.table).where(column > newest).values({self.column: newest})
 
 
 def settled(rows: Sequence[Row], after: int, now: datetime) -> Sequence[Row]:

@@ -45,6 +45,8 @@ _cursor = Cursor(cast(Table, RunStatCursor.__table__), "event_id")
 _event = EVENTS.c
 _task = TASKS.c
 
+_MOVE_BACK = _cursor.back_to(select(func.coalesce(func.max(_event.id), 0)).scalar_subquery())
+
 
 class _Key(NamedTuple):
     """What one row counts."""
@@ -233,8 +235,7 @@ def forget_old(*, now: datetime, limit: int = 1_000) -> int:
 def note_deletions() -> None:
     """Let the next entries be counted, although SQLite gives them ids of deleted ones."""
     if db.engine.dialect.name == "sqlite":
-        newest = select(func.coalesce(func.max(_event.id), 0)).scalar_subquery()
-        _cursor.move_back(newest)
+        db.session.execute(_MOVE_BACK)
 
 
 def counted_until() -> datetime | None:
