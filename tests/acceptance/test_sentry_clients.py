@@ -27,6 +27,7 @@ from taskbadger.services.organizations import keys
 # With brotli beside it, the SDK compresses with that.
 PYPI = ["sentry-sdk[celery]==2.75.0", "celery[redis]==5.7.0", "brotli==1.2.1"]
 NPM = ["@sentry/node@11.12.0", "@sentry/cli@3.8.0"]
+DOORS = Path(__file__).parents[2] / "docs/doors.md"
 _PROBLEM = re.compile(r"Unexpected status|HTTP 4|HTTP 5|Rate-limited|failed|rror while sending")
 
 
@@ -159,6 +160,23 @@ def test_python_sdk(sentry: Sentry, python_home: Path, tmp_path: Path) -> None:
     assert set_up(monitors["decorated"]) == ("0 3 * * *", None, "Europe/Paris", 300, 600, 2, 3)
     assert set_up(monitors["with-block"]) == (None, 604_800, "UTC", 60, 1800, 1, 1)
     assert set_up(monitors["changes"]) == (None, 172_800, "Europe/Paris", 300, 3600, 2, 3)
+
+
+def test_program_whose_errors_stay_with_sentry(
+    new_sentry: Callable[[], Sentry], python_home: Path, tmp_path: Path
+) -> None:
+    errors, runs = new_sentry(), new_sentry()
+    section = DOORS.read_text().partition("### Moving from Sentry Crons")[2]
+    code = section.partition("```python\n")[2].partition("```")[0]
+    code = code.replace("the-dsn-of-sentry", errors.dsn)
+    (tmp_path / "job.py").write_text(code.replace("the-dsn-that-you-were-shown", runs.dsn))
+
+    said = run([python_home / "bin/python", "-I", "job.py"], tmp_path, errors.environment())
+
+    assert said == "the job\n"
+    assert runs.runs() == {"hourly-import": [("success", "production", 0)]}
+    assert runs.monitors()["hourly-import"]["schedule"] == "0 * * * *"
+    assert errors.runs() == {}
 
 
 def test_celery_beat(
