@@ -27,7 +27,7 @@ FOUND_AT_ONCE = 1000
 DELETED_AT_ONCE = {"sqlite": 50, "postgresql": 250}
 """Tasks per transaction, with all that belongs to them; few, where only one can write at once."""
 
-PAUSE_SHARE = {"sqlite": 0.2, "postgresql": 1.0}
+PAUSE_SHARE = {"sqlite": 0.4, "postgresql": 1.0}
 """How long others have the disk after a transaction, compared with how long it took."""
 MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.0015, 0.05
 """Other steps must not wait long, such as `tick`."""

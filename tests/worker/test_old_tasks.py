@@ -201,7 +201,7 @@ def test_idle_project_asks_one_question_for_each_status(app: Flask, project: Pro
     ("took", "pauses"),
     [
         (0.0, {"sqlite": 0.0015, "postgresql": 0.0015}),
-        (0.02, {"sqlite": 0.004, "postgresql": 0.02}),
+        (0.02, {"sqlite": 0.008, "postgresql": 0.02}),
         (9.0, {"sqlite": 0.05, "postgresql": 0.05}),
     ],
 )
