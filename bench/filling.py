@@ -141,10 +141,10 @@ def _failure_kinds(project_id: int) -> dict[str, int]:
         return found
     db.session.execute(delete(FailureBackfill).where(FailureBackfill.project_id == project_id))
     now = utcnow()
-    for number in range(NAMES):
-        kind = {"fingerprint": "f" * 64, "title": "ValueError", "cause": "error", "count": 1}
-        kind |= {"first_seen": now, "last_seen": now, "sample_task": ids.new_id(now)}
-        _insert(FailureKind, [{"project_id": project_id, "name": f"job {number}", **kind}])
+    kind = {"project_id": project_id, "fingerprint": "f" * 64, "title": "ValueError"}
+    kind |= {"cause": "error", "count": 1, "first_seen": now, "last_seen": now}
+    kind["sample_task"] = ids.new_id(now)
+    _insert(FailureKind, [{**kind, "name": f"job {number}"} for number in range(NAMES)])
     return _failure_kinds(project_id)
 
 
