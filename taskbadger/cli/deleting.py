@@ -15,11 +15,10 @@ from taskbadger.extensions import db, is_conflict, reading, roll_back
 from taskbadger.services.deletion import closing, erasing
 from taskbadger.services.deletion.closing import Deletion
 from taskbadger.services.deletion.counting import Count
+from taskbadger.worker.groups import PAUSE_SECONDS, let_others_write
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-PAUSE_SECONDS = 0.003
-"""How long others have SQLite's lock to themselves between transactions."""
 RETRY_SECONDS = 0.5
 REPORT_SECONDS = 5.0
 
@@ -54,7 +53,7 @@ def erase_all(deletions: Sequence[Deletion]) -> None:
     while left := [each for each in _list_deletions() if each.id in ids]:
         for number in itertools.chain.from_iterable(map(_erase, left)):
             rows += number
-            time.sleep(PAUSE_SECONDS)
+            let_others_write(PAUSE_SECONDS)
             if time.monotonic() > reported + REPORT_SECONDS:
                 reported = time.monotonic()
                 click.echo(f"{rows:,} rows are gone…", err=True)

@@ -20,6 +20,13 @@ PAUSE_SECONDS = 0.003
 """How long a sweep leaves SQLite's lock to others between transactions."""
 
 
+def let_others_write(seconds: float) -> None:
+    """Pause between transactions, and make SQLite's checkpoint if it is due."""
+    if seconds:
+        time.sleep(seconds)
+    make_checkpoint()
+
+
 class TimeLimit:
     """Ends SWEEP_SECONDS from now."""
 
@@ -33,11 +40,9 @@ class TimeLimit:
         """
         if time.monotonic() > self._until:
             return False
-        if seconds is None and db.engine.dialect.name == "sqlite":
-            seconds = PAUSE_SECONDS
-        if seconds:
-            time.sleep(seconds)
-        make_checkpoint()
+        if seconds is None:
+            seconds = PAUSE_SECONDS if db.engine.dialect.name == "sqlite" else 0.0
+        let_others_write(seconds)
         return True
 
 
