@@ -44,10 +44,17 @@ class TaskBadgerError(Exception):
 
     status = 500
     code = "error"
+    retry_after: int | None = None
+    """In how many seconds the client may try again; None if that would not help."""
 
     def __init__(self, detail: str | None = None) -> None:
         self.detail = detail or (type(self).__doc__ or "")
         super().__init__(self.detail)
+
+    @property
+    def retry_headers(self) -> dict[str, str]:
+        """The header that says when to try again, if that would help."""
+        return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
 
 
 class NotAuthenticated(TaskBadgerError):
@@ -142,6 +149,7 @@ class Throttled(TaskBadgerError):
 
     status = 429
     code = "throttled"
+    retry_after: int
 
     def __init__(self, retry_after: int) -> None:
         super().__init__(f"Request was throttled. Expected available in {retry_after} seconds.")

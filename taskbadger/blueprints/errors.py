@@ -71,12 +71,9 @@ def error_body(error: TaskBadgerError) -> str:
 
 def answer(error: TaskBadgerError) -> Response:
     """Turn what a service raised into the answer."""
-    headers = {}
+    headers = error.retry_headers
     if error.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="api"'
-    retry_after = getattr(error, "retry_after", None)
-    if retry_after is not None:
-        headers["Retry-After"] = str(retry_after)
     return _respond(error.status, error_body(error), headers)
 
 
@@ -123,7 +120,7 @@ def register(app: Flask, api: Any) -> None:
 def _on_error(error: TaskBadgerError) -> Response:
     if is_api_request():
         return answer(error)
-    return problem_page(error.status, error.detail, getattr(error, "retry_after", None))
+    return problem_page(error.status, error.detail, error.retry_after)
 
 
 def _on_malformed_body(error: ParseException) -> Response:

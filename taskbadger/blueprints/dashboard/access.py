@@ -162,8 +162,7 @@ def _on_error(error: TaskBadgerError) -> Response:
         detail = error.detail
     if isinstance(error, Throttled):
         detail = f"Try again in {duration(error.retry_after)}."
-    retry_after, title = getattr(error, "retry_after", None), getattr(error, "title", None)
-    return problem_page(error.status, detail, retry_after, title)
+    return problem_page(error.status, detail, error.retry_after, getattr(error, "title", None))
 
 
 blp = Pages("dashboard", __name__, template_folder="templates")

@@ -73,9 +73,7 @@ def _open_to_browsers(response: Response) -> Response:
 
 def _on_error(error: TaskBadgerError) -> Response:
     response = refuse(error.status, _words(error))
-    retry_after = getattr(error, "retry_after", None)
-    if retry_after is not None:
-        response.headers["Retry-After"] = str(retry_after)
+    response.headers.update(error.retry_headers)
     return response
 
 

@@ -234,9 +234,7 @@ def _on_error(error: TaskBadgerError) -> Response:
         return _answer(404, "not found")
     words = "rate limited" if isinstance(error, Throttled) else error.detail
     response = _answer(error.status, words)
-    retry_after = getattr(error, "retry_after", None)
-    if retry_after is not None:
-        response.headers["Retry-After"] = str(retry_after)
+    response.headers.update(error.retry_headers)
     return response
 
 

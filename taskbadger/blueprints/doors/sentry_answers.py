@@ -110,9 +110,7 @@ def _on_bad_body(_error: Exception) -> Response:
 
 
 def _on_error(error: TaskBadgerError) -> Response:
-    retry_after = getattr(error, "retry_after", None)
-    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-    return fail(error.status, error.detail, headers)
+    return fail(error.status, error.detail, error.retry_headers)
 
 
 def _on_fault(error: Exception) -> Response:
