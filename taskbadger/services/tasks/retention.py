@@ -96,9 +96,9 @@ def cancel_old_runs(
 
 
 def _are_old(retention: Retention, status: str, now: datetime) -> list[Condition] | None:
-    """Return what makes a task that a walk found one to delete; None if none is.
+    """Return what must still be true of a task before it is deleted; None if none may be.
 
-    Nothing here may offer an index, or SQLite walks all old tasks for each few that are deleted.
+    No condition here may fit an index: SQLite would walk all old tasks to delete a few.
     """
     cutoff = retention.cutoff(status, now)
     if cutoff is None:
